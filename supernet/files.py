@@ -1,0 +1,175 @@
+"""What every stage reads and writes: atomic files, format headers, strict weights, user errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class UserError(Exception):
+    """The user's input is wrong; the message says what, where, and what was expected.
+
+    The command line prints it as one line and exits with code 2.
+    """
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """Write a whole file or nothing: temporary file beside it, fsync, rename.
+
+    Yields a binary file. On any exception the temporary file is removed and `path` is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut, where the system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: str | Path, document: Any) -> None:
+    """Write one JSON document atomically, two-space indented, ending in a newline."""
+    write_text(path, json.dumps(document, indent=2) + "\n")
+
+
+def read_json(path: str | Path, *, what: str = "JSON file") -> Any:
+    """Read one JSON document.
+
+    Raises:
+        UserError: the file is missing, unreadable or not JSON; the message names it.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{what} {path}: cannot be read ({_reason(error)})") from error
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{what} {path}: not complete, valid JSON ({error})") from error
+
+
+def check_header(document: Any, path: str | Path, *, format: str, version: int) -> dict[str, Any]:
+    """Return `document` if it carries the `format` and a readable `version`.
+
+    Raises:
+        UserError: another format, another version, or no header at all.
+    """
+    if not isinstance(document, dict) or document.get("format") != format:
+        found = document.get("format") if isinstance(document, dict) else type(document).__name__
+        raise UserError(f"{path}: expected format '{format}', found {found!r}")
+    if document.get("version") != version:
+        raise UserError(
+            f"{path}: format '{format}' version {document.get('version')!r}; "
+            f"this program reads version {version}"
+        )
+    return document
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_weights(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors as one safetensors file, atomically; `metadata` is text by name."""
+    from safetensors.torch import save
+
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_write(path) as file:
+        file.write(save(contiguous, metadata=dict(metadata or {})))
+
+
+def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors and its metadata.
+
+    Raises:
+        UserError: the file is missing, truncated or not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return tensors, dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"weights {path}: cannot be read ({_reason(error)})") from error
+
+
+def check_names_and_shapes(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: str | Path
+) -> None:
+    """Demand the same tensor names and shapes.
+
+    Raises:
+        UserError: lists missing names, unexpected names and differing shapes (three of each).
+    """
+    problems = []
+    if missing := sorted(expected.keys() - found.keys()):
+        problems.append(f"missing {_some(missing)}")
+    if extra := sorted(found.keys() - expected.keys()):
+        problems.append(f"unexpected {_some(extra)}")
+    shapes = [
+        f"{name} is {tuple(found[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in sorted(expected.keys() & found.keys())
+        if found[name].shape != expected[name].shape
+    ]
+    if shapes:
+        problems.append(f"wrong shape: {_some(shapes)}")
+    if problems:
+        raise UserError(f"weights {path} do not fit this network: {'; '.join(problems)}")
+
+
+def _some(names: list[str]) -> str:
+    """The first three of `names`, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _reason(error: BaseException) -> str:
+    """An operating-system error's text without its number and path; else the error itself."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

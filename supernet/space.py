@@ -1,0 +1,105 @@
+"""A search space: named positions with their choices, and the one mapping from choices to networks.
+
+A space holds no weights and imports no torch. A new space subclasses `SearchSpace` in one file
+under `supernet/spaces/`; everything else (costs, supernet, search, export) reads what it decodes.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, ClassVar
+
+from supernet.architecture import Architecture, Choice
+from supernet.files import UserError
+from supernet.spec import BlockSpec, NetworkSpec
+
+
+@dataclass(frozen=True)
+class Position:
+    """One named searchable decision and its choices, in the order of the space's definition."""
+
+    name: str
+    choices: tuple[Choice, ...]
+
+
+class SearchSpace(ABC):
+    """An ordered set of positions and `decode`, the only mapping from choices to a network."""
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def positions(self) -> tuple[Position, ...]:
+        """All positions, in a fixed order; each has at least one choice and a unique name."""
+
+    @abstractmethod
+    def decode(self, architecture: Architecture) -> NetworkSpec:
+        """The network that `architecture` means. Pure: equal architectures, equal specs.
+
+        Every architecture of one space decodes to the same number of blocks, so that a supernet
+        can hold the alternatives of each block.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Flat JSON-able data from which `space_from_description` rebuilds this very space.
+
+        Holds `name` and every option, defaults included.
+        """
+
+    @property
+    def size(self) -> int:
+        """The number of architectures."""
+        return math.prod(len(position.choices) for position in self.positions)
+
+    def architecture(self, choices: Mapping[str, Any]) -> Architecture:
+        """Check `choices` (position name -> choice) and put them in order.
+
+        Raises:
+            UserError: a position is missing or unknown, or a choice is not one of its choices.
+        """
+        names = [position.name for position in self.positions]
+        if missing := [name for name in names if name not in choices]:
+            raise UserError(f"space '{self.name}': no choice for position '{missing[0]}'")
+        if unknown := [name for name in choices if name not in set(names)]:
+            raise UserError(f"space '{self.name}' has no position '{unknown[0]}'")
+        for position in self.positions:
+            choice = choices[position.name]
+            # bool is an int in Python; True must not pass for the choice 1.
+            if isinstance(choice, bool) or choice not in position.choices:
+                raise UserError(
+                    f"space '{self.name}': {choice!r} is not a choice of '{position.name}'; "
+                    f"choices are {', '.join(map(str, position.choices))}"
+                )
+        return Architecture(tuple((name, choices[name]) for name in names))
+
+    def sample(self, rng: Random) -> Architecture:
+        """Draw every position's choice uniformly and independently."""
+        return Architecture(
+            tuple((position.name, rng.choice(position.choices)) for position in self.positions)
+        )
+
+    def first(self) -> Architecture:
+        """The architecture of every position's first choice."""
+        return Architecture(
+            tuple((position.name, position.choices[0]) for position in self.positions)
+        )
+
+    def block_candidates(self) -> tuple[tuple[BlockSpec, ...], ...]:
+        """For each block of the network, its distinct specs over the whole space.
+
+        This default varies one position at a time, which finds every spec as long as each block
+        depends on at most one position. A space whose blocks depend on several overrides it.
+        """
+        base = dict(self.first().choices)
+        found: list[dict[BlockSpec, None]] = [{} for _ in self.decode(self.first()).blocks]
+        for position in self.positions:
+            for choice in position.choices:
+                network = self.decode(self.architecture({**base, position.name: choice}))
+                for specs, block in zip(found, network.blocks, strict=True):
+                    specs[block] = None
+        return tuple(tuple(specs) for specs in found)

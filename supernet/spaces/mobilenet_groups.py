@@ -1,0 +1,177 @@
+"""Binary MobileNet whose 3x3 convolutions choose their number of groups.
+
+"Binarizing MobileNet via Evolution-based Searching" (Phan et al., CVPR 2020, arXiv 2005.06305).
+The paper's abstract gives the searched quantity (the groups of each convolution); topology, block
+and choices are a reconstruction from Bi-Real Net, ReActNet and MobileNetV1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+from supernet.architecture import Architecture, Choice
+from supernet.files import UserError
+from supernet.space import Position, SearchSpace
+from supernet.spec import (
+    Activation,
+    BinaryUnitSpec,
+    BlockSpec,
+    HeadSpec,
+    NetworkSpec,
+    Shortcut,
+    StemSpec,
+)
+
+STEM_CHANNELS = 32
+BLOCKS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)
+"""(output channels at width 1, stride) of MobileNetV1's 13 blocks."""
+
+
+@dataclass(frozen=True)
+class MobileNetGroups(SearchSpace):
+    """Stem, 13 x (3x3 group convolution, 1x1 convolution), pooling, linear; all but ends binary.
+
+    One position a block, the groups of its 3x3 convolution (and of its 1x1, with
+    `search_pointwise`). A choice is legal where it divides both channel numbers of the layer.
+    """
+
+    name: ClassVar[str] = "mobilenet-groups"
+
+    image_size: int = 224
+    classes: int = 1000
+    in_channels: int = 3
+    width: float = 1.0
+    stem_stride: int = 2
+    groups: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    search_pointwise: bool = False
+    shortcut: Literal["duplicate", "conv"] = "duplicate"
+    activation: Activation = "prelu"
+    blocks: tuple[tuple[int, int], ...] = BLOCKS
+
+    def __post_init__(self) -> None:
+        for what in ("image_size", "classes", "in_channels", "width"):
+            if getattr(self, what) <= 0:
+                raise UserError(f"space '{self.name}': {what} must be above 0")
+        if self.stem_stride not in (1, 2):
+            raise UserError(f"space '{self.name}': stem_stride must be 1 or 2")
+        if not self.groups or len(set(self.groups)) < len(self.groups) or min(self.groups) < 1:
+            raise UserError(f"space '{self.name}': groups must be distinct numbers above 0")
+        if not self.blocks:
+            raise UserError(f"space '{self.name}': needs at least one block")
+        legal = {choice for position in self.positions for choice in position.choices}
+        if useless := [number for number in self.groups if number not in legal]:
+            raise UserError(
+                f"space '{self.name}': {useless[0]} groups divide the channels of no block "
+                f"(channels: {', '.join(map(str, sorted(set(self._channels))))})"
+            )
+
+    @cached_property
+    def _channels(self) -> tuple[int, ...]:
+        """Channels after the stem and after each block, at this width."""
+        channels = []
+        for base in (STEM_CHANNELS, *(out for out, _ in self.blocks)):
+            scaled = base * self.width
+            if scaled != int(scaled):
+                raise UserError(
+                    f"space '{self.name}': width {self.width} makes {scaled:g} of {base} channels; "
+                    f"choose a width that gives whole numbers"
+                )
+            channels.append(int(scaled))
+        return tuple(channels)
+
+    @cached_property
+    def positions(self) -> tuple[Position, ...]:
+        """`block1.spatial` ... `block13.spatial`, and `blockN.pointwise` where searched."""
+        positions = []
+        for number in range(1, len(self.blocks) + 1):
+            before, after = self._channels[number - 1], self._channels[number]
+            positions.append(Position(f"block{number}.spatial", self._legal(number, before)))
+            if self.search_pointwise:
+                positions.append(
+                    Position(f"block{number}.pointwise", self._legal(number, before, after))
+                )
+        return tuple(positions)
+
+    def _legal(self, number: int, *channels: int) -> tuple[Choice, ...]:
+        legal = tuple(g for g in self.groups if all(c % g == 0 for c in channels))
+        if not legal:
+            raise UserError(
+                f"space '{self.name}': none of the groups {', '.join(map(str, self.groups))} "
+                f"divides the {' and '.join(map(str, channels))} channels of block {number}"
+            )
+        return legal
+
+    def describe(self) -> dict[str, Any]:
+        """Name and all options; tuples as JSON lists."""
+        options = asdict(self)
+        options["groups"] = list(self.groups)
+        options["blocks"] = [list(block) for block in self.blocks]
+        return {"name": self.name, **options}
+
+    def decode(self, architecture: Architecture) -> NetworkSpec:
+        """The chain stem, (spatial, pointwise) x blocks, head."""
+        size = self.image_size
+        stem = StemSpec(self.in_channels, self._channels[0], 3, self.stem_stride, size)
+        names, blocks = ["stem"], [stem]
+        chain: list[BlockSpec] = list(blocks)
+        size = stem.out_size
+        for number, (_, stride) in enumerate(self.blocks, start=1):
+            before, after = self._channels[number - 1], self._channels[number]
+            spatial = BinaryUnitSpec(
+                in_channels=before,
+                out_channels=before,
+                kernel_size=3,
+                stride=stride,
+                groups=int(architecture[f"block{number}.spatial"]),
+                in_size=size,
+                shortcut="pool" if stride == 2 else "identity",
+                activation=self.activation,
+            )
+            size = spatial.out_size
+            pointwise = BinaryUnitSpec(
+                in_channels=before,
+                out_channels=after,
+                kernel_size=1,
+                stride=1,
+                groups=int(architecture.get(f"block{number}.pointwise", 1)),
+                in_size=size,
+                shortcut=self._pointwise_shortcut(before, after),
+                activation=self.activation,
+            )
+            names += [f"block{number}_spatial", f"block{number}_pointwise"]
+            chain += [spatial, pointwise]
+        chain.append(HeadSpec(self._channels[-1], self.classes, size))
+        return NetworkSpec(
+            self.name, self.in_channels, self.image_size, self.classes, (*names, "head"),
+            tuple(chain),
+        )
+
+    def _pointwise_shortcut(self, before: int, after: int) -> Shortcut:
+        if after == before:
+            return "identity"
+        return "duplicate" if self.shortcut == "duplicate" and after == 2 * before else "conv"
+
+    def uniform(self, groups: int) -> Architecture:
+        """At each position the largest legal choice that is at most `groups`."""
+        chosen: dict[str, Choice] = {}
+        for position in self.positions:
+            legal = [int(choice) for choice in position.choices if int(choice) <= groups]
+            if not legal:
+                raise UserError(
+                    f"space '{self.name}': '{position.name}' has no choice of {groups} or fewer "
+                    f"groups; choices are {', '.join(map(str, position.choices))}"
+                )
+            chosen[position.name] = max(legal)
+        return self.architecture(chosen)
