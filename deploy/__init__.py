@@ -1,0 +1,1 @@
+"""How it ships: packed model, kernels, runtime, exporters."""

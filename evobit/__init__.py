@@ -1,0 +1,1 @@
+"""The command line, config loading and error reporting; holds no method of its own."""

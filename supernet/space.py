@@ -89,6 +89,10 @@ class SearchSpace(ABC):
             tuple((position.name, position.choices[0]) for position in self.positions)
         )
 
+    def uniform_architectures(self) -> dict[str, Architecture]:
+        """Hand-made architectures to compare a found one with, by name; a space may have none."""
+        return {}
+
     def block_candidates(self) -> tuple[tuple[BlockSpec, ...], ...]:
         """For each block of the network, its distinct specs over the whole space.
 

@@ -31,9 +31,7 @@ class ConvSpec:
     def __post_init__(self) -> None:
         for what in (self.in_channels, self.out_channels):
             if what % self.groups:
-                raise ValueError(
-                    f"{self.name}: {self.groups} groups do not divide {what} channels"
-                )
+                raise ValueError(f"{self.name}: {self.groups} groups do not divide {what} channels")
 
     @property
     def num_weights(self) -> int:

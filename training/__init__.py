@@ -1,0 +1,1 @@
+"""How weights are learned: data, augmentations, losses, loops, scoring, run folders."""

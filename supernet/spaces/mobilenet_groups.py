@@ -154,7 +154,11 @@ class MobileNetGroups(SearchSpace):
             chain += [spatial, pointwise]
         chain.append(HeadSpec(self._channels[-1], self.classes, size))
         return NetworkSpec(
-            self.name, self.in_channels, self.image_size, self.classes, (*names, "head"),
+            self.name,
+            self.in_channels,
+            self.image_size,
+            self.classes,
+            (*names, "head"),
             tuple(chain),
         )
 
@@ -162,6 +166,14 @@ class MobileNetGroups(SearchSpace):
         if after == before:
             return "identity"
         return "duplicate" if self.shortcut == "duplicate" and after == 2 * before else "conv"
+
+    def uniform_architectures(self) -> dict[str, Architecture]:
+        """`uniform g=N` for each group number whose `uniform(N)` exists and differs from others."""
+        found: dict[Architecture, str] = {}
+        for number in sorted(self.groups):
+            if all(min(map(int, position.choices)) <= number for position in self.positions):
+                found.setdefault(self.uniform(number), f"uniform g={number}")
+        return {name: architecture for architecture, name in found.items()}
 
     def uniform(self, groups: int) -> Architecture:
         """At each position the largest legal choice that is at most `groups`."""

@@ -1,0 +1,62 @@
+# evobit: `make` lists the targets. Another Python: make setup PYTHON=python3.12
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO ?= runs/demo
+CODE := evobit supernet training search latency_tables deploy evaluate tests benchmarks
+
+# One thread a process: the tests run in $(WORKERS) processes. A file's tests stay in one process,
+# so that its fixtures (a Ray, a trained supernet) are made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help setup doctor format lint test test-quick test-long demo bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv and install evobit into it, again whenever setup.cfg changed
+
+$(STAMP): setup.cfg pyproject.toml $(wildcard setup.py)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+doctor: setup  ## say what was found: versions, devices, data, a Ray start, package names
+	$(BIN)/evobit doctor
+
+format: setup  ## format the code and sort its imports
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+lint: setup  ## check format, style and types
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+
+test: setup lint  ## all that CI runs
+	$(PYTEST) -m "not long"
+
+test-quick: setup  ## the tests that are quick and start no Ray
+	$(PYTEST) -m "not long and not slow and not ray"
+
+test-long: setup  ## the checks too long for every change
+	$(PYTEST) -m long --timeout 7200
+
+demo: setup  ## the whole path on the embedded data, ending in the table
+	$(BIN)/evobit demo --run $(DEMO)
+
+bench: setup  ## list the benchmarks; run one with NAME=
+ifdef NAME
+	$(BIN)/python benchmarks/$(NAME).py
+else
+	@for file in benchmarks/*.py; do \
+	  printf '  NAME=%-28s %s\n' "$$(basename $$file .py)" "$$(sed -n '1s/"""//gp' $$file)"; \
+	done
+endif
+
+clean:  ## remove caches and build folders; runs and .venv stay
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

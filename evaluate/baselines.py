@@ -1,0 +1,62 @@
+"""What a found architecture is compared with: uniform and random ones under the same limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from supernet.architecture import Architecture
+from supernet.costs import cost
+from supernet.files import UserError
+from supernet.space import SearchSpace
+from training.seeds import stream
+
+MAX_DRAWS = 20_000
+
+
+def within(space: SearchSpace, architecture: Architecture, limits: Mapping[str, float]) -> bool:
+    """Whether every `max_*` and `min_*` limit holds for the architecture's analytic costs."""
+    costs = cost(space.decode(architecture)).as_dict()
+    for name, limit in limits.items():
+        kind, _, of = name.partition("_")
+        if of not in costs:
+            continue  # a measured limit, such as latency, has no analytic cost
+        if (kind == "max" and costs[of] > limit) or (kind == "min" and costs[of] < limit):
+            return False
+    return True
+
+
+def uniform_baselines(
+    space: SearchSpace, limits: Mapping[str, float], count: int
+) -> dict[str, Architecture]:
+    """The `count` uniform architectures of most OPs within the limits, by name."""
+    fitting = {
+        name: architecture
+        for name, architecture in space.uniform_architectures().items()
+        if within(space, architecture, limits)
+    }
+    by_ops = sorted(fitting, key=lambda name: -cost(space.decode(fitting[name])).ops)
+    return {name: fitting[name] for name in by_ops[:count]}
+
+
+def random_baselines(
+    space: SearchSpace, limits: Mapping[str, float], count: int, seed: int
+) -> dict[str, Architecture]:
+    """`count` distinct architectures drawn uniformly among those within the limits.
+
+    Raises:
+        UserError: not found in 20,000 draws.
+    """
+    rng = stream(seed, "random baselines")
+    found: dict[Architecture, None] = {}
+    for _ in range(MAX_DRAWS):
+        if len(found) == count:
+            break
+        architecture = space.sample(rng)
+        if within(space, architecture, limits):
+            found[architecture] = None
+    if len(found) < count:
+        raise UserError(
+            f"retrain.random: found {len(found)} of {count} random architectures within the "
+            f"limits in {MAX_DRAWS} draws; ask for fewer"
+        )
+    return {f"random {number}": found_one for number, found_one in enumerate(found, start=1)}

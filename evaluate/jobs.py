@@ -1,0 +1,118 @@
+"""Train and score networks one after another, or side by side as Ray tasks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluate.score import score_network
+from supernet.files import UserError, read_json, write_json
+from training.data.test_part import open_test_part
+from training.network_file import load_network
+from training.network_training import TrainingJob, train_network
+from training.progress import Progress
+from training.run_folder import RunFolder
+
+MAX_TRIES = 3
+SCORE = "test_score.json"
+
+
+def train_and_score(job: TrainingJob) -> dict[str, float]:
+    """Train the job's network, then open the test split and score it, once.
+
+    The score is kept in the job's folder; a second call reads it.
+    """
+    score = job.folder / SCORE
+    if not score.exists():
+        trained = load_network(train_network(job))
+        images = open_test_part(trained.data)
+        write_json(score, score_network(trained, images, job.settings.device))
+    return read_json(score, what="test score")
+
+
+def run_jobs(
+    jobs: Sequence[TrainingJob], workers: int, folder: RunFolder
+) -> dict[str, dict[str, float]]:
+    """The scores of all jobs by name; `workers` at a time on Ray, or 0 in this process.
+
+    Raises:
+        UserError: more workers than this machine has CPUs for.
+        RuntimeError: a job's process died three times, or the job failed.
+    """
+    done = sum((job.folder / SCORE).exists() for job in jobs)
+    with Progress("retrain", len(jobs), done) as progress:
+        left = [job for job in jobs if not (job.folder / SCORE).exists()]
+        if workers and len(left) > 1:
+            _run_on_ray(left, workers, progress, folder)
+        for job in jobs:
+            is_new = not (job.folder / SCORE).exists()
+            score = train_and_score(job)
+            if is_new:
+                _note(job, score, progress, folder)
+    return {job.name: train_and_score(job) for job in jobs}
+
+
+def _note(job: TrainingJob, score: dict[str, float], progress: Progress, folder: RunFolder) -> None:
+    folder.log("network", name=job.name, **score)
+    progress.advance(test_top1=score["top1"])
+
+
+def _run_on_ray(
+    jobs: Sequence[TrainingJob], workers: int, progress: Progress, folder: RunFolder
+) -> None:
+    """Feed jobs to Ray, `workers` at a time. The driver owns the retries: a job resumes itself."""
+    from training.ray_session import connected
+
+    threads = jobs[0].settings.threads or 1
+    with connected(None, 0) as ray:
+        offered = ray.cluster_resources()
+        cpus, gpus = int(offered.get("CPU", 0)), offered.get("GPU", 0)
+        if workers * threads > cpus:
+            raise UserError(
+                f"asked for {workers} workers of {threads} threads each, this machine offers "
+                f"{cpus} CPUs; lower retrain.workers or retrain.threads"
+            )
+        options: dict[str, Any] = {"num_cpus": threads, "max_retries": 0}
+        if gpus and jobs[0].settings.device != "cpu":
+            options["num_gpus"] = 1 / -(-workers // int(gpus))
+        task = ray.remote(**options)(_train_and_score_in_worker)
+        waiting = list(reversed(jobs))
+        running: dict[Any, TrainingJob] = {}
+        tries = dict.fromkeys((job.name for job in jobs), 0)
+        while waiting or running:
+            while waiting and len(running) < workers:
+                job = waiting.pop()
+                tries[job.name] += 1
+                running[task.remote(job, threads, str(Path.cwd()), sys.path)] = job
+            (ready, *_), _ = ray.wait(list(running), num_returns=1)
+            job = running.pop(ready)
+            try:
+                _note(job, ray.get(ready), progress, folder)
+            except ray.exceptions.RayTaskError as error:
+                if isinstance(error.cause, UserError):
+                    raise error.cause from None
+                raise RuntimeError(f"training {job.name} failed: {error.cause}") from error
+            except ray.exceptions.RayError as error:
+                folder.log("worker lost", name=job.name, attempt=tries[job.name], error=str(error))
+                if tries[job.name] == MAX_TRIES:
+                    raise RuntimeError(f"training {job.name} died {MAX_TRIES} times") from error
+                waiting.append(job)
+
+
+def _train_and_score_in_worker(
+    job: TrainingJob, threads: int, working_folder: str, paths: list[str]
+) -> dict[str, float]:
+    """`train_and_score` in a Ray worker, in the driver's folder, quietly."""
+    import os
+
+    import torch
+
+    sys.path.extend(path for path in paths if path not in sys.path)
+    os.chdir(working_folder)  # the job's paths may be relative
+    torch.set_num_threads(threads)
+    settings = job.settings.model_copy(update={"threads": threads})
+    from dataclasses import replace
+
+    return train_and_score(replace(job, settings=settings))

@@ -1,0 +1,57 @@
+"""Score a trained network on labelled images: a folder, or its data set's test split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.augment import normalise
+from training.data.image_set import ImageSet
+from training.data.test_part import open_labelled_folder, open_test_part
+from training.device import DeviceName, choose_device, set_threads
+from training.network_file import TrainedNetwork, load_network
+
+BATCH = 500
+
+
+def score_network(
+    trained: TrainedNetwork, images: ImageSet, device_name: DeviceName = "auto"
+) -> dict[str, float]:
+    """Top-1 and top-5 of fp32 evaluation, in percent."""
+    device = choose_device(device_name)
+    network = trained.network.to(device).eval()
+    network.to(memory_format=torch.channels_last)
+    seen = trained.normalisation
+    hits = torch.zeros(5, dtype=torch.long)
+    with torch.inference_mode():
+        for pixels, labels in images.batches(torch.arange(len(images)), BATCH, device):
+            x = normalise(pixels, seen.mean, seen.std, seen.size)
+            logits = network(x.contiguous(memory_format=torch.channels_last))
+            ranked = logits.topk(min(5, logits.shape[1])).indices
+            hits[: ranked.shape[1]] += (ranked == labels[:, None]).sum(0).cpu()
+    share = 100.0 * hits.cumsum(0) / len(images)
+    return {"top1": share[0].item(), "top5": share[-1].item()}
+
+
+def evaluate_checkpoint(checkpoint: Path, data: Path | None = None) -> dict[str, Any]:
+    """Score a network file on a folder of class folders, or on the test split it belongs to.
+
+    Raises:
+        UserError: a damaged file, or a folder whose classes are not the network's.
+    """
+    trained = load_network(checkpoint)
+    set_threads(None)
+    if data is None:
+        images = open_test_part(trained.data)
+    else:
+        images = open_labelled_folder(
+            data, trained.normalisation.size, trained.class_names, trained.network.spec.in_channels
+        )
+    return {
+        "checkpoint": str(checkpoint),
+        "data": str(data) if data is not None else f"{trained.data.name} (test split)",
+        "images": len(images),
+        **{name: round(value, 4) for name, value in score_network(trained, images).items()},
+    }

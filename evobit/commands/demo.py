@@ -1,0 +1,75 @@
+"""`evobit demo`: the whole path on the embedded data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evobit.errors import say
+from evobit.options import AsJson, Overrides
+from evobit.output import output
+from evobit.packages import CHECKOUT
+from supernet.files import UserError
+
+
+def demo(
+    run: Annotated[
+        Path, typer.Option("--run", metavar="DIR", help="Folder of the demo's runs.")
+    ] = Path("runs/demo"),
+    config: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="[default: configs/demo.yaml]")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole path on the embedded data.
+
+    Train a supernet, search it, export, retrain against baselines, report. Every step resumes
+    where an earlier demo stopped.
+    """
+    from evaluate.report import report
+    from evaluate.retrain import RetrainStage, retrain
+    from evobit.config import load_stage
+    from search.export import export_best
+    from search.run import SearchStage, run_search
+    from training.supernet_training import SupernetStage, train_supernet
+
+    path = config or _demo_config()
+    changed = overrides or []
+    with output(as_json) as out:
+        # All stages first: a mistake in the last section shows before the first hour of work.
+        supernet_stage = load_stage(path, SupernetStage, changed)
+        search_stage = load_stage(path, SearchStage, changed)
+        retrain_stage = load_stage(path, RetrainStage, changed)
+        supernet, search, retrained = run / "supernet", run / "search", run / "retrain"
+        best = run / "best.json"
+        seconds: dict[str, float] = {}
+
+        def step(name: str, action: Callable[[], Any]) -> Any:
+            say(f"demo: {name} ...")
+            start = time.monotonic()
+            result = action()
+            seconds[f"{name}_s"] = round(time.monotonic() - start, 1)
+            say(f"demo: {name} took {seconds[f'{name}_s']} s")
+            return result
+
+        step("train-supernet", lambda: train_supernet(supernet_stage, supernet))
+        step("search", lambda: run_search(search_stage, search, supernet))
+        files = step("export", lambda: export_best(search, best))
+        step("retrain", lambda: retrain(retrain_stage, files, retrained))
+        made = step("report", lambda: report(retrained))
+        say(f"demo: {sum(seconds.values()):.0f} s in all; everything is in {run}")
+        out.show({**made.as_dict(), "demo": {"run": run, **seconds}}, text=made.markdown)
+
+
+def _demo_config() -> Path:
+    """The checkout's configs/demo.yaml, or the one below the working folder."""
+    places = [folder / "configs" / "demo.yaml" for folder in (CHECKOUT, Path.cwd())]
+    for place in places:
+        if place.is_file():
+            return place
+    raise UserError(f"no {places[0]}; name a config with --config")

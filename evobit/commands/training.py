@@ -1,0 +1,72 @@
+"""`evobit train-supernet` and `evobit retrain`: the commands that learn weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
+from evobit.output import output
+from supernet.architecture import load_architecture
+from supernet.spaces import space_from_description
+
+
+def train_supernet(
+    config: Config,
+    run: RunFolder = None,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the shared weights of a search space.
+
+    Each step updates one random path. On an unfinished run folder it resumes.
+    """
+    from evobit.config import load_stage
+    from training.supernet_training import SupernetStage
+    from training.supernet_training import train_supernet as train
+
+    with output(as_json) as out:
+        stage = load_stage(config, SupernetStage, overrides or [])
+        folder = run or run_folder(config, "supernet")
+        if dry_run:
+            from evaluate.estimate import estimate
+
+            out.show(estimate(stage, folder), title=f"would train a supernet in {folder}")
+            return
+        out.show(train(stage, folder), title=f"supernet in {folder}")
+
+
+def retrain(
+    config: Config,
+    architectures: Annotated[
+        list[Path], typer.Argument(metavar="ARCH.json...", help="Architecture files.")
+    ],
+    run: RunFolder = None,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train architectures and baselines from scratch.
+
+    Each network is scored once on the test split. On an unfinished run folder it resumes.
+    """
+    from evaluate.retrain import RetrainStage
+    from evaluate.retrain import retrain as train
+    from evobit.config import load_stage
+
+    with output(as_json) as out:
+        stage = load_stage(config, RetrainStage, overrides or [])
+        space = space_from_description(stage.space)
+        for path in architectures:
+            load_architecture(path, expected_space=space)
+        folder = run or run_folder(config, "retrain")
+        if dry_run:
+            from evaluate.estimate import estimate
+
+            title = f"would retrain {len(architectures)} architectures in {folder}"
+            out.show(estimate(stage, folder), title=title)
+            return
+        out.show(train(stage, architectures, folder), title=f"retrained in {folder}")

@@ -1,0 +1,39 @@
+"""The `evobit` program: its commands, and how it ends.
+
+A new command is a function in a file of `evobit/commands/` and one line here. What is heavy
+(torch, ray, pandas) is imported inside that function, so that `evobit --help` stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from evobit.commands import cost, data, demo, doctor, evaluate, search, training
+from evobit.errors import exit_code
+
+app = typer.Typer(
+    name="evobit",
+    help="Find, train and ship 1-bit convolutional networks.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help, in two thirds of the time
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("train-supernet")(training.train_supernet)
+app.command("search")(search.search)
+app.command("export")(search.export)
+app.command("retrain")(training.retrain)
+app.command("report")(evaluate.report)
+app.command("evaluate")(evaluate.evaluate)
+app.command("cost")(cost.cost)
+app.command("cache")(data.cache)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code: 0 done, 1 ran and failed, 2 wrong input."""
+    given = list(arguments) or ["--help"]
+    return exit_code(lambda: app(given, prog_name="evobit", standalone_mode=False))

@@ -1,0 +1,80 @@
+"""What a command prints: its result on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
+
+
+class Output:
+    """The real stdout, for results alone; as one JSON document or as text."""
+
+    def __init__(self, stream: TextIO, as_json: bool) -> None:
+        self.stream = stream
+        self.as_json = as_json
+
+    def show(self, document: Mapping[str, Any], *, title: str = "", text: str = "") -> None:
+        """Print `document` as JSON; or `text` in its place; or else a table of its entries."""
+        if self.as_json:
+            self.stream.write(json.dumps(_plain(document), indent=2) + "\n")
+        elif text:
+            self.stream.write(text.rstrip("\n") + "\n")
+        else:
+            self.table(("", ""), list(_rows(document)), title=title)
+        self.stream.flush()
+
+    def table(
+        self, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, title: str = ""
+    ) -> None:
+        """Print a table; columns without a heading get none."""
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(title) if title else None, title_justify="left")
+        table.show_header = any(columns)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        Console(file=self.stream).print(table)
+
+
+@contextmanager
+def output(as_json: bool) -> Iterator[Output]:
+    """Keep stdout for the result; what anything else prints there goes to stderr."""
+    stdout = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield Output(stdout, as_json)
+
+
+def _rows(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Entries as (dotted name, value) with thousands separated."""
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            yield from _rows(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "-" if value is None else str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def _plain(value: Any) -> Any:
+    """JSON-able data: paths as text; what is not a number (nan, inf) as null."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

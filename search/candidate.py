@@ -1,0 +1,95 @@
+"""A candidate: an architecture with its costs and estimated accuracy; how candidates rank."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from supernet.architecture import Architecture
+from supernet.space import SearchSpace
+
+FIELDS = ("index", "architecture", "costs", "top1", "generation", "origin")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One architecture that was proposed and scored.
+
+    `index` counts proposals from 0. `costs` is open: name -> number, in the cost's own unit.
+    `top1` is percent (0-100) on the search split, None where scoring failed; `failure` then says
+    why. `origin` says how the architecture arose: "random", "mutation", "crossover", ...
+    """
+
+    index: int
+    architecture: Architecture
+    costs: Mapping[str, int | float]
+    top1: float | None
+    generation: int
+    origin: str
+    failure: str | None = None
+
+    def to_json(self) -> str:
+        """One line of `history.jsonl`, without the newline."""
+        document: dict[str, Any] = {
+            "index": self.index,
+            "architecture": dict(self.architecture.choices),
+            "costs": dict(self.costs),
+            "top1": self.top1,
+            "generation": self.generation,
+            "origin": self.origin,
+        }
+        if self.failure is not None:
+            document["failure"] = self.failure
+        return json.dumps(document, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, document: Any, space: SearchSpace) -> Candidate:
+        """Check one decoded history line and make it a candidate.
+
+        Raises:
+            ValueError: a field is missing, unknown or of the wrong kind; the message names it.
+            UserError: the architecture is not one of `space`.
+        """
+        if not isinstance(document, dict):
+            raise ValueError(f"expected an object, found {type(document).__name__}")
+        if missing := [name for name in FIELDS if name not in document]:
+            raise ValueError(f"field '{missing[0]}' is missing")
+        if unknown := [name for name in document if name not in (*FIELDS, "failure")]:
+            raise ValueError(f"unknown field '{unknown[0]}'")
+        for name in ("index", "generation"):
+            if type(document[name]) is not int or document[name] < 0:
+                raise ValueError(f"field '{name}' is {document[name]!r}, expected a count")
+        costs, top1, failure = document["costs"], document["top1"], document.get("failure")
+        if not isinstance(costs, dict) or not all(map(_is_number, costs.values())):
+            raise ValueError("field 'costs' is not an object of numbers")
+        if (top1 is None) == (failure is None) or not (top1 is None or _is_number(top1)):
+            raise ValueError(f"field 'top1' is {top1!r}, expected percent (or null and a failure)")
+        if not isinstance(document["architecture"], dict):
+            raise ValueError("field 'architecture' is not an object")
+        return cls(
+            index=document["index"],
+            architecture=space.architecture(document["architecture"]),
+            costs=costs,
+            top1=top1,
+            generation=document["generation"],
+            origin=str(document["origin"]),
+            failure=failure,
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def rank_key(candidate: Candidate) -> tuple[float, float, str]:
+    """Sorting key, best first: higher top-1, then fewer OPs, then architecture id."""
+    top1 = -math.inf if candidate.top1 is None else candidate.top1
+    return -top1, candidate.costs.get("ops", 0), candidate.architecture.id
+
+
+def best(candidates: Iterable[Candidate], count: int) -> list[Candidate]:
+    """The `count` best scored candidates, best first; failed ones never count."""
+    return sorted((c for c in candidates if c.top1 is not None), key=rank_key)[:count]

@@ -1,0 +1,192 @@
+"""Feeding candidates to Ray actors: the driver owns retries, deadlines and probes.
+
+Ray's own retries leave a search hanging when a node is lost (its restarted actor finds no CPU and
+the calls stay pending). Here a candidate whose worker dies is scored again, three times at most,
+and a worker that died is probed before it is fed again. Takes the `ray` module; imports none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.pool import MAX_REASON, Failure
+from supernet.architecture import Architecture
+
+IN_FLIGHT = 2
+"""Calls given to a worker at once, so that it never waits for the driver."""
+
+ATTEMPTS = 3
+"""Deaths of a worker under one candidate before the candidate is given up."""
+
+PROBE_PAUSE_S = 0.2
+"""Between two probes of a worker that restarts."""
+
+
+@dataclass(eq=False)
+class _Call:
+    """A call given to a worker: of a candidate, or a probe where `item` is None."""
+
+    ref: Any
+    worker: _Worker
+    item: tuple[int, Architecture] | None
+    running_since: float
+    is_killed: bool = False
+
+
+@dataclass(eq=False)
+class _Worker:
+    """One actor and its unanswered calls, the one that runs first.
+
+    A worker that is not ready has died at `lost_at` and is probed at `probe_at`.
+    """
+
+    actor: Any
+    is_ready: bool = True
+    calls: deque[_Call] = field(default_factory=deque)
+    probe_at: float | None = None
+    lost_at: float = 0.0
+
+
+class Dispatcher:
+    """Scores on started `actors`; their `score(architecture)` gives None if not started again.
+
+    `start(actor)` calls an actor to make its scorer, and gives a reference to None where it did.
+    A call longer than `timeout_s` seconds is killed and counts as a death of its worker; a worker
+    that is not back `start_timeout_s` after it died is given up.
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        actors: Sequence[Any],
+        start: Callable[[Any], Any],
+        timeout_s: float | None,
+        start_timeout_s: float,
+    ) -> None:
+        self._ray = ray
+        self._start = start
+        self._workers = [_Worker(actor) for actor in actors]
+        self._timeout_s = timeout_s
+        self._start_timeout_s = start_timeout_s
+        self._attempts: dict[int, int] = {}
+
+    def score(
+        self, proposals: Sequence[tuple[int, Architecture]]
+    ) -> Iterator[tuple[int, float | Failure]]:
+        """Yield each proposal's result once, in the order of completion.
+
+        Raises:
+            RuntimeError: no worker is left.
+        """
+        queue = deque(proposals)
+        left = len(queue)
+        while left:
+            self._feed(queue)
+            for call in self._wait():
+                result = self._settle(call, queue)
+                if result is not None:
+                    left -= 1
+                    yield result
+
+    def _feed(self, queue: deque[tuple[int, Architecture]]) -> None:
+        """Give waiting candidates to ready workers, the emptiest first; probe lost workers."""
+        now = time.monotonic()
+        for depth in range(IN_FLIGHT):
+            for worker in self._workers:
+                if queue and worker.is_ready and len(worker.calls) == depth:
+                    item = queue.popleft()
+                    ref = worker.actor.score.remote(item[1])
+                    worker.calls.append(_Call(ref, worker, item, now))
+        for worker in self._workers:
+            if not worker.calls and worker.probe_at is not None and worker.probe_at <= now:
+                worker.probe_at = None
+                worker.calls.append(_Call(self._start(worker.actor), worker, None, now))
+
+    def _wait(self) -> list[_Call]:
+        """The calls that came back, after killing those past their deadline; may be none yet."""
+        calls = {call.ref: call for worker in self._workers for call in worker.calls}
+        now = time.monotonic()
+        for worker in list(self._workers):
+            if worker.is_ready:
+                self._kill_late(worker, now)
+            elif now - worker.lost_at > self._start_timeout_s:
+                self._give_up(worker)
+        if not self._workers:
+            raise RuntimeError(
+                f"no worker is left: none came back {self._start_timeout_s:g} s after its death; "
+                f"the same command resumes the search"
+            )
+        if not calls:
+            time.sleep(PROBE_PAUSE_S / 4)
+            return []
+        patience = 1.0 if all(worker.is_ready for worker in self._workers) else PROBE_PAUSE_S
+        if self._timeout_s is not None:
+            patience = min(patience, self._timeout_s / 4)
+        done, _ = self._ray.wait(list(calls), num_returns=1, timeout=patience)
+        more = self._ray.wait(list(calls), num_returns=len(calls), timeout=0)[0] if done else []
+        # In the order of submission, so that of a dead worker's calls the running one comes first.
+        back = set(more)
+        return [call for ref, call in calls.items() if ref in back and call in call.worker.calls]
+
+    def _kill_late(self, worker: _Worker, now: float) -> None:
+        if self._timeout_s is None or not worker.calls:
+            return
+        call = worker.calls[0]
+        if not call.is_killed and now - call.running_since > self._timeout_s:
+            call.is_killed = True
+            self._ray.kill(worker.actor, no_restart=False)
+
+    def _settle(
+        self, call: _Call, queue: deque[tuple[int, Architecture]]
+    ) -> tuple[int, float | Failure] | None:
+        """A finished call's result; None for a probe and for a candidate put back in the queue."""
+        worker = call.worker
+        is_oldest = worker.calls[0] is call
+        worker.calls.remove(call)
+        if worker.calls and is_oldest:
+            worker.calls[0].running_since = time.monotonic()
+        try:
+            value = self._ray.get(call.ref)
+        except self._ray.exceptions.RayTaskError as error:
+            # score_one catches what scoring raises; this is the call itself that failed.
+            value = Failure(" ".join(str(error.cause or error).split())[:MAX_REASON])
+        except self._ray.exceptions.RayError:
+            return self._retry(call, queue, is_oldest)
+        if call.item is None:
+            worker.is_ready = value is None
+            worker.probe_at = None if worker.is_ready else self._next_probe()
+            return None
+        if value is None:
+            return self._retry(call, queue, False)
+        return call.item[0], value
+
+    def _retry(
+        self, call: _Call, queue: deque[tuple[int, Architecture]], is_oldest: bool
+    ) -> tuple[int, Failure] | None:
+        """Put a dead worker's candidate back; only the one that was running is to blame."""
+        worker = call.worker
+        was_running = is_oldest and worker.is_ready
+        if worker.is_ready:
+            worker.is_ready, worker.lost_at = False, time.monotonic()
+        worker.probe_at = self._next_probe()
+        if call.item is None:
+            return None
+        index, _ = call.item
+        self._attempts[index] = self._attempts.get(index, 0) + was_running
+        if self._attempts[index] < ATTEMPTS:
+            queue.appendleft(call.item)
+            return None
+        late = f" or was killed after {self._timeout_s:g} s" if self._timeout_s else ""
+        return index, Failure(f"its worker died{late}, {ATTEMPTS} times")
+
+    def _next_probe(self) -> float:
+        return time.monotonic() + PROBE_PAUSE_S
+
+    def _give_up(self, worker: _Worker) -> None:
+        """Drop a worker that does not come back, so that the others carry on."""
+        self._workers.remove(worker)
+        self._ray.kill(worker.actor, no_restart=True)

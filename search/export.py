@@ -1,0 +1,65 @@
+"""Export: the best architectures of a search run as architecture files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from search.candidate import Candidate, best
+from search.constraints import constraints_from, is_feasible
+from search.history import read_history
+from supernet.architecture import save_architecture
+from supernet.files import UserError
+from supernet.spaces import space_from_description
+from training.run_folder import RunFolder
+
+
+def export_best(run: Path, output: Path, limits: Sequence[Mapping[str, float]] = ()) -> list[Path]:
+    """Write the best architecture of a search's history; returns the files written.
+
+    With one set of limits (`{"max_ops": 3.2e6}`), the best that keeps them. With several, the
+    best at each, in files numbered in their order: best-1.json, best-2.json, ... An unfinished
+    run gives the best so far. All are found before the first is written.
+
+    Raises:
+        UserError: not a search run, a damaged history, or no scored candidate keeps the limits.
+    """
+    from search.run import STAGE, provenance_of
+
+    folder = RunFolder(Path(run), STAGE)
+    if not (folder.path / "manifest.json").exists() or folder.manifest.get("stage") != STAGE:
+        raise UserError(f"{run}: not the run folder of a search")
+    space = space_from_description(folder.config["space"])
+    candidates = read_history(folder.path / "history.jsonl", space)
+    asked = [dict(one) for one in limits] or [{}]
+    winners = [_best_under(candidates, one, run) for one in asked]
+    output = Path(output)
+    files = [output]
+    if len(asked) > 1:
+        numbers = range(1, len(asked) + 1)
+        files = [output.with_name(f"{output.stem}-{n}{output.suffix}") for n in numbers]
+    for file, winner, one in zip(files, winners, asked, strict=True):
+        provenance = provenance_of(winner, folder)
+        if one:
+            provenance["export_limits"] = one
+        save_architecture(file, space, winner.architecture, provenance=provenance)
+    return files
+
+
+def _best_under(
+    candidates: Sequence[Candidate], limits: Mapping[str, float], run: Path
+) -> Candidate:
+    """The best candidate that keeps `limits`; refuses, naming the nearest extremes, if none."""
+    constraints = constraints_from(limits)
+    scored = [candidate for candidate in candidates if candidate.top1 is not None]
+    if not scored:
+        raise UserError(f"{run}: its history holds no scored candidate yet")
+    if kept := [c for c in scored if is_feasible(constraints, c.costs)]:
+        return best(kept, 1)[0]
+    ranges = "; ".join(
+        f"{c.name} of the scored ones lie from {min(values):,.10g} to {max(values):,.10g} {c.unit}"
+        for c in constraints
+        for values in [[c.measure(candidate.costs) for candidate in scored]]
+    )
+    asked = ", ".join(f"{name} {limit:,.10g}" for name, limit in limits.items())
+    raise UserError(f"{run}: no scored candidate keeps {asked}; {ranges}")

@@ -1,0 +1,197 @@
+"""A scoring pool of Ray actors, here or on a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from search.dispatch import Dispatcher
+from search.pool import Arrays, Failure, ScorerFactory, ScoringPool
+from supernet.architecture import Architecture
+from supernet.files import UserError
+from training.ray_session import connected
+
+MAX_RESTARTS = 30
+"""Restarts of one worker before Ray leaves it dead."""
+
+
+class RayPool(ScoringPool):
+    """Scores on `workers` Ray actors with `threads` torch threads (and CPUs) each.
+
+    `address` is a cluster to join; None starts a private Ray on this machine, bound to the
+    loopback interface. A call longer than `timeout_s` seconds is killed and counts as a death.
+    With `use_gpu` the cluster's GPUs are shared evenly among the workers.
+    """
+
+    def __init__(
+        self,
+        factory: ScorerFactory,
+        arrays: Arrays,
+        workers: int,
+        threads: int = 1,
+        address: str | None = None,
+        timeout_s: float | None = None,
+        *,
+        use_gpu: bool = False,
+        start_timeout_s: float = 120.0,
+    ) -> None:
+        if workers < 1:
+            raise UserError(f"workers is {workers}, expected 1 or more")
+        self._factory = factory
+        self._arrays = arrays
+        self._num_workers = workers
+        self._threads = threads
+        self._address = address
+        self._timeout_s = timeout_s
+        self._use_gpu = use_gpu
+        self._start_timeout_s = start_timeout_s
+
+    def __enter__(self) -> Self:
+        """Start or join Ray, then the workers; wait until all have made their scorer."""
+        with ExitStack() as stack:
+            num_bytes = sum(array.nbytes for array in self._arrays.values())
+            self._ray = stack.enter_context(connected(self._address, num_bytes))
+            options = self._actor_options()
+            # Kept for the whole search: a restarted worker fetches them again.
+            self._shared = self._ray.put(dict(self._arrays))
+            factory = self._ray.cloudpickle.dumps(self._factory)
+            actor_class = self._ray.remote(**options)(_scoring_actor())
+            actors = []
+            for _ in range(self._num_workers):
+                actors.append(actor_class.remote(self._threads, sys.path))
+                stack.callback(self._ray.kill, actors[-1], no_restart=True)
+
+            def start(actor: Any) -> Any:
+                """Not in the constructor: Ray may lose its arguments (ray-project/ray #53727)."""
+                return actor.start.remote(factory, [self._shared])
+
+            self._await_start([start(actor) for actor in actors])
+            self._dispatcher = Dispatcher(
+                self._ray, actors, start, self._timeout_s, self._start_timeout_s
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Kill the workers; stop Ray where this pool started it."""
+        self._stack.close()
+
+    def _actor_options(self) -> dict[str, Any]:
+        """CPUs and GPUs of one worker; refuses what the cluster does not have at all."""
+        offered = self._ray.cluster_resources()
+        cpus, gpus = int(offered.get("CPU", 0)), int(offered.get("GPU", 0))
+        if self._num_workers * self._threads > cpus:
+            raise UserError(
+                f"asked for {self._num_workers} workers of {self._threads} CPUs each, "
+                f"the cluster offers {cpus} CPUs; lower search.workers or search.scoring.threads"
+            )
+        options: dict[str, Any] = {
+            "num_cpus": self._threads,
+            "max_restarts": MAX_RESTARTS,
+            "max_task_retries": 0,
+        }
+        if self._use_gpu:
+            if gpus == 0:
+                raise UserError("asked for workers on a GPU, the cluster offers none")
+            # -(-a // b) workers share one GPU.
+            options["num_gpus"] = 1 / -(-self._num_workers // gpus)
+        return options
+
+    def _await_start(self, started: Sequence[Any]) -> None:
+        """Wait until every worker has made its scorer, within the deadline.
+
+        Raises:
+            UserError: some workers found no room; or the factory's own UserError.
+            RuntimeError: the factory raised anything else, or a worker died.
+        """
+        ready, waiting = self._ray.wait(
+            started, num_returns=len(started), timeout=self._start_timeout_s
+        )
+        for answer in ready:
+            self._check_start(answer)
+        if waiting:
+            free = self._ray.available_resources().get("CPU", 0)
+            raise UserError(
+                f"asked for {self._num_workers} workers, the cluster offers {len(ready)}: the "
+                f"others did not start in {self._start_timeout_s:g} s ({free:g} CPUs are free)"
+            )
+
+    def _check_start(self, answer: Any) -> None:
+        try:
+            problem = self._ray.get(answer)
+        except self._ray.exceptions.RayError as error:
+            raise RuntimeError(f"a worker died while it started: {error}") from error
+        if problem is not None:
+            is_users, text = problem
+            raise UserError(text) if is_users else RuntimeError(f"no scorer in a worker: {text}")
+
+    def score(
+        self, proposals: Sequence[tuple[int, Architecture]]
+    ) -> Iterator[tuple[int, float | Failure]]:
+        """Score in parallel, in the order of completion."""
+        return self._dispatcher.score(proposals)
+
+
+def check_start() -> str:
+    """Start a private Ray, run one task, stop it; says what was found (for `evobit doctor`).
+
+    Raises:
+        Exception: what Ray raised.
+    """
+    began = time.monotonic()
+    with connected(None, 0) as ray:
+        assert ray.get(ray.remote(lambda: 42).remote(), timeout=60) == 42
+        cpus = int(ray.cluster_resources().get("CPU", 0))
+    return f"{ray.__version__}, {cpus} CPUs, {time.monotonic() - began:.1f} s to start and stop"
+
+
+def _scoring_actor() -> type:
+    """The actor's class, made here so that Ray ships it by value.
+
+    By reference, a worker would import this file before it knows the driver's import paths.
+    """
+
+    class ScoringActor:
+        """Makes one scorer and keeps it."""
+
+        def __init__(self, threads: int, paths: list[str]) -> None:
+            sys.path.extend(path for path in paths if path not in sys.path)
+            os.environ["OMP_NUM_THREADS"] = str(threads)
+            self.threads = threads
+            self.scorer: Any = None
+
+        def start(self, factory: bytes, shared: list[Any]) -> tuple[bool, str] | None:
+            """Make the scorer; None where that went well, else (is it a UserError, text)."""
+            from ray import cloudpickle, get
+
+            from search.pool import set_torch_threads
+            from supernet.files import UserError
+
+            try:
+                make = cloudpickle.loads(factory)
+                set_torch_threads(self.threads)
+                self.scorer = make(get(shared[0]))
+                set_torch_threads(self.threads)
+            except UserError as error:
+                return True, str(error)
+            except Exception as error:
+                return False, f"{type(error).__name__}: {error}"
+            return None
+
+        def score(self, architecture: Architecture) -> float | Failure | None:
+            """Top-1 in percent, or the failure; None where this process is not started yet."""
+            from search.pool import score_one
+
+            return None if self.scorer is None else score_one(self.scorer, architecture)
+
+    return ScoringActor

@@ -1,0 +1,205 @@
+"""Stage 2: search a trained supernet for the best architectures under limits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from search.candidate import Candidate, best
+from search.config import HOW_IT_RUNS, SearchConfig, SearchStage
+from search.feasibility import Feasibility, check_feasibility
+from search.history import History
+from search.loop import SearchLoop
+from search.measure import CostMeter, Measure
+from search.pool import Arrays, ScorerFactory, ScoringPool, SerialPool
+from search.sampling import FeasibleSampler
+from search.searchers import SEARCHERS
+from supernet.architecture import describe_difference, save_architecture
+from supernet.files import UserError, write_json
+from supernet.space import SearchSpace
+from supernet.spaces import space_from_description
+from training.device import choose_device
+from training.progress import Progress
+from training.run_folder import RunFolder, open_finished
+from training.scoring import Scorer, scoring_arrays
+from training.seeds import stream
+
+__all__ = ["SearchConfig", "SearchStage", "run_search"]
+
+STAGE = "search"
+SUPERNET_STAGE = "supernet"
+GROWABLE = ("search.evaluations", "search.generations")
+SPLIT_FIELDS = ("name", "split_seed", "search_fraction", "search_per_class", "test_fraction")
+"""Fields of `data` that decide which images the supernet never saw."""
+
+
+def run_search(
+    stage: SearchStage,
+    run: Path,
+    supernet: Path,
+    *,
+    scorer_factory: ScorerFactory | None = None,
+) -> dict[str, Any]:
+    """Search into the run folder `run`, resuming where it was interrupted; returns its summary.
+
+    Writes feasibility.json, history.jsonl and best.json. A finished run goes on where the budget
+    grew. `scorer_factory` replaces the supernet's scorer, and is then given no arrays.
+
+    Raises:
+        UserError: limits that nothing keeps, a supernet that is unfinished or of another space or
+            split, a run folder of another config, a damaged history.
+        RuntimeError: no candidate could be scored, or no worker is left.
+    """
+    space = space_from_description(stage.space)
+    trained = open_finished(supernet, SUPERNET_STAGE)
+    _check_supernet(trained, stage, space)
+    measure = CostMeter(space)
+    feasibility = check_feasibility(
+        space,
+        measure,
+        stage.search.limits(),
+        stage.search.feasibility_samples,
+        stream(stage.seed, "feasibility"),
+    )
+    folder = RunFolder.open(
+        run, STAGE, _run_config(stage, space), {"supernet": supernet}, growable=GROWABLE
+    )
+    with folder.lock():
+        if folder.summary is not None:
+            return folder.summary
+        print(feasibility.table(), file=sys.stderr)
+        write_json(folder.path / "feasibility.json", feasibility.as_dict())
+        make_pool = partial(_pool, stage, space, supernet, scorer_factory)
+        return _search(stage, space, measure, feasibility, folder, make_pool)
+
+
+def _search(
+    stage: SearchStage,
+    space: SearchSpace,
+    measure: Measure,
+    feasibility: Feasibility,
+    folder: RunFolder,
+    make_pool: Callable[[], ScoringPool],
+) -> dict[str, Any]:
+    """Run the loop to the budget, then write best.json and the summary."""
+    config = stage.search
+    sampler = FeasibleSampler(space, measure, feasibility.constraints, feasibility.start)
+    searcher = SEARCHERS[config.searcher](sampler, config, stream(stage.seed, "search"))
+    with ExitStack() as stack:
+        history = stack.enter_context(History(folder.path / "history.jsonl", space))
+        done = len(history.candidates)
+        folder.log("start", recorded=done, **{name: getattr(config, name) for name in HOW_IT_RUNS})
+        leader = best(history.candidates, 1)
+        started: list[tuple[ScoringPool, Progress]] = []
+
+        def pool() -> ScoringPool:
+            """Started when the first candidate has to be scored; its start is no progress."""
+            if not started:
+                scoring = stack.enter_context(make_pool())
+                progress = stack.enter_context(Progress("search", config.budget, done))
+                started.append((scoring, progress))
+            return started[0][0]
+
+        def on_candidate(candidate: Candidate) -> None:
+            leader[:] = best([*leader, candidate], 1)
+            numbers = [one.top1 for one in leader if one.top1 is not None]
+            started[0][1].advance(best_top1=max(numbers, default=0.0))
+
+        loop = SearchLoop(
+            searcher, measure, history, pool, on_candidate=on_candidate, log=folder.log
+        )
+        is_complete = loop.run(config.budget)
+        candidates = history.candidates
+    winner = best(candidates, 1)[0]
+    provenance = provenance_of(winner, folder)
+    save_architecture(folder.path / "best.json", space, winner.architecture, provenance=provenance)
+    summary = {
+        "evaluations": len(candidates),
+        "failed": sum(candidate.top1 is None for candidate in candidates),
+        "is_exhausted": not is_complete,
+        "best": str(winner.architecture),
+        "search_top1": winner.top1,
+        **winner.costs,
+        "file": "best.json",
+    }
+    folder.finish(summary)
+    return summary
+
+
+def provenance_of(candidate: Candidate, folder: RunFolder) -> dict[str, Any]:
+    """Where an exported architecture comes from; `top1` is percent on the search split."""
+    limits = SearchConfig.model_validate(folder.config["search"]).limits()
+    return {
+        "run": folder.path.resolve().name,
+        "seed": folder.config["seed"],
+        "supernet_sha256": folder.manifest["inputs"]["supernet"]["sha256"],
+        "limits": limits,
+        "index": candidate.index,
+        "top1": candidate.top1,
+        "split": "search",
+    }
+
+
+def _run_config(stage: SearchStage, space: SearchSpace) -> dict[str, Any]:
+    """The resolved config, without what may differ when the run is resumed."""
+    config = {**stage.model_dump(mode="json"), "space": space.describe()}
+    config["search"] = {
+        name: value for name, value in config["search"].items() if name not in HOW_IT_RUNS
+    }
+    return config
+
+
+def _check_supernet(trained: RunFolder, stage: SearchStage, space: SearchSpace) -> None:
+    """Demand the supernet's space, and a search split that it was not trained on."""
+    config = trained.config
+    theirs = space_from_description(config.get("space", {})).describe()
+    if theirs != space.describe():
+        difference = describe_difference(space.describe(), theirs)
+        raise UserError(f"supernet {trained.path}: was trained on another space: {difference}")
+    if "data" in config:
+        ours = stage.data.model_dump(mode="json", include=set(SPLIT_FIELDS))
+        data = {name: config["data"].get(name) for name in ours}
+        if data != ours:
+            raise UserError(
+                f"supernet {trained.path}: was trained on another split of the data: "
+                f"{describe_difference(ours, data)}"
+            )
+
+
+def _pool(
+    stage: SearchStage, space: SearchSpace, supernet: Path, factory: ScorerFactory | None
+) -> ScoringPool:
+    """The pool that the config asks for; says what it scores on."""
+    config = stage.search
+    arrays: Arrays = {}
+    use_gpu = False
+    if factory is None:
+        arrays = scoring_arrays(supernet, stage.data, config.scoring, stage.seed)
+        factory = partial(_scorer, space.describe(), config.scoring)
+        use_gpu = choose_device(config.scoring.device).type == "cuda"
+    threads = config.scoring.threads
+    where = f"{config.workers} Ray workers" if config.workers else "this process"
+    device = "GPU" if use_gpu else f"CPU, {threads} thread(s) each"
+    print(f"scoring in {where} on {device}", file=sys.stderr)
+    if config.workers == 0:
+        return SerialPool(factory, arrays, threads)
+    from search.ray_pool import RayPool
+
+    return RayPool(
+        factory,
+        arrays,
+        config.workers,
+        threads,
+        config.address,
+        config.timeout_s,
+        use_gpu=use_gpu,
+    )
+
+
+def _scorer(description: dict[str, Any], config: Any, arrays: Arrays) -> Scorer:
+    """A picklable factory: the supernet's scorer from shared arrays."""
+    return Scorer(description, arrays, config)

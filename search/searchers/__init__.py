@@ -1,0 +1,16 @@
+"""The searchers by name, one file a searcher."""
+
+from __future__ import annotations
+
+from search.searchers.base import Proposal, Searcher, SearcherConfig
+from search.searchers.evolution import Evolution
+from search.searchers.random_search import RandomSearch
+from search.searchers.regularized import RegularizedEvolution
+
+SEARCHERS: dict[str, type[Searcher]] = {
+    "evolution": Evolution,
+    "regularized": RegularizedEvolution,
+    "random": RandomSearch,
+}
+
+__all__ = ["SEARCHERS", "Proposal", "Searcher", "SearcherConfig"]

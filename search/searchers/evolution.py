@@ -1,0 +1,51 @@
+"""Evolution as in SPOS (arXiv 1904.00420) and MetaPruning (arXiv 1903.10258), whose codes agree.
+
+Differs from the paper: parents of a crossover are distinct (as MetaPruning's code), a mutation
+changes at least one position, random filling is bounded, and the last generation counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from search.candidate import Candidate, best
+from search.operators import crossover, mutate
+from search.searchers.base import Searcher
+from supernet.architecture import Architecture
+
+
+class Evolution(Searcher):
+    """Generation 0 is random; each later one mutates and crosses the best parents ever seen.
+
+    A generation is `mutations` mutants, `crossovers` crossings of two distinct parents, and
+    fresh random feasible architectures up to `population`.
+    """
+
+    _parents: Sequence[Candidate] = ()
+
+    @property
+    def size(self) -> int:
+        """Every generation holds `population` proposals."""
+        return self.config.population
+
+    def next_generation(self) -> Iterator[tuple[str, Architecture]]:
+        """Mutants, then crossings; none while there is no scored candidate to descend from."""
+        parents = [candidate.architecture for candidate in self._parents]
+        if parents:
+            for mutant in self.vary(self.config.mutations, lambda: self._mutant(parents)):
+                yield "mutation", mutant
+        if len(parents) > 1:
+            for child in self.vary(self.config.crossovers, lambda: self._child(parents)):
+                yield "crossover", child
+
+    def learn(self, candidates: Sequence[Candidate]) -> None:
+        """Keep the best `parents` of all seen."""
+        self._parents = best([*self._parents, *candidates], self.config.parents)
+
+    def _mutant(self, parents: list[Architecture]) -> Architecture:
+        parent = self.rng.choice(parents)
+        return mutate(self.space, parent, self.rng, self.config.mutation_probability)
+
+    def _child(self, parents: list[Architecture]) -> Architecture:
+        first, second = self.rng.sample(parents, 2)
+        return crossover(self.space, first, second, self.rng)

@@ -1,0 +1,159 @@
+"""The binary unit: one binary convolution, its norm, a shortcut around both, an activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from supernet.layers.binary_conv import BinaryConv2d, NestedBinaryConv2d, NestedPath
+from supernet.layers.rprelu import RPReLU
+from supernet.layers.sign import approx_sign
+from supernet.spec import BinaryUnitSpec
+
+Sharing = Literal["independent", "nested"]
+
+
+class Duplicate(nn.Module):
+    """The input twice along channels: the parameter-free shortcut of a doubling unit."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x], dim=1)
+
+
+class ConvShortcut(nn.Module):
+    """2x2 average pooling where the unit has stride 2, a real 1x1 convolution, BatchNorm."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.pool = halving_pool() if stride == 2 else nn.Identity()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(self.pool(x)))
+
+
+def halving_pool() -> nn.Module:
+    """2x2 average; an odd side rounds up, as a padded stride-2 convolution does."""
+    return nn.AvgPool2d(2, 2, ceil_mode=True)
+
+
+def build_shortcut(spec: BinaryUnitSpec) -> nn.Module:
+    """The module of `spec.shortcut`."""
+    match spec.shortcut:
+        case "identity":
+            return nn.Identity()
+        case "pool":
+            return halving_pool()
+        case "duplicate":
+            return Duplicate()
+        case "conv":
+            return ConvShortcut(spec.in_channels, spec.out_channels, spec.stride)
+    raise ValueError(f"no module for shortcut '{spec.shortcut}'")
+
+
+def build_activation(spec: BinaryUnitSpec) -> nn.Module:
+    """The module of `spec.activation`."""
+    match spec.activation:
+        case "prelu":
+            return nn.PReLU(spec.out_channels)
+        case "rprelu":
+            return RPReLU(spec.out_channels)
+    return nn.Identity()
+
+
+def build_conv(spec: BinaryUnitSpec) -> BinaryConv2d:
+    """The unit's binary convolution."""
+    return BinaryConv2d(
+        spec.in_channels,
+        spec.out_channels,
+        spec.kernel_size,
+        stride=spec.stride,
+        padding=spec.kernel_size // 2,
+        groups=spec.groups,
+    )
+
+
+class BinaryUnit(nn.Module):
+    """y = activation(norm(conv(sign(x))) + shortcut(x)); shapes (N, C, H, W)."""
+
+    conv: BinaryConv2d | NestedPath
+
+    def __init__(
+        self,
+        conv: BinaryConv2d | NestedPath,
+        norm: nn.Module,
+        shortcut: nn.Module,
+        activation: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.conv, self.norm, self.shortcut, self.activation = conv, norm, shortcut, activation
+        self.compute: Callable[[BinaryUnit, Tensor], Tensor] = compute_unit
+
+    @classmethod
+    def from_spec(cls, spec: BinaryUnitSpec) -> BinaryUnit:
+        """A stand-alone unit with fresh weights."""
+        norm = nn.BatchNorm2d(spec.out_channels)
+        return cls(build_conv(spec), norm, build_shortcut(spec), build_activation(spec))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.compute(self, x)
+
+
+def compute_unit(unit: BinaryUnit, x: Tensor) -> Tensor:
+    """A unit's forward pass, as a function of its own so that it can be compiled.
+
+    torch.compile makes one graph for all units of equal shape, whichever network they are in.
+    """
+    y = unit.norm(unit.conv(approx_sign(x, unit.conv.input_dtype)))
+    return unit.activation(y + unit.shortcut(x))
+
+
+class BinaryUnitChoices(nn.Module):
+    """The units that one block of a supernet can be: they differ in their groups alone.
+
+    Every choice has its own BatchNorm. Sharing: 'independent' gives every choice its own
+    convolution, 'nested' one weight for all (`NestedBinaryConv2d`). Shortcut and activation are
+    common to all choices.
+    """
+
+    def __init__(self, candidates: tuple[BinaryUnitSpec, ...], sharing: Sharing) -> None:
+        super().__init__()
+        first = candidates[0]
+        if any(replace(spec, groups=first.groups) != first for spec in candidates):
+            raise ValueError("the candidates of a binary unit may differ in their groups alone")
+        self.shortcut, self.activation = build_shortcut(first), build_activation(first)
+        self.norms = nn.ModuleDict(
+            {f"g{spec.groups}": nn.BatchNorm2d(spec.out_channels) for spec in candidates}
+        )
+        if sharing == "nested":
+            self.nested = NestedBinaryConv2d(
+                first.in_channels,
+                first.out_channels,
+                first.kernel_size,
+                stride=first.stride,
+                padding=first.kernel_size // 2,
+                groups=tuple(spec.groups for spec in candidates),
+            )
+        else:
+            self.convs = nn.ModuleDict({f"g{spec.groups}": build_conv(spec) for spec in candidates})
+        # A plain dict: these views share the modules registered above and must not be registered.
+        self._units: dict[int, BinaryUnit] = {}
+
+    def unit(self, spec: BinaryUnitSpec) -> BinaryUnit:
+        """The unit of `spec`, made of this block's own modules."""
+        if spec.groups not in self._units:
+            key = f"g{spec.groups}"
+            conv = (
+                NestedPath(self.nested, spec.groups)
+                if hasattr(self, "nested")
+                else cast(BinaryConv2d, self.convs[key])
+            )
+            self._units[spec.groups] = BinaryUnit(
+                conv, self.norms[key], self.shortcut, self.activation
+            )
+        return self._units[spec.groups]

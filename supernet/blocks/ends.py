@@ -1,0 +1,37 @@
+"""The two real-valued ends of a network: stem and head."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from supernet.spec import HeadSpec, StemSpec
+
+
+class Stem(nn.Module):
+    """Real k x k convolution and BatchNorm: (N, Cin, H, W) -> (N, Cout, H/stride, W/stride)."""
+
+    def __init__(self, spec: StemSpec) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            spec.in_channels,
+            spec.out_channels,
+            spec.kernel_size,
+            spec.stride,
+            spec.kernel_size // 2,
+            bias=False,
+        )
+        self.norm = nn.BatchNorm2d(spec.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+class Head(nn.Module):
+    """Global average pooling and a linear layer: (N, C, H, W) -> (N, classes)."""
+
+    def __init__(self, spec: HeadSpec) -> None:
+        super().__init__()
+        self.linear = nn.Linear(spec.in_channels, spec.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.mean(dim=(2, 3)))

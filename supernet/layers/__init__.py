@@ -1,0 +1,1 @@
+"""Binary layers, one file a layer; each states its forward and its gradient formula."""

@@ -1,0 +1,87 @@
+"""The stand-alone torch module of a NetworkSpec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from supernet.blocks.binary_unit import BinaryUnit, compute_unit
+from supernet.blocks.ends import Head, Stem
+from supernet.layers.binary_conv import Precision
+from supernet.spec import BinaryUnitSpec, BlockSpec, HeadSpec, NetworkSpec, StemSpec
+
+
+def build_block(spec: BlockSpec) -> nn.Module:
+    """The module of one block, with fresh weights."""
+    match spec:
+        case StemSpec():
+            return Stem(spec)
+        case BinaryUnitSpec():
+            return BinaryUnit.from_spec(spec)
+        case HeadSpec():
+            return Head(spec)
+    raise TypeError(f"no module for {type(spec).__name__}")
+
+
+class Network(nn.Module):
+    """A chain of blocks from images (N, C, H, W) to logits (N, classes)."""
+
+    def __init__(self, spec: NetworkSpec, blocks: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.spec = spec
+        for name in spec.block_names:
+            self.add_module(name, blocks[name])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.children():
+            x = block(x)
+        return x
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state dict of the stand-alone network, also where weights live in a supernet."""
+        state = self.state_dict()
+        for name, block in self.named_children():
+            if isinstance(block, BinaryUnit):
+                state[f"{name}.conv.weight"] = block.conv.weight.detach()
+        return state
+
+
+def build(spec: NetworkSpec) -> Network:
+    """The stand-alone network of `spec`, with fresh weights.
+
+    Its parameter names are `block.layer.parameter`, with the names of `spec.layers()`.
+    """
+    named = zip(spec.block_names, spec.blocks, strict=True)
+    return Network(spec, {name: build_block(block) for name, block in named})
+
+
+def build_from(spec: NetworkSpec, tensors: Mapping[str, Tensor]) -> Network:
+    """The stand-alone network of `spec` holding `tensors` themselves, not copies.
+
+    Draws no random number. Raises RuntimeError unless names and shapes agree.
+    """
+    with torch.device("meta"):
+        network = build(spec)
+    network.load_state_dict(dict(tensors), assign=True)
+    return network
+
+
+def set_precision(network: nn.Module, precision: Precision) -> None:
+    """Choose where the +-1 operands of every binary unit below `network` are bf16."""
+    for unit in network.modules():
+        if isinstance(unit, BinaryUnit):
+            unit.conv.precision = precision
+
+
+def compile_units(network: nn.Module) -> None:
+    """Compile the binary units below `network`: one graph for each distinct shape and choice."""
+    # One code object serves every shape, so the limits meant for accidental recompilation are
+    # far too low: 9 shapes x 6 choices x (train, eval) = 108 graphs in the default space.
+    torch._dynamo.config.recompile_limit = 1024
+    torch._dynamo.config.accumulated_recompile_limit = 4096
+    compiled = torch.compile(compute_unit, dynamic=False)
+    for unit in network.modules():
+        if isinstance(unit, BinaryUnit):
+            unit.compute = compiled

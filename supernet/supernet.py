@@ -1,0 +1,99 @@
+"""The supernet: shared weights of every architecture of a space, one path active at a time.
+
+Single Path One-Shot (Guo et al., ECCV 2020, arXiv 1904.00420).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import cast
+
+from torch import Tensor, nn
+
+from supernet.architecture import Architecture
+from supernet.blocks.binary_unit import BinaryUnit, BinaryUnitChoices, Sharing
+from supernet.layers.binary_conv import Precision
+from supernet.network import Network, build_block, build_from, compile_units, set_precision
+from supernet.space import SearchSpace
+from supernet.spec import BinaryUnitSpec, BlockSpec
+
+MAX_CACHED_PATHS = 256
+
+
+class Supernet(nn.Module):
+    """Weights for every choice of every block of `space`.
+
+    `path(architecture)` is the network of one architecture made of the shared weights themselves;
+    `extract(architecture)` is a stand-alone copy. Both give bit-identical outputs.
+    """
+
+    def __init__(self, space: SearchSpace, sharing: Sharing = "independent") -> None:
+        super().__init__()
+        self.space, self.sharing = space, sharing
+        names = space.decode(space.first()).block_names
+        candidates = space.block_candidates()
+        self.blocks = nn.ModuleDict(
+            {name: _build(specs, sharing) for name, specs in zip(names, candidates, strict=True)}
+        )
+        self._paths: OrderedDict[Architecture, Network] = OrderedDict()
+
+    def path(self, architecture: Architecture) -> Network:
+        """The network of `architecture` whose modules are the supernet's own."""
+        if architecture not in self._paths:
+            spec = self.space.decode(architecture)
+            named = zip(spec.block_names, spec.blocks, strict=True)
+            self._paths[architecture] = Network(
+                spec, {name: self._active(name, block) for name, block in named}
+            )
+            if len(self._paths) > MAX_CACHED_PATHS:
+                self._paths.popitem(last=False)
+        return self._paths[architecture]
+
+    def forward(self, x: Tensor, architecture: Architecture) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W) along one path."""
+        return self.path(architecture)(x)
+
+    def extract(self, architecture: Architecture) -> Network:
+        """A stand-alone network with copies of the weights and statistics of one path."""
+        path = self.path(architecture)
+        tensors = {name: tensor.clone() for name, tensor in path.tensors().items()}
+        network = build_from(path.spec, tensors)
+        for own, shared in zip(_units(network), _units(path), strict=True):
+            own.conv.precision = shared.conv.precision
+        return network.train(self.training)
+
+    def set_precision(self, precision: Precision) -> None:
+        """Choose where +-1 operands are bf16, for every path."""
+        for unit in self._every_unit():
+            set_precision(unit, precision)
+
+    def compile_units(self) -> None:
+        """Compile the binary units of every path, each on its first use."""
+        for unit in self._every_unit():
+            compile_units(unit)
+
+    def _active(self, name: str, spec: BlockSpec) -> nn.Module:
+        block = self.blocks[name]
+        if isinstance(block, BinaryUnitChoices):
+            return block.unit(cast(BinaryUnitSpec, spec))
+        return block
+
+    def _every_unit(self) -> Iterator[nn.Module]:
+        for name, specs in zip(self.blocks, self.space.block_candidates(), strict=True):
+            for spec in specs:
+                yield self._active(name, spec)
+
+
+def _build(candidates: tuple[BlockSpec, ...], sharing: Sharing) -> nn.Module:
+    """A plain block where there is nothing to choose, else the block that holds the choices."""
+    if len(candidates) == 1:
+        return build_block(candidates[0])
+    if all(isinstance(spec, BinaryUnitSpec) for spec in candidates):
+        return BinaryUnitChoices(cast(tuple[BinaryUnitSpec, ...], candidates), sharing)
+    kinds = ", ".join(sorted({type(spec).__name__ for spec in candidates}))
+    raise TypeError(f"no shared block for alternatives of {kinds}")
+
+
+def _units(network: Network) -> list[BinaryUnit]:
+    return [block for block in network.children() if isinstance(block, BinaryUnit)]

@@ -1,0 +1,72 @@
+"""Check an analytic cost against the built module: fvcore's counter and hooks."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import nn
+
+from supernet.costs import Costs, cost
+from supernet.layers.binary_conv import BinaryConv2d
+from supernet.network import Network, build
+from supernet.spec import NetworkSpec
+
+
+class CostMismatch(Exception):
+    """The analytic cost and the measured one differ: a defect of the program."""
+
+
+def measure(network: Network) -> Costs:
+    """Costs read off a module by one forward pass, by the convention of `supernet.costs`.
+
+    fvcore counts the real convolutions and linear layers; hooks on `BinaryConv2d` count the
+    binary ones from the shapes of their actual weights and outputs.
+    """
+    with warnings.catch_warnings():
+        # fvcore still decorates with torch.jit.script, which warns of its own deprecation.
+        warnings.simplefilter("ignore", FutureWarning)
+        from fvcore.nn import FlopCountAnalysis
+
+    spec = network.spec
+    image = torch.zeros(1, spec.in_channels, spec.image_size, spec.image_size)
+    bops = 0
+
+    def count(conv: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        nonlocal bops
+        # Cin/g * k * k multiply-adds for each of the output's elements.
+        bops += conv.weight[0].numel() * output[0].numel()  # type: ignore[index]
+
+    binary = [module for module in network.modules() if isinstance(module, BinaryConv2d)]
+    hooks = [module.register_forward_hook(count) for module in binary]
+    network.eval()
+    with torch.no_grad():
+        network(image)
+    for hook in hooks:
+        hook.remove()
+    analysis = FlopCountAnalysis(network, image)
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    by_module = analysis.by_module_and_operator()
+    flops = sum(
+        operators.get("conv", 0) + operators.get("linear", 0) + operators.get("addmm", 0)
+        for name, operators in by_module.items()
+        if isinstance(network.get_submodule(name), (nn.Conv2d, nn.Linear))
+    )
+    return Costs(
+        flops=int(flops),
+        bops=bops,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        binary_parameters=sum(conv.weight.numel() for conv in binary),
+    )
+
+
+def verify(spec: NetworkSpec) -> dict[str, int | float]:
+    """The analytic costs of `spec`, after comparing them with those of the built module.
+
+    Raises:
+        CostMismatch: any of them differs.
+    """
+    analytic, measured = cost(spec), measure(build(spec))
+    if analytic != measured:
+        raise CostMismatch(f"analytic costs {analytic} differ from the module's {measured}")
+    return analytic.as_dict()

@@ -1,0 +1,172 @@
+"""`evobit cost`: exact numbers, and one line for every wrong input."""
+
+import json
+
+import pytest
+
+from evobit.main import run
+from supernet.architecture import save_architecture
+from supernet.spaces.mobilenet_groups import MobileNetGroups
+
+SMALL = MobileNetGroups(
+    image_size=8, classes=3, width=0.25, groups=(1, 2), blocks=((64, 1), (128, 2))
+)
+NAMED = ["cost", "--space", "mobilenet-groups"]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "architecture.json"
+    save_architecture(path, SMALL, SMALL.uniform(2), provenance={"run": "a test"})
+    return path
+
+
+def result(capsys, arguments):
+    assert run([*arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    return json.loads(printed.out), printed.err
+
+
+def refused(capsys, arguments):
+    """The one line of a command that must end with exit code 2."""
+    assert run(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(printed.err.splitlines()) == 1
+    assert printed.err.startswith("evobit: ")
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("options", "ops"),
+    [
+        ([], 87_126_016),
+        (["--groups", "4"], 37_000_192),
+        (["--groups", "16"], 24_468_736),
+        (["--groups", ",".join(["4"] * 13)], 37_000_192),
+        (["--groups", "1", "--shortcut", "conv"], 215_576_576),
+        (["--groups", "1", "--image-size", "224", "--classes", "1000"], 87_126_016),
+    ],
+)
+def test_published_numbers(capsys, options, ops):
+    costs, stderr = result(capsys, [*NAMED, *options])
+    assert costs["ops"] == ops
+    assert stderr == ""
+
+
+def test_all_six_costs_of_the_ungrouped_network(capsys):
+    costs, _ = result(capsys, [*NAMED, "--groups", "1"])
+    assert list(costs) == ["ops", "flops", "bops", "parameters", "binary_parameters", "bits"]
+    assert costs["flops"] == 11_862_016
+    assert costs["bops"] == 4_816_896_000
+    assert costs["ops"] == costs["flops"] + costs["bops"] // 64
+    assert costs["bits"] == costs["binary_parameters"] + 32 * (
+        costs["parameters"] - costs["binary_parameters"]
+    )
+
+
+def test_options_of_the_space(capsys):
+    options = ["--width", "0.5", "--in-channels", "1", "--activation", "none"]
+    costs, _ = result(capsys, [*NAMED, *options, "--classes", "10", "--stem-stride", "1"])
+    space = {"width": 0.5, "in_channels": 1, "activation": "none", "classes": 10, "stem_stride": 1}
+    by_set = [word for name, value in space.items() for word in ("--set", f"{name}={value}")]
+    assert result(capsys, [*NAMED, *by_set])[0] == costs
+
+
+def test_a_number_outside_the_usual_choices_counts_where_it_divides(capsys):
+    numbers = ["1"] * 12 + ["64"]  # the last block has 1024 channels
+    costs, _ = result(capsys, [*NAMED, "--groups", ",".join(numbers)])
+    whole, _ = result(capsys, NAMED)
+    # 1024 x 1024 x 9 multiply-adds at each of 7 x 7 pixels; 63/64 of them are saved.
+    assert whole["bops"] - costs["bops"] == 1024 * 1024 * 9 * 49 * 63 // 64
+
+
+def test_readable_table(capsys):
+    assert run([*NAMED, "--groups", "4"]) == 0
+    assert "37,000,192" in capsys.readouterr().out
+
+
+def test_a_file_is_recomputed_and_a_lie_in_it_is_a_warning(capsys, saved):
+    document = json.loads(saved.read_text())
+    costs, stderr = result(capsys, ["cost", str(saved)])
+    assert costs == document["costs"]
+    assert stderr == ""
+    document["costs"]["ops"] += 1
+    saved.write_text(json.dumps(document))
+    again, stderr = result(capsys, ["cost", str(saved)])
+    assert again == costs
+    assert "stores other costs: ops" in stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--groups", "3"], "3 does not divide the channels at position 'block1.spatial'"),
+        (["--groups", "64"], "64 does not divide the channels at position 'block1.spatial'"),
+        (["--groups", "1,1,5" + ",1" * 10], "at position 'block3.spatial'"),
+        (["--groups", "1,2"], "2 numbers; expected 1, or 13"),
+        (["--groups", "0"], "0 does not divide"),
+        (["--groups", "a"], "expected whole numbers"),
+        (["--shortcut", "none"], "shortcut: Input should be 'duplicate' or 'conv', found 'none'"),
+        (["--width", "0.3"], "width 0.3"),
+        (["--image-size", "x"], "--image-size"),
+        (["--no-such-option"], "--no-such-option"),
+        (["--set", "wdith=1"], "has no option 'wdith'"),
+    ],
+)
+def test_wrong_options(capsys, options, expected):
+    assert expected in refused(capsys, [*NAMED, *options])
+
+
+def test_wrong_commands(capsys, saved):
+    assert "no search space 'resnet'" in refused(capsys, ["cost", "--space", "resnet"])
+    assert "expected an architecture file" in refused(capsys, ["cost"])
+    assert "give no other option" in refused(capsys, ["cost", str(saved), "--groups", "4"])
+    assert "nothing" in refused(capsys, ["nothing"])
+
+
+def edited(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda path: path.write_text(path.read_text()[:100]), "not complete, valid JSON"),
+        (lambda path: path.write_text(""), "not complete, valid JSON"),
+        (lambda path: path.write_bytes(b"\xff\xfe\x00"), "cannot be read"),
+        (lambda path: edited(path, version=99), "version 99; this program reads version 1"),
+        (lambda path: edited(path, format="other/thing"), "found 'other/thing'"),
+        (lambda path: edited(path, choices=None), "field 'choices' is missing"),
+        (lambda path: edited(path, choices={"block1.spatial": 1}), "no choice for position"),
+        (lambda path: edited(path, space={"name": "mobilenet-groups"}), "no choice for position"),
+        (lambda path: edited(path, space={"name": "unknown"}), "no search space 'unknown'"),
+        (lambda path: path.unlink(), "No such file"),
+    ],
+)
+def test_a_damaged_architecture_file(capsys, saved, damage, expected):
+    damage(saved)
+    before = saved.read_bytes() if saved.exists() else None
+    message = refused(capsys, ["cost", str(saved)])
+    assert expected in message
+    assert str(saved) in message
+    assert (saved.read_bytes() if saved.exists() else None) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [["--groups", "8"], ["--shortcut", "conv"]])
+def test_verify_counts_the_built_network(capsys, options):
+    small = ["--image-size", "32", "--width", "0.25", "--classes", "10", "--set", "groups=[1,2,8]"]
+    costs, _ = result(capsys, [*NAMED, *small, *options, "--verify"])
+    assert costs["verified"]
+
+
+def test_verify_that_finds_a_difference_fails(capsys, monkeypatch):
+    verifier = pytest.importorskip("supernet.verify")
+
+    def differs(spec):
+        raise verifier.CostMismatch("stem.conv: 1 counted, 2 expected")
+
+    monkeypatch.setattr(verifier, "verify", differs)
+    assert run([*NAMED, "--verify"]) == 1
+    assert "stem.conv: 1 counted" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""Whether compiling a network's binary units pays for itself before the run ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from supernet.files import UserError
+from supernet.spec import BinaryUnitSpec, BlockSpec
+
+# Measured on 2 cores (benchmarks/results): starting the compiler once, then each graph.
+STARTUP_SECONDS = 20.0
+SECONDS_PER_GRAPH = 3.5
+TIME_SAVED = 0.5
+"""Share of an eager step's time that compiled units save, at least."""
+
+
+@dataclass(frozen=True)
+class CompileDecision:
+    """`compile` or not, and why, in words for the log."""
+
+    compile: bool
+    reason: str
+
+
+def num_graphs(blocks: list[BlockSpec]) -> int:
+    """Graphs that torch.compile makes for these blocks: one a distinct binary unit."""
+    return len({block for block in blocks if isinstance(block, BinaryUnitSpec)})
+
+
+def decide(
+    setting: Literal["auto", "on", "off"],
+    device: torch.device,
+    graphs: int,
+    planned_steps: int,
+    eager_step_seconds: Callable[[], float],
+) -> CompileDecision:
+    """`auto` compiles where the time saved over `planned_steps` exceeds the time compiling takes.
+
+    Raises:
+        UserError: 'on' without a C++ compiler for the CPU.
+    """
+    if setting == "off":
+        return CompileDecision(False, "switched off")
+    has_compiler = device.type == "cuda" or find_compiler() is not None
+    if setting == "on":
+        if not has_compiler:
+            raise UserError("compile 'on' needs a C++ compiler (g++ or clang++); none was found")
+        return CompileDecision(True, "switched on")
+    if not has_compiler:
+        return CompileDecision(False, "no C++ compiler (g++ or clang++) found")
+    cost = STARTUP_SECONDS + SECONDS_PER_GRAPH * graphs
+    # The least a step can take is known before measuring: skip that for short runs.
+    if planned_steps < 100:
+        return CompileDecision(False, f"{planned_steps} steps are too few")
+    saved = planned_steps * eager_step_seconds() * TIME_SAVED
+    words = f"compiling {graphs} graphs takes about {cost:.0f} s and saves about {saved:.0f} s"
+    return CompileDecision(saved > cost, words)
+
+
+def find_compiler() -> str | None:
+    """The C++ compiler that torch.compile would use on the CPU, if any."""
+    names = (os.environ.get("CXX"), "g++", "clang++")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+def time_step(module: nn.Module, step: Callable[[], object], rounds: int = 3) -> float:
+    """Median seconds of `step`, after one call to warm up; `module`'s buffers are put back.
+
+    `step` may run forward and backward passes but must not change parameters.
+    """
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    seconds = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    module.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for name, buffer in module.named_buffers():
+            buffer.copy_(buffers[name])
+    return sorted(seconds[1:])[rounds // 2]

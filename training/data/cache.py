@@ -1,0 +1,148 @@
+"""A folder's images resized once to uint8 files that are opened as memory maps."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from supernet.files import UserError, atomic_write, check_header, read_json
+from training.data.file_list import FileList, list_parts
+from training.data.image_set import READ_AT_ONCE, FolderImageSet, MemoryImageSet
+
+FORMAT = "evobit/image-cache"
+VERSION = 1
+HEADER = "cache.json"
+CHANNELS = 3
+
+
+class CachedImageSet(MemoryImageSet):
+    """Images of a memory map that keep the identity of the files they were made from."""
+
+    def __init__(self, images: np.ndarray, files: FileList) -> None:
+        """Take the map, uint8 (N, C, S, S), and its files in the same order."""
+        super().__init__(images, files.labels, files.class_names)
+        self._files = files
+
+    def fingerprint(self) -> str:
+        """Return what the folder's own image set would: hashing all pixels takes too long."""
+        return self._files.subset(self._rows).digest()
+
+
+@dataclass(frozen=True)
+class ImageCache:
+    """What the header of a cache says; pixels are opened by part."""
+
+    folder: Path
+    size: int  # side of the images, pixels
+    parts: dict[str, FileList]  # as `list_parts` returned them
+    pixel_files: dict[str, str]  # name of each part's uint8 file
+
+    @classmethod
+    def open(cls, folder: Path) -> "ImageCache":
+        """Read the header of a cache.
+
+        Raises:
+            UserError: there is no cache, or it is damaged or of another version.
+        """
+        path = folder / HEADER
+        header = check_header(
+            read_json(path, what="image cache"), path, format=FORMAT, version=VERSION
+        )
+        try:
+            root, parts = Path(header["root"]), header["parts"]
+            lists = {name: _file_list(root, part) for name, part in parts.items()}
+            pixel_files = {name: str(part["pixel_file"]) for name, part in parts.items()}
+            cache = cls(folder, int(header["size"]), lists, pixel_files)
+            intact = all(lists[name].digest() == parts[name]["sha256"] for name in parts)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{path}: damaged ({error!r}), expected a cache's header") from error
+        if not intact or not lists:
+            raise UserError(f"{path}: damaged: its file list does not match its own hash")
+        return cache
+
+    def image_set(self, name: str) -> CachedImageSet:
+        """Open one part as a read-only memory map."""
+        path = self.folder / self.pixel_files[name]
+        files = self.parts[name]
+        shape = (len(files), CHANNELS, self.size, self.size)
+        expected = int(np.prod(shape, dtype=np.int64))
+        found = path.stat().st_size if path.is_file() else None
+        if found != expected:
+            state = "is missing" if found is None else f"has {found} bytes"
+            raise UserError(f"{path}: {state}, expected {expected} bytes: build the cache again")
+        return CachedImageSet(np.memmap(path, np.uint8, mode="r", shape=shape), files)
+
+
+def build_cache(
+    root: Path,
+    output: Path,
+    size: int,
+    num_workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Decode every image below `root` once and write a cache into the folder `output`.
+
+    An older cache there stays usable until the new one is complete.
+
+    Args:
+        root: an image folder in either layout.
+        output: folder to write; made if missing.
+        size: side of the stored images, pixels.
+        num_workers: decoding processes.
+        progress: called with (images done, images in all) as the work goes on.
+
+    Returns:
+        The header's path.
+
+    Raises:
+        UserError: the folder is no image folder, or an image cannot be decoded.
+    """
+    parts = list_parts(root)
+    total, done = sum(map(len, parts.values())), 0
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "size": size,
+        "channels": CHANNELS,
+        "root": str(root.resolve()),
+        "parts": {},
+    }
+    for name, files in parts.items():
+        # Named by content, so that the old header never points at new pixels.
+        pixel_file = f"{name}_{size}_{files.digest()[:16]}.u8"
+        images = FolderImageSet(files, size, CHANNELS, num_workers)
+        with atomic_write(output / pixel_file) as file:
+            for batch, _ in images.batches(torch.arange(len(images)), READ_AT_ONCE):
+                file.write(batch.numpy().tobytes())
+                done += len(batch)
+                if progress is not None:
+                    progress(done, total)
+        header["parts"][name] = {
+            "pixel_file": pixel_file,
+            "class_names": files.class_names,
+            "sha256": files.digest(),
+            "names": files.names,
+            "sizes": files.sizes,
+        }
+    # Last: with the header's rename the new cache is complete.
+    with atomic_write(output / HEADER) as file:
+        file.write(json.dumps(header).encode())
+    _remove_old_pixels(output, {part["pixel_file"] for part in header["parts"].values()})
+    return output / HEADER
+
+
+def _remove_old_pixels(folder: Path, used: set[str]) -> None:
+    for path in folder.glob("*_*_*.u8"):
+        if path.name not in used:
+            path.unlink()
+
+
+def _file_list(root: Path, part: dict[str, Any]) -> FileList:
+    names, sizes, classes = part["names"], part["sizes"], part["class_names"]
+    if len(names) != len(sizes):
+        raise ValueError(f"{len(names)} names but {len(sizes)} sizes")
+    return FileList(root, tuple(names), tuple(sizes), tuple(classes))

@@ -1,0 +1,132 @@
+"""List the images of a folder of class folders, without opening any of them."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from supernet.files import UserError
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class FileList:
+    """Image files below `root`; the first folder of a name is the image's class."""
+
+    root: Path
+    names: tuple[str, ...]  # "class/.../file", with forward slashes
+    sizes: tuple[int, ...]  # bytes
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return the number of files."""
+        return len(self.names)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Return the class numbers, int64 (N,)."""
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        return torch.tensor([numbers[name.split("/", 1)[0]] for name in self.names]).long()
+
+    def path(self, index: int) -> Path:
+        """Return where an image lies."""
+        return self.root / self.names[index]
+
+    def subset(self, indices: Tensor) -> "FileList":
+        """Return the files at `indices`, in that order."""
+        chosen = indices.tolist()
+        names = tuple(self.names[index] for index in chosen)
+        sizes = tuple(self.sizes[index] for index in chosen)
+        return FileList(self.root, names, sizes, self.class_names)
+
+    def digest(self) -> str:
+        """Return a SHA-256 of the names and sizes in order; contents are not read."""
+        digest = hashlib.sha256()
+        for name, size in zip(self.names, self.sizes, strict=True):
+            digest.update(f"{name}\t{size}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def num_per_class(self) -> dict[str, int]:
+        """Return the number of files of each class, by name."""
+        counts = torch.bincount(self.labels, minlength=len(self.class_names))
+        return dict(zip(self.class_names, counts.tolist(), strict=True))
+
+
+def list_class_folders(root: Path, class_names: Sequence[str] | None = None) -> FileList:
+    """List the images of `root/<class>/`, subfolders included, sorted by name.
+
+    Args:
+        root: folder of class folders.
+        class_names: the names allowed, in order of their labels; by default all folders, sorted.
+
+    Raises:
+        UserError: fewer than two classes, a class without images, or a name not allowed.
+    """
+    found = _class_folders(root)
+    if len(found) < 2:
+        holds = f"one class folder ({found[0]})" if found else "no class folder"
+        raise UserError(f"{root}: holds {holds}, expected one folder for each of two or more")
+    if class_names is not None and (unknown := sorted(set(found) - set(class_names))):
+        raise UserError(
+            f"{root / unknown[0]}: not a known class, expected only class folders among "
+            f"{', '.join(class_names[:10])}{', ...' if len(class_names) > 10 else ''}"
+        )
+    names: list[str] = []
+    sizes: list[int] = []
+    for class_name in found:
+        files = sorted(_images_below(root / class_name, f"{class_name}/"))
+        if not files:
+            raise UserError(
+                f"{root / class_name}: an empty class folder, expected images "
+                f"({' '.join(SUFFIXES)}) in it"
+            )
+        names += [name for name, _ in files]
+        sizes += [size for _, size in files]
+    allowed = tuple(found if class_names is None else class_names)
+    return FileList(root, tuple(names), tuple(sizes), allowed)
+
+
+def list_parts(root: Path) -> dict[str, FileList]:
+    """List an image folder by parts.
+
+    Returns:
+        "train" and "test" for the ImageNet layout (root/train beside root/val or root/test),
+        "all" for root/train alone and for a plain folder of class folders.
+    """
+    if not (root / "train").is_dir():
+        return {"all": list_class_folders(root)}
+    train = list_class_folders(root / "train")
+    # ImageNet's val has labels and its test has none, so val comes first.
+    for name in ("val", "test"):
+        if (root / name).is_dir():
+            return {"train": train, "test": list_class_folders(root / name, train.class_names)}
+    return {"all": train}
+
+
+def _class_folders(root: Path) -> list[str]:
+    try:
+        with os.scandir(root) as entries:
+            return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+    except OSError as error:
+        raise UserError(
+            f"{root}: cannot be read ({error.strerror}), expected a folder of class folders"
+        ) from error
+
+
+def _images_below(folder: Path, prefix: str) -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                found += _images_below(Path(entry.path), f"{prefix}{entry.name}/")
+            elif entry.name.lower().endswith(SUFFIXES):
+                found.append((prefix + entry.name, entry.stat().st_size))
+    return found

@@ -1,0 +1,95 @@
+"""Open one part of the data set that a config names, a user's own reader included."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from supernet.files import UserError
+from training.data.config import DATA_SETS, DataConfig, Part
+from training.data.fitting import fit
+from training.data.image_set import ImageSet, MemoryImageSet
+
+Reader = Callable[[DataConfig, Part], Any]
+
+
+def open_part(config: DataConfig, part: Part) -> ImageSet:
+    """Open the part that training uses, or the test part; the other one is not touched.
+
+    A user's own reader is called with the config and "train" or "test". It returns an `ImageSet`
+    or a tuple of uint8 images (N, C, H, W), integer labels (N,) and class names; images of
+    another size than `config.image_size` are resized.
+
+    Raises:
+        UserError: the data set is missing or damaged, or the reader is missing or returns
+            something else.
+    """
+    result = load_reader(config.name)(config, part)
+    images = result if isinstance(result, ImageSet) else _image_set(config, result)
+    if len(images.class_names) < 2:
+        raise UserError(f"{config.name}: has one class, expected at least two")
+    if len(images) == 0:
+        raise UserError(f"{config.name}: its {part} part is empty, expected images")
+    return images
+
+
+def load_reader(name: str) -> Reader:
+    """Return the function that `name` stands for: a built-in one, or an import path's."""
+    module_name, _, function_name = DATA_SETS.get(name, name).rpartition(":")
+    if module_name.endswith(".py"):
+        path = Path(module_name)
+        spec = importlib.util.spec_from_file_location(f"_user_reader_{path.stem}", path)
+        if not path.is_file() or spec is None or spec.loader is None:
+            raise UserError(f"data.name {name!r}: {path} is no file, expected a Python file")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if not (error.name and f"{module_name}.".startswith(f"{error.name}.")):
+                raise  # the user's module was found; something that it imports is missing
+            raise UserError(
+                f"data.name {name!r}: there is no module {error.name!r}, "
+                "expected an importable one or a file ending in .py"
+            ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise UserError(f"data.name {name!r}: {module_name} has no function {function_name!r}")
+    return function
+
+
+def _image_set(config: DataConfig, result: Any) -> MemoryImageSet:
+    where = f"data.name {config.name!r}: its reader"
+    try:
+        images, labels, class_names = result
+        images, labels = _tensor(images), _tensor(labels)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{where} returned {type(result).__name__} ({error}), "
+            "expected (images, labels, class_names)"
+        ) from error
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise UserError(
+            f"{where} returned images of {images.dtype} {tuple(images.shape)}, "
+            "expected torch.uint8 (N, 1 or 3, H, W)"
+        )
+    if labels.shape != images.shape[:1] or labels.is_floating_point():
+        raise UserError(
+            f"{where} returned labels of {labels.dtype} {tuple(labels.shape)}, "
+            f"expected integers of {tuple(images.shape[:1])}"
+        )
+    names = tuple(map(str, class_names))
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
+        raise UserError(f"{where} returned labels outside 0 to {len(names) - 1}")
+    return MemoryImageSet(fit(images, config.image_size), labels.long(), names)
+
+
+def _tensor(values: Any) -> Tensor:
+    # np.array copies: torch warns about memory that it must not write to.
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))

@@ -1,0 +1,46 @@
+"""Which device, precision and threads a stage runs on; chosen once, and said."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import torch
+
+from supernet.files import UserError
+from supernet.layers.binary_conv import Precision
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+PrecisionName = Literal["auto", "fp32", "exact", "bf16"]
+
+
+def choose_device(name: DeviceName) -> torch.device:
+    """The device of that name; auto takes CUDA where there is one.
+
+    Raises:
+        UserError: cuda is asked for and absent.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device 'cuda' was asked for, but torch finds no GPU here; use 'auto'")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def choose_precision(name: PrecisionName, device: torch.device, compiled: bool) -> Precision:
+    """auto is 'exact' where it is faster than fp32, else fp32.
+
+    That is on GPUs that multiply bf16, and on CPUs that do where units are compiled: without, the
+    conversions cost more than the products gain (benchmarks/training_speed.py).
+    """
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "exact" if torch.cuda.is_bf16_supported() else "fp32"
+    return "exact" if compiled and torch.cpu._is_avx512_bf16_supported() else "fp32"
+
+
+def set_threads(threads: int | None) -> int:
+    """Let torch use `threads` CPU threads (None: all cores); returns their number."""
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    return torch.get_num_threads()

@@ -1,0 +1,25 @@
+"""Whether a network fits a data set, checked before any work starts."""
+
+from __future__ import annotations
+
+from supernet.files import UserError
+from supernet.spec import NetworkSpec
+from training.data.training_data import TrainingData
+
+
+def check_fit(spec: NetworkSpec, data: TrainingData) -> None:
+    """Compare channels and classes.
+
+    Raises:
+        UserError: names both sides.
+    """
+    if spec.in_channels != data.channels:
+        raise UserError(
+            f"space.in_channels is {spec.in_channels}, but the images of data set "
+            f"'{data.config.name}' have {data.channels} channels"
+        )
+    if spec.num_classes != data.num_classes:
+        raise UserError(
+            f"space.classes is {spec.num_classes}, but data set '{data.config.name}' has "
+            f"{data.num_classes} classes"
+        )

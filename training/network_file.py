@@ -1,0 +1,82 @@
+"""A trained stand-alone network on disk: weights and everything needed to use them, in one file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from supernet.architecture import Architecture
+from supernet.files import UserError, check_header, check_names_and_shapes, load_weights
+from supernet.files import save_weights as save_tensors
+from supernet.network import Network, build, build_from
+from supernet.space import SearchSpace
+from supernet.spaces import space_from_description
+from training.data.config import DataConfig
+from training.loop import Normalisation
+
+FORMAT = "evobit/network"
+VERSION = 1
+_KEY = "evobit"  # where safetensors' metadata holds the description
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network with its origin: `normalisation` is what it must be fed with."""
+
+    network: Network
+    space: SearchSpace
+    architecture: Architecture
+    normalisation: Normalisation
+    class_names: tuple[str, ...]
+    data: DataConfig
+
+
+def save_network(path: Path, trained: TrainedNetwork) -> None:
+    """Write safetensors whose names are the `state_dict` names, the rest as JSON metadata."""
+    description = {
+        "format": FORMAT,
+        "version": VERSION,
+        "space": trained.space.describe(),
+        "choices": dict(trained.architecture.choices),
+        "normalisation": asdict(trained.normalisation),
+        "class_names": list(trained.class_names),
+        "data": trained.data.model_dump(mode="json"),
+    }
+    save_tensors(path, trained.network.state_dict(), {_KEY: json.dumps(description)})
+
+
+def load_network(path: Path) -> TrainedNetwork:
+    """Read a network file; the network is in evaluation mode, on the CPU.
+
+    Raises:
+        UserError: missing, truncated, another format or version, or names and shapes that do not
+            match its own description.
+    """
+    tensors, metadata = load_weights(path)
+    try:
+        description: Any = json.loads(metadata.get(_KEY, "null"))
+    except ValueError as error:
+        raise UserError(f"{path}: its description is not JSON ({error})") from error
+    check_header(description, path, format=FORMAT, version=VERSION)
+    try:
+        space = space_from_description(description["space"])
+        architecture = space.architecture(description["choices"])
+        normalisation = Normalisation(
+            mean=tuple(description["normalisation"]["mean"]),
+            std=tuple(description["normalisation"]["std"]),
+            size=int(description["normalisation"]["size"]),
+        )
+        class_names = tuple(description["class_names"])
+        data = DataConfig(**description["data"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: incomplete description ({error!r})") from error
+    spec = space.decode(architecture)
+    with torch.device("meta"):
+        expected = build(spec).state_dict()
+    check_names_and_shapes(tensors, expected, path)
+    network = build_from(spec, tensors).eval()
+    return TrainedNetwork(network, space, architecture, normalisation, class_names, data)

@@ -1,0 +1,81 @@
+"""Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class Progress:
+    """Context manager around a loop of `total` items, of which `start` are already done.
+
+    Writes to stderr alone, so that a command's stdout stays its result.
+    """
+
+    def __init__(self, label: str, total: int, start: int = 0) -> None:
+        self.label, self.total, self.done, self._start = label, total, start, start
+        self._began = self._last_line = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[numbers]}"),
+                console=Console(stderr=True),
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(
+                self.label, total=self.total, completed=self.done, numbers=""
+            )
+        return self
+
+    def advance(self, count: int = 1, **numbers: float) -> None:
+        """Mark `count` more items as done; `numbers` are shown beside the bar."""
+        self.done += count
+        shown = " ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        if self._bar is not None:
+            self._bar.update(
+                self._task, completed=self.done, numbers=f"{self._rate():.3g}/s {shown}"
+            )
+            return
+        now = time.monotonic()
+        if now - self._last_line >= SECONDS_BETWEEN_LINES or self.done == self.total:
+            self._last_line = now
+            left = (self.total - self.done) / self._rate() if self.done > self._start else 0.0
+            print(
+                f"{self.label}: {self.done}/{self.total}, {self._rate():.3g}/s, "
+                f"{left:.0f} s left {shown}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _rate(self) -> float:
+        return max(self.done - self._start, 1) / max(time.monotonic() - self._began, 1e-9)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,249 @@
+"""A run folder: one stage's config, provenance, log and results; resumed by the same command."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from supernet.files import UserError, check_header, read_json, sha256_file, write_json, write_text
+
+FORMAT = "evobit/run"
+VERSION = 1
+_PACKAGES = ("evobit", "torch", "torchvision", "numpy", "ray")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`path` holds config.yaml, manifest.json, log.jsonl and what the stage makes.
+
+    A run is finished when manifest.json has a summary; until then the same command resumes it.
+    """
+
+    path: Path
+    stage: str
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        stage: str,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, Path] | None = None,
+        growable: tuple[str, ...] = (),
+    ) -> RunFolder:
+        """Create the run folder, or open it again to resume.
+
+        `inputs` are the runs or files this one builds on, recorded with their hashes. `growable`
+        are dotted config fields that may differ by having grown, which reopens a finished run.
+
+        Raises:
+            UserError: the folder holds another stage or config (the differences are shown), or is
+                not a run folder and not empty.
+        """
+        folder = cls(Path(path), stage)
+        hashes = {name: _describe_input(source) for name, source in (inputs or {}).items()}
+        if not (folder.path / "manifest.json").exists():
+            if folder.path.exists() and any(folder.path.iterdir()):
+                raise UserError(f"{folder.path}: is not empty and is not a run folder")
+            folder._create(config, hashes)
+            return folder
+        folder._check(config, hashes, growable)
+        return folder
+
+    def _create(self, config: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write_config(config)
+        # The manifest comes last: without it the folder counts as not yet created.
+        write_json(
+            self.path / "manifest.json",
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "stage": self.stage,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "command": sys.argv,
+                "git_commit": _git_commit(),
+                "python": platform.python_version(),
+                "machine": f"{platform.machine()} {platform.system()}",
+                "versions": {name: _version(name) for name in _PACKAGES},
+                "inputs": dict(inputs),
+            },
+        )
+
+    def _check(
+        self, config: Mapping[str, Any], inputs: Mapping[str, Any], growable: tuple[str, ...]
+    ) -> None:
+        if self.manifest.get("stage") != self.stage:
+            raise UserError(
+                f"{self.path}: holds a run of stage '{self.manifest.get('stage')}', "
+                f"not '{self.stage}'"
+            )
+        old, new = _flatten(self.config), _flatten(_plain(config))
+        changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        grown = [key for key in changed if key in growable and _has_grown(old.get(key), new[key])]
+        if different := [key for key in changed if key not in grown]:
+            differences = "; ".join(
+                f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in different[:5]
+            )
+            raise UserError(
+                f"{self.path}: holds a run of another config ({differences}); "
+                f"choose another --run folder or restore the config"
+            )
+        for name, described in inputs.items():
+            recorded = self.manifest["inputs"].get(name, {})
+            if recorded.get("sha256") != described["sha256"]:
+                raise UserError(
+                    f"{self.path}: was made from another {name} "
+                    f"({recorded.get('path')}) than {described['path']}"
+                )
+        if grown:
+            self._write_config(config)
+            self.record("summary", None)
+
+    def _write_config(self, config: Mapping[str, Any]) -> None:
+        write_text(self.path / "config.yaml", yaml.safe_dump(_plain(config), sort_keys=False))
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as it stands on disk."""
+        path = self.path / "manifest.json"
+        return check_header(read_json(path, what="manifest"), path, format=FORMAT, version=VERSION)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config as it stands on disk."""
+        return read_config(self.path)
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """The finished run's summary, else None."""
+        return self.manifest.get("summary")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stage ran to its end."""
+        return self.summary is not None
+
+    def record(self, key: str, value: Any) -> None:
+        """Put a JSON value into the manifest."""
+        write_json(self.path / "manifest.json", {**self.manifest, key: value})
+
+    def log(self, event: str, **fields: Any) -> None:
+        """Append one line with the time to log.jsonl."""
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields})
+        with open(self.path / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Mark the run as finished, with what it found."""
+        self.record("summary", dict(summary))
+        self.log("finished", **summary)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder against a second driver; the system frees it if this process dies.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(f"{self.path}: another process is working in it") from error
+            yield
+
+
+def open_finished(path: str | Path, stage: str) -> RunFolder:
+    """The finished run of `stage` in `path`.
+
+    Raises:
+        UserError: no run there, another stage's, or not finished.
+    """
+    folder = RunFolder(Path(path), stage)
+    if not (folder.path / "manifest.json").exists():
+        raise UserError(f"{path}: not a run folder (it has no manifest.json)")
+    found = folder.manifest.get("stage")
+    if found != stage:
+        raise UserError(f"{path}: holds a run of stage '{found}', not '{stage}'")
+    if not folder.finished:
+        raise UserError(f"{path}: its {stage} run is not finished; run the same command to resume")
+    return folder
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The resolved config of the run folder `path`."""
+    file = Path(path) / "config.yaml"
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: cannot be read") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{file}: not a mapping")
+    return config
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON has it: tuples as lists, paths as text."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted names."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+def _has_grown(old: Any, new: Any) -> bool:
+    return new is not None and (old is None or new > old)
+
+
+def _describe_input(source: Path) -> dict[str, Any]:
+    """Path and hash of a file, or of a run folder's config and weights."""
+    if source.is_file():
+        return {"path": str(source), "sha256": sha256_file(source)}
+    weights = sorted(source.glob("*.safetensors"))
+    if not weights:
+        raise UserError(f"{source}: no finished run there (no weights)")
+    return {"path": str(source), "sha256": sha256_file(weights[0])}
+
+
+def _git_commit() -> str | None:
+    """The checkout's commit, with '+' where the work tree differs from it; None outside git."""
+    checkout = Path(__file__).resolve().parent.parent
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match="],
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,177 @@
+"""Score architectures with a supernet's weights: recompute BatchNorm statistics, then top-1.
+
+Single Path One-Shot (arXiv 1904.00420), section 3.4; statistics by cumulative averaging over one
+fixed set of training images, on a copy of the path. The shared weights are never written.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from supernet.architecture import Architecture
+from supernet.files import UserError
+from supernet.network import set_precision
+from supernet.spaces import space_from_description
+from supernet.supernet import Supernet
+from training.augment import normalise
+from training.data.config import DataConfig
+from training.device import DeviceName, PrecisionName, choose_device, choose_precision
+from training.seeds import torch_stream
+
+
+class ScoringConfig(BaseModel):
+    """`search_images`: score on the first so many images of the search split (None: on all)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calibration_images: int = Field(2048, ge=2)
+    calibration_batch: int = Field(512, ge=2)
+    batch_size: int = Field(512, ge=1)
+    search_images: int | None = Field(None, ge=1)
+    threads: int = Field(1, ge=1)
+    device: DeviceName = "auto"
+    precision: PrecisionName = "auto"
+
+
+def calibrate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Recompute the running statistics of every BatchNorm below `network` over `batches`.
+
+    Cumulative: after n batches of equal size the mean over all n (PyTorch's momentum=None), with
+    the unbiased variance of each batch. All else is in evaluation mode. Ends in evaluation mode,
+    momentum as before.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    with torch.no_grad():
+        for batch in batches:
+            network(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+def top1(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """Percentage of images whose largest logit is their label's; evaluation mode is set."""
+    network.eval()
+    correct = total = 0
+    with torch.inference_mode():
+        for images, labels in batches:
+            correct += int((network(images).argmax(dim=1) == labels).sum())
+            total += len(labels)
+    return 100.0 * correct / total
+
+
+class Scorer:
+    """Callable from an architecture to its top-1 on the search split, in percent.
+
+    A pure function of the architecture: the same architecture has the same score in any process
+    with the same number of threads. `arrays` (see `scoring_arrays`) may be read-only memory that
+    other processes share; it is only read.
+    """
+
+    def __init__(
+        self,
+        space_description: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
+        config: ScoringConfig,
+    ) -> None:
+        torch.set_num_threads(config.threads)
+        self.config = config
+        self.device = choose_device(config.device)
+        self.precision = choose_precision(config.precision, self.device, compiled=False)
+        tensors = {name: _view(array) for name, array in arrays.items()}
+        sharing: Any = "nested" if any(".nested." in name for name in tensors) else "independent"
+        with torch.device("meta"):
+            self.supernet = Supernet(space_from_description(space_description), sharing)
+        weights = {
+            name.removeprefix("weights/"): tensor.to(self.device)
+            for name, tensor in tensors.items()
+            if name.startswith("weights/")
+        }
+        self.supernet.load_state_dict(weights, assign=True)
+        self._calibration = tensors["calibration"]
+        self._images, self._labels = tensors["images"], tensors["labels"]
+        self._mean, self._std = tensors["mean"].tolist(), tensors["std"].tolist()
+
+    def __call__(self, architecture: Architecture) -> float:
+        network = self.supernet.extract(architecture)
+        network.to(memory_format=torch.channels_last)
+        set_precision(network, self.precision)
+        batches = self._calibration.split(self.config.calibration_batch)
+        calibrate_batch_norm(network, (self._prepare(batch) for batch in batches))
+        images = self._images.split(self.config.batch_size)
+        labels = self._labels.split(self.config.batch_size)
+        return top1(
+            network,
+            (
+                (self._prepare(batch), of_batch.to(self.device))
+                for batch, of_batch in zip(images, labels, strict=True)
+            ),
+        )
+
+    def _prepare(self, pixels: Tensor) -> Tensor:
+        size = self.supernet.space.decode(self.supernet.space.first()).image_size
+        x = normalise(pixels.to(self.device), self._mean, self._std, size)
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def scoring_arrays(
+    supernet_run: Path, data_config: DataConfig, config: ScoringConfig, seed: int
+) -> dict[str, np.ndarray]:
+    """What every worker needs: the supernet's weights and uint8 images of two splits.
+
+    Calibration images are drawn once, by seed, from the training split; candidates are ranked on
+    the search split. The test split is not opened.
+
+    Raises:
+        UserError: the run is not a finished supernet, or there are too few training images.
+    """
+    from training.data import open_training_data
+    from training.supernet_training import load_supernet
+
+    supernet = load_supernet(supernet_run)
+    data = open_training_data(data_config)
+    wanted = config.calibration_images // config.calibration_batch * config.calibration_batch
+    if wanted == 0 or wanted > len(data.train):
+        raise UserError(
+            f"search.scoring: calibration_images {config.calibration_images} must be at least "
+            f"calibration_batch {config.calibration_batch} and at most the {len(data.train)} "
+            f"training images"
+        )
+    drawn = torch.randperm(len(data.train), generator=torch_stream(seed, "calibration"))[:wanted]
+    calibration, _ = data.train.read(drawn)
+    shown = torch.arange(min(len(data.search), config.search_images or len(data.search)))
+    if config.search_images is not None:
+        # The split is ordered by class in some data sets; a part of it must not be.
+        order = torch.randperm(len(data.search), generator=torch_stream(seed, "search images"))
+        shown = order[: len(shown)]
+    images, labels = data.search.read(shown)
+    arrays = {f"weights/{name}": value.numpy() for name, value in supernet.state_dict().items()}
+    return {
+        **arrays,
+        "calibration": calibration.numpy(),
+        "images": images.numpy(),
+        "labels": labels.numpy(),
+        "mean": np.array(data.mean),
+        "std": np.array(data.std),
+    }
+
+
+def _view(array: np.ndarray) -> Tensor:
+    """A tensor over `array`'s memory, which may be read-only and then must not be written."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # says that writing would be undefined
+        return torch.from_numpy(array)
