@@ -1,9 +1,25 @@
-"""Settings for every test: one torch thread a process, so that processes share the cores."""
+"""Settings for every test, a tiny space, and a tiny data set that a user might have written."""
+
+from pathlib import Path
 
 import pytest
 import torch
 
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+
+READER = '''
+import numpy as np
+
+def read(config, part):
+    """Four classes of 8x8 grey images: a bright bar in one of four places, and noise."""
+    count = 160 if part == "train" else 40
+    rng = np.random.default_rng(0 if part == "train" else 1)
+    labels = np.arange(count) % 4
+    images = rng.integers(0, 90, (count, 1, 8, 8), dtype=np.uint8)
+    for image, label in zip(images, labels):
+        image[0, 2 * label : 2 * label + 2] += 120
+    return images, labels, ["a", "b", "c", "d"]
+'''
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -24,3 +40,34 @@ def tiny_space() -> MobileNetGroups:
         groups=(1, 2, 4),
         blocks=((64, 1), (64, 2), (128, 1)),
     )
+
+
+@pytest.fixture(scope="session")
+def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reader file: 160 training and 40 test images that a small network can learn."""
+    path = tmp_path_factory.mktemp("data") / "bars.py"
+    path.write_text(READER)
+    return path
+
+
+@pytest.fixture
+def stages(tiny_space: MobileNetGroups, bars: Path) -> dict:
+    """The sections of a config for the tiny space and data."""
+    training = {"batch_size": 16, "tensorboard": False, "threads": 1, "checkpoint_seconds": 0}
+    scoring = {"calibration_images": 64, "calibration_batch": 32, "batch_size": 16}
+    return {
+        "space": tiny_space.describe(),
+        "data": {"name": f"{bars}:read", "image_size": 8, "search_fraction": 0.2},
+        "supernet": {"epochs": 3, **training},
+        "search": {
+            "population": 4,
+            "parents": 2,
+            "mutations": 2,
+            "crossovers": 1,
+            "generations": 2,
+            "feasibility_samples": 50,
+            "scoring": scoring,
+        },
+        "retrain": {"epochs": 2, "seeds": 2, "uniform": 1, "random": 1, **training},
+        "seed": 3,
+    }

@@ -92,7 +92,7 @@ class BinaryUnit(nn.Module):
     ) -> None:
         super().__init__()
         self.conv, self.norm, self.shortcut, self.activation = conv, norm, shortcut, activation
-        self.compute: Callable[[BinaryUnit, Tensor], Tensor] = compute_unit
+        self.compute: Callable[[BinaryUnit, Tensor, Tensor], Tensor] = compute_unit
 
     @classmethod
     def from_spec(cls, spec: BinaryUnitSpec) -> BinaryUnit:
@@ -101,15 +101,16 @@ class BinaryUnit(nn.Module):
         return cls(build_conv(spec), norm, build_shortcut(spec), build_activation(spec))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.compute(self, x)
+        return self.compute(self, x, self.conv.weight)
 
 
-def compute_unit(unit: BinaryUnit, x: Tensor) -> Tensor:
+def compute_unit(unit: BinaryUnit, x: Tensor, latent: Tensor) -> Tensor:
     """A unit's forward pass, as a function of its own so that it can be compiled.
 
     torch.compile makes one graph for all units of equal shape, whichever network they are in.
+    The latent weight comes from outside, so that how it is shared stays out of the graph.
     """
-    y = unit.norm(unit.conv(approx_sign(x, unit.conv.input_dtype)))
+    y = unit.norm(unit.conv(approx_sign(x, unit.conv.input_dtype), latent))
     return unit.activation(y + unit.shortcut(x))
 
 

@@ -112,8 +112,10 @@ class BinaryConv2d(_PrecisionRule, nn.Module):
         )
         initialise_latent(self.weight)
 
-    def forward(self, signs: Tensor) -> Tensor:
-        return binary_conv2d(signs, self.weight, self.stride, self.padding, self.groups)
+    def forward(self, signs: Tensor, latent: Tensor | None = None) -> Tensor:
+        """Convolve with `latent`, which a caller may have read from `weight` before."""
+        latent = self.weight if latent is None else latent
+        return binary_conv2d(signs, latent, self.stride, self.padding, self.groups)
 
 
 class NestedBinaryConv2d(nn.Module):
@@ -179,7 +181,7 @@ class NestedPath(_PrecisionRule, nn.Module):
     def __init__(self, nested: NestedBinaryConv2d, groups: int) -> None:
         super().__init__()
         self._nested = (nested,)  # in a tuple: the weights are registered where they are shared
-        self.groups = groups
+        self.stride, self.padding, self.groups = nested.stride, nested.padding, groups
         self.num_products = nested.in_channels // groups * nested.kernel_size**2
         self.precision: Precision = "fp32"
 
@@ -188,6 +190,7 @@ class NestedPath(_PrecisionRule, nn.Module):
         """The latent weight of this group number, (Cout, Cin/groups, k, k)."""
         return self._nested[0].weight(self.groups)
 
-    def forward(self, signs: Tensor) -> Tensor:
-        nested = self._nested[0]
-        return binary_conv2d(signs, self.weight, nested.stride, nested.padding, self.groups)
+    def forward(self, signs: Tensor, latent: Tensor | None = None) -> Tensor:
+        """Convolve with `latent`, which a caller may have read from `weight` before."""
+        latent = self.weight if latent is None else latent
+        return binary_conv2d(signs, latent, self.stride, self.padding, self.groups)

@@ -1,0 +1,93 @@
+"""Run folders: created, resumed, refused, locked."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supernet.files import UserError, write_text
+from training.run_folder import RunFolder, open_finished
+
+CONFIG = {"search": {"evaluations": 10, "max_ops": 5}, "seed": 0}
+
+
+def test_same_config_resumes(tmp_path: Path) -> None:
+    first = RunFolder.open(tmp_path / "run", "search", CONFIG)
+    created = first.manifest["created"]
+    again = RunFolder.open(tmp_path / "run", "search", CONFIG)
+    assert again.manifest["created"] == created and not again.finished
+    again.finish({"best": 1})
+    assert first.finished and first.summary == {"best": 1}
+
+
+def test_another_config_is_refused_with_the_difference(tmp_path: Path) -> None:
+    RunFolder.open(tmp_path / "run", "search", CONFIG)
+    other = {"search": {"evaluations": 10, "max_ops": 6}, "seed": 0}
+    with pytest.raises(UserError, match="search.max_ops was 5, now 6"):
+        RunFolder.open(tmp_path / "run", "search", other)
+    with pytest.raises(UserError, match="stage 'search', not 'supernet'"):
+        RunFolder.open(tmp_path / "run", "supernet", CONFIG)
+
+
+def test_a_grown_budget_reopens(tmp_path: Path) -> None:
+    folder = RunFolder.open(tmp_path / "run", "search", CONFIG, growable=("search.evaluations",))
+    folder.finish({"best": 1})
+    more = {"search": {"evaluations": 20, "max_ops": 5}, "seed": 0}
+    assert not RunFolder.open(
+        tmp_path / "run", "search", more, growable=("search.evaluations",)
+    ).finished
+    with pytest.raises(UserError, match="search.evaluations was 20, now 10"):
+        RunFolder.open(tmp_path / "run", "search", CONFIG, growable=("search.evaluations",))
+
+
+def test_foreign_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(UserError, match="is not empty and is not a run folder"):
+        RunFolder.open(tmp_path, "search", CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
+
+
+def test_changed_input_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "best.json"
+    source.write_text("{}")
+    RunFolder.open(tmp_path / "run", "retrain", CONFIG, {"architecture 1": source})
+    source.write_text('{"changed": 1}')
+    with pytest.raises(UserError, match="made from another architecture 1"):
+        RunFolder.open(tmp_path / "run", "retrain", CONFIG, {"architecture 1": source})
+
+
+def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder.open(tmp_path / "run", "search", CONFIG)
+    other = f"""
+from pathlib import Path
+from supernet.files import UserError
+from training.run_folder import RunFolder
+try:
+    with RunFolder(Path({str(folder.path)!r}), "search").lock():
+        print("got it")
+except UserError as error:
+    print("refused:", error)
+"""
+    with folder.lock():
+        during = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True)
+    after = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True)
+    assert "another process is working in it" in during.stdout
+    assert after.stdout == "got it\n"
+
+
+def test_open_finished(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a run folder"):
+        open_finished(tmp_path, "search")
+    folder = RunFolder.open(tmp_path / "run", "search", CONFIG)
+    with pytest.raises(UserError, match="not finished; run the same command to resume"):
+        open_finished(folder.path, "search")
+    folder.finish({})
+    assert open_finished(folder.path, "search").finished
+
+
+def test_damaged_manifest(tmp_path: Path) -> None:
+    folder = RunFolder.open(tmp_path / "run", "search", CONFIG)
+    write_text(folder.path / "manifest.json", '{"format": "evobit/run", "version": 99}')
+    with pytest.raises(UserError, match="version 99; this program reads version 1"):
+        RunFolder.open(tmp_path / "run", "search", CONFIG)
