@@ -24,6 +24,7 @@ from supernet.spec import (
     StemSpec,
 )
 
+GROUPS = (1, 2, 4, 8, 16, 32)
 STEM_CHANNELS = 32
 BLOCKS = (
     (64, 1),
@@ -54,7 +55,7 @@ class MobileNetGroups(SearchSpace):
     in_channels: int = 3
     width: float = 1.0
     stem_stride: int = 2
-    groups: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    groups: tuple[int, ...] = GROUPS
     search_pointwise: bool = False
     shortcut: Literal["duplicate", "conv"] = "duplicate"
     activation: Activation = "prelu"
@@ -71,7 +72,9 @@ class MobileNetGroups(SearchSpace):
         if not self.blocks:
             raise UserError(f"space '{self.name}': needs at least one block")
         legal = {choice for position in self.positions for choice in position.choices}
-        if useless := [number for number in self.groups if number not in legal]:
+        useless = [number for number in self.groups if number not in legal]
+        # The default numbers are taken where they divide; a number the user chose must be of use.
+        if useless and self.groups != GROUPS:
             raise UserError(
                 f"space '{self.name}': {useless[0]} groups divide the channels of no block "
                 f"(channels: {', '.join(map(str, sorted(set(self._channels))))})"
