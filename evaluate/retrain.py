@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from evaluate.baselines import random_baselines, uniform_baselines
 from evaluate.jobs import run_jobs
-from supernet.architecture import Architecture, load_architecture
+from supernet.architecture import Architecture
+from supernet.architecture_file import load_architecture
 from supernet.costs import cost
 from supernet.network import build
 from supernet.space import SearchSpace

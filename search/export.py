@@ -8,7 +8,7 @@ from pathlib import Path
 from search.candidate import Candidate, best
 from search.constraints import constraints_from, is_feasible
 from search.history import read_history
-from supernet.architecture import save_architecture
+from supernet.architecture_file import save_architecture
 from supernet.files import UserError
 from supernet.spaces import space_from_description
 from training.run_folder import RunFolder

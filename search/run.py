@@ -18,7 +18,7 @@ from search.measure import CostMeter, Measure
 from search.pool import Arrays, ScorerFactory, ScoringPool, SerialPool
 from search.sampling import FeasibleSampler
 from search.searchers import SEARCHERS
-from supernet.architecture import describe_difference, save_architecture
+from supernet.architecture_file import describe_difference, save_architecture
 from supernet.files import UserError, write_json
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description

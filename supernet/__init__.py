@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from supernet.architecture import Architecture as Architecture
-    from supernet.architecture import load_architecture as load_architecture
-    from supernet.architecture import save_architecture as save_architecture
+    from supernet.architecture_file import load_architecture as load_architecture
+    from supernet.architecture_file import save_architecture as save_architecture
     from supernet.costs import cost as cost
     from supernet.network import build as build
     from supernet.space import SearchSpace as SearchSpace
@@ -21,8 +21,8 @@ _HOME = {
     "Supernet": "supernet.supernet",
     "build": "supernet.network",
     "cost": "supernet.costs",
-    "load_architecture": "supernet.architecture",
-    "save_architecture": "supernet.architecture",
+    "load_architecture": "supernet.architecture_file",
+    "save_architecture": "supernet.architecture_file",
     "space_from_description": "supernet.spaces",
 }
 

@@ -7,19 +7,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from supernet.files import UserError, check_header, read_json, write_json
-
-if TYPE_CHECKING:
-    from supernet.space import SearchSpace
 
 Choice = int | float | str
 """The value taken at one position, as it stands in JSON (groups: 4)."""
-
-FORMAT = "evobit/architecture"
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -58,60 +48,3 @@ class Architecture(Mapping[str, Choice]):
 
     def __str__(self) -> str:
         return ",".join(str(choice) for _, choice in self.choices)
-
-
-def save_architecture(
-    path: str | Path,
-    space: SearchSpace,
-    architecture: Architecture,
-    *,
-    provenance: Mapping[str, Any] | None = None,
-) -> None:
-    """Write an architecture file (docs/formats.md): space, choices, costs, provenance."""
-    from supernet.costs import cost
-
-    document = {
-        "format": FORMAT,
-        "version": VERSION,
-        "space": space.describe(),
-        "choices": dict(architecture.choices),
-        "costs": cost(space.decode(architecture)).as_dict(),
-        "provenance": dict(provenance or {}),
-    }
-    write_json(path, document)
-
-
-def load_architecture(
-    path: str | Path, *, expected_space: SearchSpace | None = None
-) -> tuple[SearchSpace, Architecture, dict[str, Any]]:
-    """Read an architecture file: its space, the architecture, and the whole document.
-
-    Raises:
-        UserError: truncated, another version, choices that do not fit the space, or a space other
-            than `expected_space`.
-    """
-    from supernet.spaces import space_from_description
-
-    document = check_header(
-        read_json(path, what="architecture file"), path, format=FORMAT, version=VERSION
-    )
-    for field in ("space", "choices"):
-        if not isinstance(document.get(field), dict):
-            raise UserError(f"{path}: field '{field}' is missing or not an object")
-    try:
-        space = space_from_description(document["space"])
-        architecture = space.architecture(document["choices"])
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    if expected_space is not None and space.describe() != expected_space.describe():
-        raise UserError(
-            f"{path}: belongs to another search space: "
-            f"{describe_difference(space.describe(), expected_space.describe())}"
-        )
-    return space, architecture, document
-
-
-def describe_difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """The entries in which two flat descriptions differ, as `name: found (expected ...)`."""
-    names = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
-    return "; ".join(f"{name} is {found.get(name)!r}, not {expected.get(name)!r}" for name in names)

@@ -10,7 +10,8 @@ import typer
 from evobit.errors import CommandFailed, say
 from evobit.options import AsJson
 from evobit.output import output
-from supernet.architecture import Architecture, load_architecture
+from supernet.architecture import Architecture
+from supernet.architecture_file import load_architecture
 from supernet.costs import cost as count
 from supernet.files import UserError
 from supernet.space import SearchSpace

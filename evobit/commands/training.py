@@ -9,7 +9,7 @@ import typer
 
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
 from evobit.output import output
-from supernet.architecture import load_architecture
+from supernet.architecture_file import load_architecture
 from supernet.spaces import space_from_description
 
 

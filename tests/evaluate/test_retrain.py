@@ -10,7 +10,7 @@ from evaluate.baselines import random_baselines, uniform_baselines, within
 from evaluate.report import report
 from evaluate.retrain import RetrainStage, comparison, retrain
 from evaluate.statistics import mean_and_interval, spread
-from supernet.architecture import save_architecture
+from supernet.architecture_file import save_architecture
 from supernet.costs import cost
 from supernet.files import UserError
 from supernet.spaces.mobilenet_groups import MobileNetGroups

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from evobit.main import run
-from supernet.architecture import save_architecture
+from supernet.architecture_file import save_architecture
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
 SMALL = MobileNetGroups(

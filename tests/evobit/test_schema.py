@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from supernet.architecture import save_architecture
+from supernet.architecture_file import save_architecture
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
 jsonschema = pytest.importorskip("jsonschema")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from evobit.main import run
-from supernet.architecture import save_architecture
+from supernet.architecture_file import save_architecture
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.run_folder import RunFolder
 

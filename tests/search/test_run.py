@@ -14,7 +14,7 @@ from search.config import SearchConfig, SearchStage
 from search.export import export_best
 from search.history import read_history
 from search.run import run_search
-from supernet.architecture import load_architecture
+from supernet.architecture_file import load_architecture
 from supernet.files import UserError
 
 SETTINGS = {"population": 6, "parents": 3, "mutations": 3, "crossovers": 2, "evaluations": 16}
