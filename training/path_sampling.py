@@ -33,11 +33,7 @@ class PathSamplingConfig(BaseModel):
 def draw_paths(
     space: SearchSpace, config: PathSamplingConfig, rng: Random
 ) -> tuple[Architecture, ...]:
-    """The architectures of one step; their gradients are added before the optimiser steps.
-
-    Raises:
-        UserError: no architecture in the cost range after 1,000 draws.
-    """
+    """The architectures of one step; their gradients are added before the optimiser steps."""
     match config.rule:
         case "uniform":
             return (space.sample(rng),)
@@ -63,20 +59,42 @@ def _fair_paths(space: SearchSpace, rng: Random) -> tuple[Architecture, ...]:
     return tuple(Architecture(row) for row in zip(*columns, strict=True))
 
 
-def _draw_in_range(space: SearchSpace, config: PathSamplingConfig, rng: Random) -> Architecture:
+def check_sampling(space: SearchSpace, config: PathSamplingConfig, rng: Random) -> None:
+    """Refuse a rule that cannot be followed, before any training.
+
+    Raises:
+        UserError: an unknown cost, or no architecture in the cost range in 1,000 draws.
+    """
+    if config.rule != "cost-range":
+        return
     if config.cost not in COST_NAMES:
         raise UserError(
             f"supernet.sampling.cost: no cost '{config.cost}'; costs are {', '.join(COST_NAMES)}"
         )
+    if _distance(space, config, _draw_in_range(space, config, rng)) > 0:
+        raise UserError(
+            f"supernet.sampling: none of {MAX_DRAWS} drawn architectures has {config.cost} "
+            f"between {config.minimum:g} and {config.maximum:g}"
+        )
+
+
+def _draw_in_range(space: SearchSpace, config: PathSamplingConfig, rng: Random) -> Architecture:
+    """The first draw in the range; after 1,000 draws outside it, the nearest of them."""
+    nearest, least = space.first(), float("inf")
     for _ in range(MAX_DRAWS):
         architecture = space.sample(rng)
-        value = cost(space.decode(architecture)).as_dict()[config.cost]
-        if config.minimum <= value <= config.maximum:
-            return architecture
-    raise UserError(
-        f"supernet.sampling: none of {MAX_DRAWS} drawn architectures has {config.cost} between "
-        f"{config.minimum:g} and {config.maximum:g}"
-    )
+        distance = _distance(space, config, architecture)
+        if distance < least:
+            nearest, least = architecture, distance
+        if distance == 0:
+            break
+    return nearest
+
+
+def _distance(space: SearchSpace, config: PathSamplingConfig, architecture: Architecture) -> float:
+    """How far the architecture's cost lies outside the range; 0 inside."""
+    value = cost(space.decode(architecture)).as_dict()[config.cost]
+    return max(config.minimum - value, value - config.maximum, 0.0)
 
 
 class UpdateCounts:

@@ -56,7 +56,9 @@ class RunFolder:
         folder = cls(Path(path), stage)
         hashes = {name: _describe_input(source) for name, source in (inputs or {}).items()}
         if not (folder.path / "manifest.json").exists():
-            if folder.path.exists() and any(folder.path.iterdir()):
+            # A kill between the two files that _create writes leaves the config alone.
+            left = {path.name for path in folder.path.glob("*")} - {"config.yaml"}
+            if any(not name.startswith(".") for name in left):
                 raise UserError(f"{folder.path}: is not empty and is not a run folder")
             folder._create(config, hashes)
             return folder

@@ -105,6 +105,8 @@ class Scorer:
         self._calibration = tensors["calibration"]
         self._images, self._labels = tensors["images"], tensors["labels"]
         self._mean, self._std = tensors["mean"].tolist(), tensors["std"].tolist()
+        space = self.supernet.space
+        self._size = space.decode(space.first()).image_size
 
     def __call__(self, architecture: Architecture) -> float:
         network = self.supernet.extract(architecture)
@@ -123,8 +125,7 @@ class Scorer:
         )
 
     def _prepare(self, pixels: Tensor) -> Tensor:
-        size = self.supernet.space.decode(self.supernet.space.first()).image_size
-        x = normalise(pixels.to(self.device), self._mean, self._std, size)
+        x = normalise(pixels.to(self.device), self._mean, self._std, self._size)
         return x.contiguous(memory_format=torch.channels_last)
 
 

@@ -21,7 +21,12 @@ from training.data.training_data import TrainingData
 from training.device import choose_device, choose_precision, set_threads
 from training.fit_check import check_fit
 from training.loop import LoopHooks, Normalisation, steps_per_epoch, train
-from training.path_sampling import PathSamplingConfig, UpdateCounts, draw_paths
+from training.path_sampling import (
+    PathSamplingConfig,
+    UpdateCounts,
+    check_sampling,
+    draw_paths,
+)
 from training.run_folder import RunFolder
 from training.run_log import TrainingLog
 from training.seeds import derive_seed, stream
@@ -70,6 +75,7 @@ def _train(space: SearchSpace, stage: SupernetStage, folder: RunFolder) -> dict[
     settings = stage.supernet
     data = open_training_data(stage.data)
     check_fit(space.decode(space.first()), data)
+    check_sampling(space, stage.supernet.sampling, stream(stage.seed, "check sampling"))
     folder.record("data", data.manifest())
     device = choose_device(settings.device)
     threads = set_threads(settings.threads)

@@ -48,6 +48,13 @@ def test_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
 
 
+def test_a_kill_while_it_was_created_does_no_harm(tmp_path: Path) -> None:
+    RunFolder.open(tmp_path / "run", "search", CONFIG)
+    (tmp_path / "run" / "manifest.json").unlink()
+    (tmp_path / "run" / ".manifest.json.abc").write_text("half")
+    assert not RunFolder.open(tmp_path / "run", "search", CONFIG).finished
+
+
 def test_changed_input_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "best.json"
     source.write_text("{}")

@@ -17,7 +17,12 @@ import yaml
 from supernet.files import UserError, load_weights
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.path_sampling import PathSamplingConfig, UpdateCounts, draw_paths
+from training.path_sampling import (
+    PathSamplingConfig,
+    UpdateCounts,
+    check_sampling,
+    draw_paths,
+)
 from training.run_folder import RunFolder
 from training.supernet_training import SupernetStage, load_supernet, train_supernet
 
@@ -169,11 +174,14 @@ def test_cost_range_is_kept_and_bounded(tiny_space: MobileNetGroups) -> None:
     for _ in range(20):
         (architecture,) = draw_paths(tiny_space, config, rng)
         assert low <= cost(tiny_space.decode(architecture)).ops <= high
+    check_sampling(tiny_space, config, rng)
     nothing = PathSamplingConfig(rule="cost-range", maximum=1)
+    (nearest,) = draw_paths(tiny_space, nothing, rng)
+    assert cost(tiny_space.decode(nearest)).ops == every[0], "bounded: the nearest drawn"
     with pytest.raises(UserError, match="none of 1000 drawn architectures has ops between 0 and 1"):
-        draw_paths(tiny_space, nothing, rng)
+        check_sampling(tiny_space, nothing, rng)
     with pytest.raises(UserError, match="no cost 'macs'"):
-        draw_paths(tiny_space, PathSamplingConfig(rule="cost-range", cost="macs"), rng)
+        check_sampling(tiny_space, PathSamplingConfig(rule="cost-range", cost="macs"), rng)
 
 
 def test_update_counts_round_trip(tiny_space: MobileNetGroups) -> None:
