@@ -7,33 +7,27 @@ from collections.abc import Mapping
 from supernet.architecture import Architecture
 from supernet.costs import cost
 from supernet.files import UserError
+from supernet.limits import within
 from supernet.space import SearchSpace
 from training.seeds import stream
 
 MAX_DRAWS = 20_000
 
 
-def within(space: SearchSpace, architecture: Architecture, limits: Mapping[str, float]) -> bool:
-    """Whether every `max_*` and `min_*` limit holds for the architecture's analytic costs."""
-    costs = cost(space.decode(architecture)).as_dict()
-    for name, limit in limits.items():
-        kind, _, of = name.partition("_")
-        if of not in costs:
-            continue  # a measured limit, such as latency, has no analytic cost
-        if (kind == "max" and costs[of] > limit) or (kind == "min" and costs[of] < limit):
-            return False
-    return True
+def fitting_uniform(space: SearchSpace, limits: Mapping[str, float]) -> dict[str, Architecture]:
+    """The uniform architectures within the limits, by name."""
+    return {
+        name: architecture
+        for name, architecture in space.uniform_architectures().items()
+        if within(cost(space.decode(architecture)).as_dict(), limits)
+    }
 
 
 def uniform_baselines(
     space: SearchSpace, limits: Mapping[str, float], count: int
 ) -> dict[str, Architecture]:
     """The `count` uniform architectures of most OPs within the limits, by name."""
-    fitting = {
-        name: architecture
-        for name, architecture in space.uniform_architectures().items()
-        if within(space, architecture, limits)
-    }
+    fitting = fitting_uniform(space, limits)
     by_ops = sorted(fitting, key=lambda name: -cost(space.decode(fitting[name])).ops)
     return {name: fitting[name] for name in by_ops[:count]}
 
@@ -52,7 +46,7 @@ def random_baselines(
         if len(found) == count:
             break
         architecture = space.sample(rng)
-        if within(space, architecture, limits):
+        if within(cost(space.decode(architecture)).as_dict(), limits):
             found[architecture] = None
     if len(found) < count:
         raise UserError(

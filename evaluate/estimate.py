@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from evaluate.retrain import RetrainStage, comparison
+from evaluate.retrain import RetrainStage, prepare, threads_of
+from evaluate.timing import training_step_seconds, zero_images
 from supernet.costs import cost
 from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
+from supernet.spec import NetworkSpec
 from supernet.supernet import Supernet
 from training.compilation import time_step
 from training.data import open_training_data
@@ -28,12 +30,19 @@ BYTES_PER_PARAMETER = 16  # fp32 weight, gradient and Adam's two moments
 IMAGES_TIMED = 256
 
 
-def estimate(stage: Any, run: Path) -> dict[str, Any]:
+def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[str, Any]:
     """Time, memory and disk of a stage without starting it; times are of uncompiled steps.
 
+    A retraining is that of the files `architectures`, its step that of its network of most OPs;
+    without files one finalist, the space's first architecture, stands in. Of a search only space,
+    data and device are looked at, not its limits and not its supernet.
+
     Raises:
-        UserError: what the stage itself would refuse before starting.
+        UserError: what a training itself would refuse before starting; of a search, a data set
+            that the space does not fit.
     """
+    if isinstance(stage, RetrainStage):
+        return _retraining(stage, run, architectures)
     space = space_from_description(stage.space)
     data = open_training_data(stage.data)
     check_fit(space.decode(space.first()), data)
@@ -41,41 +50,46 @@ def estimate(stage: Any, run: Path) -> dict[str, Any]:
         supernet = Supernet(space, stage.supernet.sharing)
         steps = steps_per_epoch(data.train, stage.supernet) * stage.supernet.epochs
         path = supernet.path(space.sample(stream(stage.seed, "estimate")))
-        return _training(run, supernet, path, space, stage.supernet, steps)
-    if isinstance(stage, RetrainStage):
-        entries = comparison(space, [space.first()], stage, stage.retrain.limits or {})
-        steps = steps_per_epoch(data.everything, stage.retrain) * stage.retrain.epochs
-        network = build(space.decode(space.first()))
-        number = len(entries) * stage.retrain.seeds
-        one = _training(run, network, network, space, stage.retrain, steps)
-        side_by_side = max(stage.retrain.workers, 1)
-        return {
-            **one,
-            "networks": number,
-            "time_s": round(one["time_s"] * number / side_by_side, 1),
-            "memory_bytes": one["memory_bytes"] * side_by_side,
-            "disk_bytes": one["disk_bytes"] * number,
-        }
+        spec = space.decode(space.first())
+        set_threads(stage.supernet.threads)
+        return _training(run, supernet, path, spec, stage.supernet, steps)
     return _search(stage, run, space, len(data.search))
+
+
+def _retraining(stage: RetrainStage, run: Path, architectures: Sequence[Path]) -> dict[str, Any]:
+    """The dearest network's time, for as many networks as there are."""
+    prepared = prepare(stage, architectures)
+    trained = [entry.architecture for entry in prepared.comparison.entries]
+    if not architectures:
+        trained.append(prepared.space.first())
+    specs = [prepared.space.decode(architecture) for architecture in trained]
+    dearest = max(specs, key=lambda spec: cost(spec).ops)
+    network = build(dearest)
+    set_threads(threads_of(stage.retrain))
+    steps = prepared.steps_per_epoch * stage.retrain.epochs
+    one = _training(run, network, network, dearest, stage.retrain, steps)
+    number = len(trained) * stage.retrain.seeds
+    side_by_side = max(stage.retrain.workers, 1)
+    return {
+        **one,
+        "networks": number,
+        "time_s": round(one["time_s"] * number / side_by_side, 1),
+        "memory_bytes": one["memory_bytes"] * side_by_side,
+        "disk_bytes": one["disk_bytes"] * number,
+        **({"warnings": said} if (said := prepared.comparison.warnings(prepared.space)) else {}),
+    }
 
 
 def _training(
     run: Path,
     module: nn.Module,
     path: nn.Module,
-    space: SearchSpace,
+    spec: NetworkSpec,
     settings: TrainingSettings,
     steps: int,
 ) -> dict[str, Any]:
     device = choose_device(settings.device)
-    set_threads(settings.threads)
-    module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    spec = space.decode(space.first())
-    x = torch.zeros(
-        settings.batch_size, spec.in_channels, spec.image_size, spec.image_size, device=device
-    ).contiguous(memory_format=torch.channels_last)
-    labels = torch.zeros(settings.batch_size, dtype=torch.long, device=device)
-    seconds = time_step(module, lambda: F.cross_entropy(path(x), labels).backward())
+    seconds = training_step_seconds(module, path, spec, settings.batch_size, device)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     return {
         "run": str(run),
@@ -89,13 +103,13 @@ def _training(
 
 
 def _search(stage: Any, run: Path, space: SearchSpace, search_images: int) -> dict[str, Any]:
-    """Forward passes alone: calibration and search images of every candidate."""
+    """Forward passes of the space's first architecture alone, as if every candidate were it."""
     scoring = stage.search.scoring
     device = choose_device(scoring.device)
     torch.set_num_threads(scoring.threads)
     spec = space.decode(space.first())
     network = build(spec).to(device).eval()
-    x = torch.zeros(IMAGES_TIMED, spec.in_channels, spec.image_size, spec.image_size, device=device)
+    x = zero_images(spec, IMAGES_TIMED, device)
 
     def forward() -> None:
         with torch.inference_mode():

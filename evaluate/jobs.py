@@ -10,6 +10,7 @@ from typing import Any
 from evaluate.score import score_network
 from supernet.files import UserError, read_json, write_json
 from training.data.test_part import open_test_part
+from training.device import set_threads
 from training.network_file import load_network
 from training.network_training import TrainingJob, train_network
 from training.progress import Progress
@@ -26,6 +27,7 @@ def train_and_score(job: TrainingJob) -> dict[str, float]:
     """
     score = job.folder / SCORE
     if not score.exists():
+        set_threads(job.settings.threads)  # training sets it too, unless it was done before
         trained = load_network(train_network(job))
         images = open_test_part(trained.data)
         write_json(score, score_network(trained, images, job.settings.device))
@@ -36,6 +38,8 @@ def run_jobs(
     jobs: Sequence[TrainingJob], workers: int, folder: RunFolder
 ) -> dict[str, dict[str, float]]:
     """The scores of all jobs by name; `workers` at a time on Ray, or 0 in this process.
+
+    A job's `settings.threads` must be a number, so that no result depends on where it is trained.
 
     Raises:
         UserError: more workers than this machine has CPUs for.
@@ -65,7 +69,9 @@ def _run_on_ray(
     """Feed jobs to Ray, `workers` at a time. The driver owns the retries: a job resumes itself."""
     from training.ray_session import connected
 
-    threads = jobs[0].settings.threads or 1
+    threads = jobs[0].settings.threads
+    if threads is None:
+        raise ValueError("a job's settings.threads must be a number")
     with connected(None, 0) as ray:
         offered = ray.cluster_resources()
         cpus, gpus = int(offered.get("CPU", 0)), offered.get("GPU", 0)

@@ -12,6 +12,7 @@ from evaluate.retrain import STAGE
 from evaluate.statistics import mean_and_interval, spread
 from supernet.costs import COST_NAMES
 from supernet.files import write_json, write_text
+from supernet.limits import broken, describe_limits
 from training.run_folder import open_finished
 
 Row = dict[str, Any]
@@ -19,13 +20,18 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Report:
-    """`rows`: a network each; `differences`: finalist less baseline, in points of test top-1."""
+    """`rows`: a network each; `differences`: finalist less baseline, in points of test top-1.
+
+    `limits`: the distinct sets of limits; the roles of a row count them from 0. `notes`: what a
+    reader must know of single networks, in words.
+    """
 
     data: str
     epochs: int
-    limits: dict[str, float]
+    limits: list[dict[str, float]]
     rows: list[Row]
     differences: list[Row]
+    notes: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON-able data."""
@@ -35,15 +41,19 @@ class Report:
             "limits": self.limits,
             "networks": self.rows,
             "differences": self.differences,
+            "notes": self.notes,
         }
 
     @property
     def markdown(self) -> str:
         """The report as Markdown."""
-        limits = ", ".join(f"{name} {value:,.10g}" for name, value in self.limits.items())
+        limits = "; or ".join(map(describe_limits, self.limits))
+        if len(self.limits) == 1:
+            limits = f"limits: {limits if self.limits[0] else 'none'}"
+        else:
+            limits = f"each finalist against baselines under its own limits: {limits}"
         lines = [
-            f"Test split of {self.data}, {self.epochs} epochs of training from scratch; "
-            f"limits: {limits or 'none'}.",
+            f"Test split of {self.data}, {self.epochs} epochs of training from scratch; {limits}.",
             "",
             "| network | test top-1 % | seeds | OPs | FLOPs | BOPs | parameters | model bits |",
             "|---|---|---|---|---|---|---|---|",
@@ -64,6 +74,7 @@ class Report:
                 + ("" if one["half_width"] is None else f" ± {one['half_width']:.2f}")
                 for one in self.differences
             ),
+            *(f"- {note}" for note in self.notes),
             "",
             "± after a network: standard deviation over seeds. ± after a difference: 95 % interval "
             "of the paired difference over seeds.",
@@ -79,13 +90,17 @@ def report(run: Path) -> Report:
     """
     folder = open_finished(run, STAGE)
     summary = folder.summary or {}
+    # Older runs recorded one set of limits, and of each network one role.
+    limit_sets = summary.get("limit_sets") or [{"limits": summary["limits"], "num_uniform": None}]
     rows = [_row(network) for network in summary["networks"]]
+    differences, notes = _differences(rows, limit_sets)
     made = Report(
         data=folder.config["data"]["name"],
         epochs=summary["epochs"],
-        limits=summary["limits"],
+        limits=[one["limits"] for one in limit_sets],
         rows=rows,
-        differences=_differences(rows),
+        differences=differences,
+        notes=[*_outside(rows, limit_sets), *notes],
     )
     write_json(folder.path / "report.json", made.as_dict())
     write_text(folder.path / "report.md", made.markdown)
@@ -97,6 +112,8 @@ def _row(network: Row) -> Row:
     return {
         "name": network["name"],
         "kind": network["kind"],
+        "roles": network.get("roles")
+        or [{"name": network["name"], "kind": network["kind"], "limits": 0}],
         "choices": network["choices"],
         "top1": top1,
         "top1_mean": fmean(top1),
@@ -107,35 +124,83 @@ def _row(network: Row) -> Row:
     }
 
 
-def _differences(rows: Sequence[Row]) -> list[Row]:
-    """Each finalist less the best uniform network, and less the mean of the random ones."""
-    uniform = [row for row in rows if row["kind"] == "uniform"]
-    drawn = [row for row in rows if row["kind"] == "random"]
-    baselines: dict[str, list[float]] = {}
-    if uniform:
-        best = max(uniform, key=lambda row: row["top1_mean"])
-        baselines[f"{best['name']} (the best uniform network)"] = best["top1"]
-    if drawn:
-        baselines[f"the mean of {len(drawn)} random networks"] = [
-            fmean(of_seed) for of_seed in zip(*(row["top1"] for row in drawn), strict=True)
-        ]
-    differences = []
+def _outside(rows: Sequence[Row], limit_sets: Sequence[Row]) -> list[str]:
+    """The finalists that break the limits they are compared under, in words."""
+    return [
+        f"{name} is outside its limits: {'; '.join(problems)}"
+        for row in rows
+        for name, number in _roles(row, "finalist")
+        if (problems := broken(row, limit_sets[number]["limits"]))
+    ]
+
+
+def _differences(rows: Sequence[Row], limit_sets: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Each finalist less its baselines, and the baselines that a finalist is itself.
+
+    The baselines are those under its own limits: the best uniform network other than the finalist,
+    and the mean of the random ones.
+    """
+    differences: list[Row] = []
+    notes: list[str] = []
     for row in rows:
-        if row["kind"] != "finalist":
-            continue
-        for name, values in baselines.items():
-            paired = [a - b for a, b in zip(row["top1"], values, strict=True)]
-            mean, half_width = mean_and_interval(paired)
-            differences.append(
-                {
-                    "finalist": row["name"],
-                    "baseline": name,
-                    "mean": mean,
-                    "half_width": half_width,
-                    "seeds": len(paired),
-                }
-            )
-    return differences
+        for finalist, number in _roles(row, "finalist"):
+            uniform = _in_role(rows, "uniform", number)
+            drawn = _in_role(rows, "random", number)
+            itself = [name for name, one in (*uniform, *drawn) if one is row]
+            notes += [f"{name} is {_the(finalist)} itself" for name in itself]
+            baselines: dict[str, list[float]] = {}
+            if others := [(name, one) for name, one in uniform if one is not row]:
+                name, best = max(others, key=lambda pair: pair[1]["top1_mean"])
+                other = "other " if len(others) < len(uniform) else ""
+                # Of an untrained one nobody knows whether it is better.
+                are_all = len(uniform) == limit_sets[number]["num_uniform"]
+                trained = "" if are_all else " trained"
+                baselines[f"{name} (the best {other}uniform network{trained})"] = best["top1"]
+            if drawn:
+                baselines[_mean_of(len(drawn), limit_sets, number)] = [
+                    fmean(of_seed)
+                    for of_seed in zip(*(one["top1"] for _, one in drawn), strict=True)
+                ]
+            differences += [
+                _difference(finalist, row["top1"], name, top1) for name, top1 in baselines.items()
+            ]
+    return differences, notes
+
+
+def _the(finalist: str) -> str:
+    """A lone finalist has no number and takes the article."""
+    return "the finalist" if finalist == "finalist" else finalist
+
+
+def _mean_of(count: int, limit_sets: Sequence[Row], number: int) -> str:
+    networks = "random networks" if count > 1 else "random network"
+    if len(limit_sets) == 1:
+        return f"the mean of {count} {networks}"
+    return f"the mean of {count} {networks} ({describe_limits(limit_sets[number]['limits'])})"
+
+
+def _difference(
+    finalist: str, top1: Sequence[float], baseline: str, of_baseline: Sequence[float]
+) -> Row:
+    paired = [a - b for a, b in zip(top1, of_baseline, strict=True)]
+    mean, half_width = mean_and_interval(paired)
+    return {
+        "finalist": finalist,
+        "baseline": baseline,
+        "mean": mean,
+        "half_width": half_width,
+        "seeds": len(paired),
+    }
+
+
+def _roles(row: Row, kind: str) -> list[tuple[str, int]]:
+    """Name and set of limits of each role of that kind."""
+    return [(role["name"], role["limits"]) for role in row["roles"] if role["kind"] == kind]
+
+
+def _in_role(rows: Sequence[Row], kind: str, number: int) -> list[tuple[str, Row]]:
+    """The networks of that kind under the limits `number`, by their names there."""
+    return [(name, row) for row in rows for name, of in _roles(row, kind) if of == number]
 
 
 def _with_spread(mean: float, std: float | None) -> str:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch.nn import functional as F
 
-from evaluate.baselines import random_baselines, uniform_baselines
+from evaluate.comparison import Comparison, Entry, compare
 from evaluate.jobs import run_jobs
+from evaluate.timing import training_step_seconds
 from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
 from supernet.costs import cost
+from supernet.files import UserError
+from supernet.limits import check_limits
 from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import BlockSpec
-from training.compilation import decide, num_graphs, time_step
-from training.data import DataConfig, open_training_data
+from training.compilation import decide, num_graphs
+from training.data import DataConfig, TrainingData, open_training_data
 from training.device import choose_device, set_threads
 from training.fit_check import check_fit
 from training.loop import steps_per_epoch
@@ -37,9 +40,10 @@ class RetrainConfig(TrainingSettings):
     """Training settings, seeds a network, baselines, and how many networks train at a time.
 
     `uniform`: the so many uniform architectures of most OPs within the limits. `random`: so many
-    random ones. `limits`: `max_*` and `min_*` of the baselines; None takes those under which the
-    first finalist was found. `workers`: networks trained side by side as Ray tasks, 0 trains one
-    after another in this process.
+    random ones. `limits`: `max_*` and `min_*` of the baselines; None gives each finalist baselines
+    under the limits it was found under. `workers`: networks trained side by side as Ray tasks, 0
+    trains one after another in this process. `threads`: CPU threads of each network; None is 1,
+    whatever the number of workers, because results depend on it in their last digits.
     """
 
     seeds: int = Field(3, ge=1)
@@ -61,12 +65,15 @@ class RetrainStage(BaseModel):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One network of the comparison; `kind` is finalist, uniform or random."""
+class Prepared:
+    """A retraining whose input is checked: everything that can be refused has been read."""
 
-    name: str
-    kind: str
-    architecture: Architecture
+    space: SearchSpace
+    data: TrainingData
+    manifest: dict[str, Any]
+    device: torch.device
+    steps_per_epoch: int
+    comparison: Comparison
 
 
 def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> dict[str, Any]:
@@ -76,15 +83,12 @@ def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> di
     trained or scored there is not trained or scored again. Returns the summary.
 
     Raises:
-        UserError: files of another space, a data set that does not fit, another run's folder.
+        UserError: files of another space or another split, unknown limits, a data set that does
+            not fit, another run's folder.
     """
-    space = space_from_description(stage.space)
-    loaded = [load_architecture(path, expected_space=space) for path in architectures]
-    limits = stage.retrain.limits
-    if limits is None:
-        limits = loaded[0][2].get("provenance", {}).get("limits", {}) if loaded else {}
-    entries = comparison(space, [architecture for _, architecture, _ in loaded], stage, limits)
-    config = {**stage.model_dump(mode="json"), "space": space.describe()}
+    # All checks come before the folder is made: a corrected command is then no "other config".
+    prepared = prepare(stage, architectures)
+    config = {**stage.model_dump(mode="json"), "space": prepared.space.describe()}
     # How many train at a time changes no result; a run may be resumed with another number.
     del config["retrain"]["workers"]
     inputs = {f"architecture {n}": Path(path) for n, path in enumerate(architectures, start=1)}
@@ -92,41 +96,81 @@ def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> di
     with folder.lock():
         if folder.summary is not None:
             return folder.summary
-        return _retrain(stage, space, entries, limits, folder)
+        for warning in prepared.comparison.warnings(prepared.space):
+            print(warning, file=sys.stderr)
+        return _retrain(stage, prepared, folder)
 
 
-def comparison(
-    space: SearchSpace,
-    finalists: Sequence[Architecture],
-    stage: RetrainStage,
-    limits: Mapping[str, float],
-) -> list[Entry]:
-    """Finalists, then uniform, then random baselines; an architecture that recurs comes once."""
-    names = ["finalist"] if len(finalists) == 1 else [f"finalist {n + 1}" for n in range(99)]
-    entries = [Entry(name, "finalist", a) for name, a in zip(names, finalists, strict=False)]
-    uniform = uniform_baselines(space, limits, stage.retrain.uniform)
-    entries += [Entry(name, "uniform", a) for name, a in uniform.items()]
-    drawn = random_baselines(space, limits, stage.retrain.random, stage.seed)
-    entries += [Entry(name, "random", a) for name, a in drawn.items()]
-    unique: dict[Architecture, Entry] = {}
-    for entry in entries:
-        unique.setdefault(entry.architecture, entry)
-    return list(unique.values())
+def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
+    """Read and check everything that a retraining needs, without writing anything.
 
-
-def _retrain(
-    stage: RetrainStage,
-    space: SearchSpace,
-    entries: Sequence[Entry],
-    limits: Mapping[str, float],
-    folder: RunFolder,
-) -> dict[str, Any]:
+    Raises:
+        UserError: what is wrong with the files, the limits, the data, the batch or the device.
+    """
+    space = space_from_description(stage.space)
+    config = stage.retrain
+    limits = None if config.limits is None else check_limits(config.limits, "retrain.limits")
+    finalists: list[tuple[Architecture, Mapping[str, float]]] = []
+    recorded: list[tuple[Path, Mapping[str, Any]]] = []
+    for path in architectures:
+        _, architecture, document = load_architecture(path, expected_space=space)
+        provenance = document.get("provenance") or {}
+        if not isinstance(provenance, Mapping):
+            raise UserError(f"{path}: field 'provenance' is not an object")
+        found_under = {}
+        if limits is None:
+            where = f"{path}: provenance.limits (retrain.limits replaces them)"
+            found_under = check_limits(provenance.get("limits") or {}, where)
+        finalists.append((architecture, found_under))
+        recorded.append((path, provenance))
+    device = choose_device(config.device)
+    # Refuses 'on' without a compiler; the decision itself is taken, once a run, in its folder.
+    decide(config.compile, device, graphs=0, planned_steps=0, eager_step_seconds=lambda: 0.0)
+    comparison = compare(
+        space,
+        finalists,
+        uniform=config.uniform,
+        random=config.random,
+        seed=stage.seed,
+        limits=limits,
+    )
     data = open_training_data(stage.data)
     check_fit(space.decode(space.first()), data)
-    folder.record("data", data.manifest())
-    compiled = _decide_compile(
-        stage, space, entries, steps_per_epoch(data.everything, stage.retrain), folder
-    )
+    per_epoch = steps_per_epoch(data.everything, config)
+    manifest = data.manifest()
+    for path, provenance in recorded:
+        _check_splits(path, provenance.get("splits"), manifest["splits"])
+    return Prepared(space, data, manifest, device, per_epoch, comparison)
+
+
+def threads_of(settings: TrainingSettings) -> int:
+    """CPU threads of each retrained network, the same in this process and in a Ray worker."""
+    return settings.threads or 1
+
+
+def _check_splits(path: Path, found: Any, now: Mapping[str, Any]) -> None:
+    """Refuse an architecture searched on other images: some may be test images of this data.
+
+    Raises:
+        UserError: a recorded split has another hash than the data configured now.
+    """
+    if not found:
+        return  # written by hand, or by a search that recorded none
+    if not isinstance(found, Mapping):
+        raise UserError(f"{path}: field 'provenance.splits' is not an object")
+    changed = [name for name in ("train", "search") if found.get(name) != now[name]["sha256"]]
+    if changed:
+        raise UserError(
+            f"{path}: was found on other images than `data` gives now (the "
+            f"{' and the '.join(changed)} split differs), which may be test images now; "
+            f"restore the `data` section of its search"
+        )
+
+
+def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
+    space, entries = prepared.space, prepared.comparison.entries
+    folder.record("data", prepared.manifest)
+    compiled = _decide_compile(stage, prepared, folder)
     jobs = [
         (entry, k, _job(stage, space, entry, k, compiled, folder))
         for k in range(stage.retrain.seeds)
@@ -139,6 +183,7 @@ def _retrain(
             {
                 "name": entry.name,
                 "kind": entry.kind,
+                "roles": [asdict(role) for role in entry.roles],
                 "choices": dict(entry.architecture.choices),
                 "costs": cost(space.decode(entry.architecture)).as_dict(),
                 "test_top1": [scores[job.name]["top1"] for e, _, job in jobs if e is entry],
@@ -148,7 +193,11 @@ def _retrain(
                 ],
             }
         )
-    summary = {"limits": dict(limits), "epochs": stage.retrain.epochs, "networks": rows}
+    summary = {
+        "limit_sets": [one.as_dict() for one in prepared.comparison.limit_sets],
+        "epochs": stage.retrain.epochs,
+        "networks": rows,
+    }
     folder.finish(summary)
     return summary
 
@@ -163,51 +212,35 @@ def _job(
         space=space.describe(),
         choices=dict(entry.architecture.choices),
         data=stage.data,
-        settings=stage.retrain,
+        settings=stage.retrain.model_copy(update={"threads": threads_of(stage.retrain)}),
         seed=derive_seed(stage.seed, STAGE, k),
         compile=compiled,
         folder=folder.path / "networks" / name,
     )
 
 
-def _decide_compile(
-    stage: RetrainStage,
-    space: SearchSpace,
-    entries: Sequence[Entry],
-    per_epoch: int,
-    folder: RunFolder,
-) -> bool:
+def _decide_compile(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> bool:
     """Decide once a run, for all networks: units of equal shape share their compiled graph."""
     decided = folder.manifest.get("compile")
     if decided is None:
-        settings = stage.retrain
-        device = choose_device(settings.device)
-        set_threads(settings.threads)
-        blocks: list[BlockSpec] = []
-        for entry in entries:
-            blocks += space.decode(entry.architecture).blocks
-        workers = max(settings.workers, 1)
+        settings, device = stage.retrain, prepared.device
+        set_threads(threads_of(settings))
+        specs = [prepared.space.decode(e.architecture) for e in prepared.comparison.entries]
+        blocks: list[BlockSpec] = [block for spec in specs for block in spec.blocks]
+        steps = prepared.steps_per_epoch * settings.epochs * settings.seeds * len(specs)
+
+        def eager_step_seconds() -> float:
+            network = build(specs[0])
+            return training_step_seconds(network, network, specs[0], settings.batch_size, device)
+
         decision = decide(
             settings.compile,
             device,
             num_graphs(blocks),
             # Each worker compiles for itself.
-            per_epoch * settings.epochs * settings.seeds * len(entries) // workers,
-            lambda: _eager_step_seconds(space, entries[0], settings.batch_size, device),
+            steps // max(settings.workers, 1),
+            eager_step_seconds,
         )
         decided = {"compile": decision.compile, "reason": decision.reason}
         folder.record("compile", decided)
     return bool(decided["compile"])
-
-
-def _eager_step_seconds(
-    space: SearchSpace, entry: Entry, batch_size: int, device: torch.device
-) -> float:
-    spec = space.decode(entry.architecture)
-    network = build(spec)
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = torch.zeros(
-        batch_size, spec.in_channels, spec.image_size, spec.image_size, device=device
-    ).contiguous(memory_format=torch.channels_last)
-    labels = torch.zeros(batch_size, dtype=torch.long, device=device)
-    return time_step(network, lambda: F.cross_entropy(network(x), labels).backward())

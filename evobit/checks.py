@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -144,13 +143,11 @@ def data_sets() -> Iterator[Check]:
 
 def compiler() -> Iterator[Check]:
     """A C++ compiler and Python's headers: torch.compile on a CPU needs both."""
-    wanted = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
-    found = next(filter(None, map(shutil.which, wanted)), None)
-    text = found or "none: torch.compile stays off"
-    headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
-    if found and not headers:
-        text += ", but Python.h is missing: torch.compile stays off"
-    yield Check("c++ compiler", bool(found) and headers, False, text)
+    from training.compilation import find_compiler, missing_for_compiling
+
+    lacking = missing_for_compiling()
+    text = f"no {lacking}: torch.compile stays off" if lacking else str(find_compiler())
+    yield Check("c++ compiler", lacking is None, False, text)
 
 
 def ray_start() -> Iterator[Check]:

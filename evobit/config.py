@@ -7,12 +7,13 @@ so that one file serves a whole path. Order: default < YAML < `--set a.b=c`.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -51,7 +52,7 @@ def load_stage(path: str | Path, model: type[Stage], overrides: Sequence[str] = 
     if isinstance(given.get("space"), dict):
         _check_space(given["space"], where)
     try:
-        return model.model_validate(given)
+        stage = model.model_validate(given)
     except ValidationError as error:
         details = error.errors(include_url=False)
         # A misspelt name is often the reason for a missing one: name it first.
@@ -61,6 +62,10 @@ def load_stage(path: str | Path, model: type[Stage], overrides: Sequence[str] = 
         raise UserError(f"{where(dotted)}: {_explain(details[0], model)}{more}") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    if (wrong := _no_number(given, model)) is not None:
+        dotted, value, expected = wrong
+        raise UserError(f"{where(dotted)}: field '{dotted}' is {value!r}: expected {expected}")
+    return stage
 
 
 def set_fields(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -158,7 +163,9 @@ def _check_space(space: dict[str, Any], where: Callable[[str], str]) -> None:
         space_from_description(space)
     except UserError as error:
         options = [str(name) for name in space if name != "name"]
-        guilty = next((option for option in options if option in str(error)), "name")
+        # Without the space's name, which may contain an option's: mobilenet-groups, groups.
+        text = str(error).replace(f"'{space.get('name')}'", "")
+        guilty = next((o for o in options if re.search(rf"\b{re.escape(o)}\b", text)), "name")
         raise UserError(f"{where(f'space.{guilty}')}: {error}") from error
 
 
@@ -177,6 +184,57 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"section '{dotted}': {message}"
     found = repr(detail["input"])
     return f"field '{dotted}' is {found if len(found) <= 80 else found[:80] + '...'}: {message}"
+
+
+def _no_number(value: Any, annotation: Any, dotted: str = "") -> tuple[str, Any, str] | None:
+    """The first number field that holds true, "7", nan or inf: its name, value, what to expect.
+
+    Pydantic takes all of these for numbers; asked to be strict it would take no list for a tuple
+    and no text for a path, which is all that YAML has.
+    """
+    members = list(_members(annotation))
+    parts: list[tuple[str, Any, Any]] = []
+    if isinstance(value, dict):
+        for member in members:
+            if isinstance(member, type) and issubclass(member, BaseModel):
+                known = member.model_fields
+                parts += [(n, v, known[n].annotation) for n, v in value.items() if n in known]
+            elif get_origin(member) is not None and len(get_args(member)) == 2:
+                parts += [(str(n), v, get_args(member)[1]) for n, v in value.items()]
+    elif isinstance(value, list):
+        for member in members:
+            kinds = [kind for kind in get_args(member) if kind is not ...]
+            if kinds and get_origin(member) is not Literal:
+                parts += [(str(n), v, kinds[min(n, len(kinds) - 1)]) for n, v in enumerate(value)]
+    elif int in members or float in members:
+        expected = "a number" if float in members else "a whole number"
+        if isinstance(value, bool) and bool not in members:
+            return dotted, value, expected
+        words = str in members or Path in members
+        if (
+            isinstance(value, str)
+            and not words
+            and not any(value in get_args(member) for member in members)
+        ):
+            return dotted, value, f"{expected}, without quotes"
+        if isinstance(value, float) and not math.isfinite(value):
+            return dotted, value, f"{expected} that is finite"
+    for name, part, kind in parts:
+        found = _no_number(part, kind, f"{dotted}.{name}" if dotted else name)
+        if found is not None:
+            return found
+    return None
+
+
+def _members(annotation: Any) -> Iterable[Any]:
+    """The alternatives of a union; what `Annotated` says besides is left out."""
+    if get_origin(annotation) is Annotated:
+        yield from _members(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for inner in get_args(annotation):
+            yield from _members(inner)
+    else:
+        yield annotation
 
 
 def _known(model: type[BaseModel], parents: Iterable[Any]) -> list[str]:

@@ -41,7 +41,8 @@ def export_best(run: Path, output: Path, limits: Sequence[Mapping[str, float]] =
     for file, winner, one in zip(files, winners, asked, strict=True):
         provenance = provenance_of(winner, folder)
         if one:
-            provenance["export_limits"] = one
+            # Retraining draws its baselines under these: all that the winner was chosen to keep.
+            provenance["limits"] = {**provenance["limits"], **one}
         save_architecture(file, space, winner.architecture, provenance=provenance)
     return files
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -22,19 +22,19 @@ from supernet.architecture_file import describe_difference, save_architecture
 from supernet.files import UserError, write_json
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
+from training.data import open_training_data
 from training.device import choose_device
 from training.progress import Progress
 from training.run_folder import RunFolder, open_finished
-from training.scoring import Scorer, scoring_arrays
+from training.scoring import Scorer, check_scoring, scoring_arrays
 from training.seeds import stream
+from training.supernet_training import load_supernet
 
 __all__ = ["SearchConfig", "SearchStage", "run_search"]
 
 STAGE = "search"
 SUPERNET_STAGE = "supernet"
-GROWABLE = ("search.evaluations", "search.generations")
-SPLIT_FIELDS = ("name", "split_seed", "search_fraction", "search_per_class", "test_fraction")
-"""Fields of `data` that decide which images the supernet never saw."""
+GROWABLE = ("search.evaluations",)
 
 
 def run_search(
@@ -56,7 +56,11 @@ def run_search(
     """
     space = space_from_description(stage.space)
     trained = open_finished(supernet, SUPERNET_STAGE)
-    _check_supernet(trained, stage, space)
+    _check_supernet(trained, space)
+    splits = None
+    if scorer_factory is None:
+        splits = _check_splits(trained, stage)
+        load_supernet(supernet)  # weights that do not fit are refused before anything is made
     measure = CostMeter(space)
     feasibility = check_feasibility(
         space,
@@ -71,6 +75,8 @@ def run_search(
     with folder.lock():
         if folder.summary is not None:
             return folder.summary
+        if splits is not None:
+            folder.record_once("splits", splits)
         print(feasibility.table(), file=sys.stderr)
         write_json(folder.path / "feasibility.json", feasibility.as_dict())
         make_pool = partial(_pool, stage, space, supernet, scorer_factory)
@@ -138,6 +144,8 @@ def provenance_of(candidate: Candidate, folder: RunFolder) -> dict[str, Any]:
         "seed": folder.config["seed"],
         "supernet_sha256": folder.manifest["inputs"]["supernet"]["sha256"],
         "limits": limits,
+        # Retraining refuses other splits: what was searched on must not become test images.
+        **({"splits": splits} if (splits := folder.manifest.get("splits")) else {}),
         "index": candidate.index,
         "top1": candidate.top1,
         "split": "search",
@@ -150,24 +158,40 @@ def _run_config(stage: SearchStage, space: SearchSpace) -> dict[str, Any]:
     config["search"] = {
         name: value for name, value in config["search"].items() if name not in HOW_IT_RUNS
     }
+    # Two ways to give one budget; recorded as one, so that a resume can compare it.
+    config["search"]["evaluations"] = stage.search.budget
+    del config["search"]["generations"]
     return config
 
 
-def _check_supernet(trained: RunFolder, stage: SearchStage, space: SearchSpace) -> None:
-    """Demand the supernet's space, and a search split that it was not trained on."""
-    config = trained.config
-    theirs = space_from_description(config.get("space", {})).describe()
+def _check_supernet(trained: RunFolder, space: SearchSpace) -> None:
+    """Demand that the supernet is of this space."""
+    theirs = space_from_description(trained.config.get("space", {})).describe()
     if theirs != space.describe():
         difference = describe_difference(space.describe(), theirs)
         raise UserError(f"supernet {trained.path}: was trained on another space: {difference}")
-    if "data" in config:
-        ours = stage.data.model_dump(mode="json", include=set(SPLIT_FIELDS))
-        data = {name: config["data"].get(name) for name in ours}
-        if data != ours:
-            raise UserError(
-                f"supernet {trained.path}: was trained on another split of the data: "
-                f"{describe_difference(ours, data)}"
-            )
+
+
+def _check_splits(trained: RunFolder, stage: SearchStage) -> dict[str, str]:
+    """Demand a search split that the supernet was not trained on; returns the splits' hashes.
+
+    The images themselves are compared, by hash: equal settings may name changed files.
+    """
+    data = open_training_data(stage.data)
+    check_scoring(data, stage.search.scoring)
+    splits = split_hashes(data.manifest())
+    theirs = split_hashes(trained.manifest["data"])
+    if splits != theirs:
+        raise UserError(
+            f"supernet {trained.path}: was trained on another split of the data (its train or "
+            f"search images are not those of data set '{stage.data.name}' with the settings given)"
+        )
+    return splits
+
+
+def split_hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the train and search splits, from a data manifest."""
+    return {name: manifest["splits"][name]["sha256"] for name in ("train", "search")}
 
 
 def _pool(

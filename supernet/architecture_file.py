@@ -40,9 +40,12 @@ def load_architecture(
 ) -> tuple[SearchSpace, Architecture, dict[str, Any]]:
     """Read an architecture file: its space, the architecture, and the whole document.
 
+    No code is run for what the file names: its space is a registered one, the `expected_space`,
+    or a user's own that the caller's config has named before.
+
     Raises:
-        UserError: truncated, another version, choices that do not fit the space, or a space other
-            than `expected_space`.
+        UserError: truncated, another version, choices that do not fit the space, a space other
+            than `expected_space`, or a space of its own.
     """
     document = check_header(
         read_json(path, what="architecture file"), path, format=FORMAT, version=VERSION
@@ -51,7 +54,8 @@ def load_architecture(
         if not isinstance(document.get(field), dict):
             raise UserError(f"{path}: field '{field}' is missing or not an object")
     try:
-        space = space_from_description(document["space"])
+        known = None if expected_space is None else type(expected_space)
+        space = space_from_description(document["space"], trusted=False, known=known)
         architecture = space.architecture(document["choices"])
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+PARTIAL = ".partial"
+"""Suffix of a file that is being written; one that a killed process left may be removed."""
+
+
 class UserError(Exception):
     """The user's input is wrong; the message says what, where, and what was expected.
 
@@ -30,7 +34,9 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(
+        prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent
+    )
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -49,20 +51,28 @@ def decide(
     """
     if setting == "off":
         return CompileDecision(False, "switched off")
-    has_compiler = device.type == "cuda" or find_compiler() is not None
+    lacking = None if device.type == "cuda" else missing_for_compiling()
     if setting == "on":
-        if not has_compiler:
-            raise UserError("compile 'on' needs a C++ compiler (g++ or clang++); none was found")
+        if lacking:
+            raise UserError(f"compile 'on' needs {lacking}; none was found")
         return CompileDecision(True, "switched on")
-    if not has_compiler:
-        return CompileDecision(False, "no C++ compiler (g++ or clang++) found")
+    if lacking:
+        return CompileDecision(False, f"no {lacking} found")
     cost = STARTUP_SECONDS + SECONDS_PER_GRAPH * graphs
-    # The least a step can take is known before measuring: skip that for short runs.
     if planned_steps < 100:
         return CompileDecision(False, f"{planned_steps} steps are too few")
     saved = planned_steps * eager_step_seconds() * TIME_SAVED
     words = f"compiling {graphs} graphs takes about {cost:.0f} s and saves about {saved:.0f} s"
     return CompileDecision(saved > cost, words)
+
+
+def missing_for_compiling() -> str | None:
+    """What torch.compile lacks here for the CPU, in words; None where nothing is missing."""
+    if find_compiler() is None:
+        return "C++ compiler (g++ or clang++)"
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        return "Python headers (Python.h; on Debian the package python3-dev)"
+    return None
 
 
 def find_compiler() -> str | None:

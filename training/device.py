@@ -40,7 +40,14 @@ def choose_precision(name: PrecisionName, device: torch.device, compiled: bool) 
     return "exact" if compiled and torch.cpu._is_avx512_bf16_supported() else "fp32"
 
 
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def set_threads(threads: int | None) -> int:
     """Let torch use `threads` CPU threads (None: all cores); returns their number."""
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(threads or usable_cores())
     return torch.get_num_threads()

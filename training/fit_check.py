@@ -8,11 +8,16 @@ from training.data.training_data import TrainingData
 
 
 def check_fit(spec: NetworkSpec, data: TrainingData) -> None:
-    """Compare channels and classes.
+    """Compare image size, channels and classes.
 
     Raises:
         UserError: names both sides.
     """
+    if spec.image_size != data.config.image_size:
+        raise UserError(
+            f"space.image_size is {spec.image_size}, but data.image_size is "
+            f"{data.config.image_size}; give both the same number of pixels"
+        )
     if spec.in_channels != data.channels:
         raise UserError(
             f"space.in_channels is {spec.in_channels}, but the images of data set "

@@ -21,6 +21,7 @@ from supernet.files import UserError
 from training.augment import augment
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.image_set import ImageSet
+from training.interrupt import InterruptRequest
 from training.progress import Progress
 from training.seeds import torch_stream
 from training.settings import TrainingSettings
@@ -95,7 +96,7 @@ def train(
     saved, started = time.monotonic(), time.monotonic()
     running = _RunningLoss()
     module.train()
-    with Progress(label, total, first) as progress:
+    with Progress(label, total, first) as progress, InterruptRequest() as interrupt:
         batches = _batches(images, settings.batch_size, per_epoch, total, first, seed, device)
         for step, (pixels, labels) in enumerate(batches, start=first):
             for group in optimiser.param_groups:
@@ -125,9 +126,12 @@ def train(
                     images_per_second=round(rate, 1),
                 )
                 progress.advance(done - progress.done, loss=loss)
-            if time.monotonic() - saved > settings.checkpoint_seconds and done < total:
+            is_due = time.monotonic() - saved > settings.checkpoint_seconds
+            if (is_due or interrupt.requested) and done < total:
                 _save(checkpoint, module, optimiser, hooks, done)
                 saved = time.monotonic()
+            if interrupt.requested:
+                raise KeyboardInterrupt
 
 
 def training_step(

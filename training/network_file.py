@@ -63,7 +63,7 @@ def load_network(path: Path) -> TrainedNetwork:
         raise UserError(f"{path}: its description is not JSON ({error})") from error
     check_header(description, path, format=FORMAT, version=VERSION)
     try:
-        space = space_from_description(description["space"])
+        space = space_from_description(description["space"], trusted=False)
         architecture = space.architecture(description["choices"])
         normalisation = Normalisation(
             mean=tuple(description["normalisation"]["mean"]),

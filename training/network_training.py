@@ -58,12 +58,14 @@ def train_network(job: TrainingJob) -> Path:
     torch.manual_seed(derive_seed(job.seed, "initialise", architecture.id))
     network = build(spec)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    set_precision(network, choose_precision(settings.precision, device, job.compile))
+    precision = choose_precision(settings.precision, device, job.compile)
+    set_precision(network, precision)
     if job.compile:
         compile_units(network)
     normalisation = Normalisation(data.mean, data.std, spec.image_size)
     folder = RunFolder(job.folder, "network")
     job.folder.mkdir(parents=True, exist_ok=True)
+    folder.log("started", device=str(device), precision=precision, compiled=job.compile)
     with TrainingLog(folder, job.name, settings.tensorboard) as log:
         train(
             network,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -18,7 +19,15 @@ from typing import Any
 
 import yaml
 
-from supernet.files import UserError, check_header, read_json, sha256_file, write_json, write_text
+from supernet.files import (
+    PARTIAL,
+    UserError,
+    check_header,
+    read_json,
+    sha256_file,
+    write_json,
+    write_text,
+)
 
 FORMAT = "evobit/run"
 VERSION = 1
@@ -55,20 +64,28 @@ class RunFolder:
         """
         folder = cls(Path(path), stage)
         hashes = {name: _describe_input(source) for name, source in (inputs or {}).items()}
-        if not (folder.path / "manifest.json").exists():
-            # A kill between the two files that _create writes leaves the config alone.
-            left = {path.name for path in folder.path.glob("*")} - {"config.yaml"}
-            if any(not name.startswith(".") for name in left):
-                raise UserError(f"{folder.path}: is not empty and is not a run folder")
-            folder._create(config, hashes)
-            return folder
-        folder._check(config, hashes, growable)
+        folder._refuse_what_is_no_run()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with folder.lock():
+            for left in folder.path.rglob(f".*{PARTIAL}"):
+                left.unlink()  # a killed process was writing it
+            if (folder.path / "manifest.json").exists():
+                folder._check(config, hashes, growable)
+            else:
+                folder._create(config, hashes)
         return folder
 
+    def _refuse_what_is_no_run(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path}: is a file, expected a run folder")
+        if not (self.path / "manifest.json").exists() and any(
+            not found.name.startswith(".") for found in self.path.glob("*")
+        ):
+            raise UserError(f"{self.path}: is not empty and is not a run folder")
+
     def _create(self, config: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._write_config(config)
-        # The manifest comes last: without it the folder counts as not yet created.
+        # The manifest holds the config too and comes first: a kill between the two files leaves
+        # a whole run, and a config.yaml without a manifest is never ours to overwrite.
         write_json(
             self.path / "manifest.json",
             {
@@ -82,8 +99,10 @@ class RunFolder:
                 "machine": f"{platform.machine()} {platform.system()}",
                 "versions": {name: _version(name) for name in _PACKAGES},
                 "inputs": dict(inputs),
+                "config": _plain(config),
             },
         )
+        self._write_config(config)
 
     def _check(
         self, config: Mapping[str, Any], inputs: Mapping[str, Any], growable: tuple[str, ...]
@@ -112,8 +131,10 @@ class RunFolder:
                     f"({recorded.get('path')}) than {described['path']}"
                 )
         if grown:
-            self._write_config(config)
-            self.record("summary", None)
+            # One write: a kill leaves the old finished run or the new unfinished one.
+            manifest = {**self.manifest, "config": _plain(config), "summary": None}
+            write_json(self.path / "manifest.json", manifest)
+        self._write_config(config)
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
         write_text(self.path / "config.yaml", yaml.safe_dump(_plain(config), sort_keys=False))
@@ -126,8 +147,8 @@ class RunFolder:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The resolved config as it stands on disk."""
-        return read_config(self.path)
+        """The resolved config, as the manifest holds it."""
+        return self.manifest["config"]
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -143,11 +164,32 @@ class RunFolder:
         """Put a JSON value into the manifest."""
         write_json(self.path / "manifest.json", {**self.manifest, key: value})
 
+    def record_once(self, key: str, value: Any) -> Any:
+        """Put a value into the manifest at the first start; at a resume, the one put in then.
+
+        Raises:
+            UserError: the data set changed since (`key` is "data").
+        """
+        recorded = self.manifest.get(key)
+        if recorded is None:
+            self.record(key, value)
+            return value
+        if key == "data" and recorded != _plain(value):
+            raise UserError(
+                f"{self.path}: the data set '{recorded.get('name')}' has changed since the run was "
+                f"started; choose another --run folder"
+            )
+        return recorded
+
     def log(self, event: str, **fields: Any) -> None:
         """Append one line with the time to log.jsonl."""
-        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields})
-        with open(self.path / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}) + "\n"
+        with open(self.path / "log.jsonl", "ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = "\n" + line  # a killed process left half a line
+            file.write(line.encode())
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Mark the run as finished, with what it found."""
@@ -214,11 +256,11 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _has_grown(old: Any, new: Any) -> bool:
-    return new is not None and (old is None or new > old)
+    return isinstance(old, int) and isinstance(new, int) and new > old
 
 
 def _describe_input(source: Path) -> dict[str, Any]:
-    """Path and hash of a file, or of a run folder's config and weights."""
+    """Path and hash of a file, or of a run folder's weights."""
     if source.is_file():
         return {"path": str(source), "sha256": sha256_file(source)}
     weights = sorted(source.glob("*.safetensors"))

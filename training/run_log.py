@@ -17,7 +17,9 @@ class TrainingLog(AbstractContextManager["TrainingLog"]):
     def __init__(self, folder: RunFolder, name: str, tensorboard: bool) -> None:
         self._folder, self._name = folder, name
         self._writer: Any = None
-        if tensorboard and importlib.util.find_spec("tensorboard") is not None:
+        if tensorboard and importlib.util.find_spec("tensorboard") is None:
+            folder.log("note", text="tensorboard is not installed: no event files are written")
+        elif tensorboard:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # tensorboard's own imports warn
                 from torch.utils.tensorboard import SummaryWriter

@@ -23,6 +23,7 @@ from supernet.spaces import space_from_description
 from supernet.supernet import Supernet
 from training.augment import normalise
 from training.data.config import DataConfig
+from training.data.training_data import TrainingData
 from training.device import DeviceName, PrecisionName, choose_device, choose_precision
 from training.seeds import torch_stream
 
@@ -129,6 +130,22 @@ class Scorer:
         return x.contiguous(memory_format=torch.channels_last)
 
 
+def check_scoring(data: TrainingData, config: ScoringConfig) -> int:
+    """The number of calibration images: whole batches of equal size.
+
+    Raises:
+        UserError: less than one batch, or more than there are training images.
+    """
+    wanted = config.calibration_images // config.calibration_batch * config.calibration_batch
+    if wanted == 0 or wanted > len(data.train):
+        raise UserError(
+            f"search.scoring: calibration_images {config.calibration_images} must be at least "
+            f"calibration_batch {config.calibration_batch} and at most the {len(data.train)} "
+            f"training images"
+        )
+    return wanted
+
+
 def scoring_arrays(
     supernet_run: Path, data_config: DataConfig, config: ScoringConfig, seed: int
 ) -> dict[str, np.ndarray]:
@@ -145,13 +162,7 @@ def scoring_arrays(
 
     supernet = load_supernet(supernet_run)
     data = open_training_data(data_config)
-    wanted = config.calibration_images // config.calibration_batch * config.calibration_batch
-    if wanted == 0 or wanted > len(data.train):
-        raise UserError(
-            f"search.scoring: calibration_images {config.calibration_images} must be at least "
-            f"calibration_batch {config.calibration_batch} and at most the {len(data.train)} "
-            f"training images"
-        )
+    wanted = check_scoring(data, config)
     drawn = torch.randperm(len(data.train), generator=torch_stream(seed, "calibration"))[:wanted]
     calibration, _ = data.train.read(drawn)
     shown = torch.arange(min(len(data.search), config.search_images or len(data.search)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,29 +64,49 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
         UserError: space and data do not fit, or the folder holds another run.
     """
     space = space_from_description(stage.space)
+    settings = stage.supernet
+    # Everything that the user can have got wrong comes before the run folder is made: a corrected
+    # command must not meet the folder of a mistaken one.
+    data = open_training_data(stage.data)
+    check_fit(space.decode(space.first()), data)
+    check_sampling(space, settings.sampling, stream(stage.seed, "check sampling"))
+    steps_per_epoch(data.train, settings)
+    data.mean  # reads a sample of the images, which finds a damaged one  # noqa: B018
+    device = choose_device(settings.device)
     config = {**stage.model_dump(mode="json"), "space": space.describe()}
     folder = RunFolder.open(run, STAGE, config)
     with folder.lock():
         if folder.summary is not None:
             return folder.summary
-        return _train(space, stage, folder)
+        return _train(space, stage, data, device, folder)
 
 
-def _train(space: SearchSpace, stage: SupernetStage, folder: RunFolder) -> dict[str, Any]:
+def _train(
+    space: SearchSpace,
+    stage: SupernetStage,
+    data: TrainingData,
+    device: torch.device,
+    folder: RunFolder,
+) -> dict[str, Any]:
     settings = stage.supernet
-    data = open_training_data(stage.data)
-    check_fit(space.decode(space.first()), data)
-    check_sampling(space, stage.supernet.sampling, stream(stage.seed, "check sampling"))
-    folder.record("data", data.manifest())
-    device = choose_device(settings.device)
-    threads = set_threads(settings.threads)
+    folder.record_once("data", data.manifest())
+    # Kept for a resume: another number of threads or another precision gives other last bits.
+    threads = set_threads(folder.record_once("threads", set_threads(settings.threads)))
 
     torch.manual_seed(derive_seed(stage.seed, "initialise"))
     supernet = Supernet(space, settings.sharing)
     supernet.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     compiled = _compile_if_it_pays(supernet, stage, data, device, folder)
-    precision = choose_precision(settings.precision, device, compiled)
+    precision: Any = folder.record_once(
+        "precision", choose_precision(settings.precision, device, compiled)
+    )
     supernet.set_precision(precision)
+    reason = folder.manifest["compile"]["reason"]
+    print(
+        f"supernet: {device}, {threads} thread(s), {precision}, "
+        f"{'compiled' if compiled else 'not compiled'} ({reason})",
+        file=sys.stderr,
+    )
     folder.log(
         "started",
         device=str(device),
@@ -121,8 +142,8 @@ def _train(space: SearchSpace, stage: SupernetStage, folder: RunFolder) -> dict[
         "steps": steps_per_epoch(data.train, settings) * settings.epochs,
         "update_counts": counts.as_dict(),
     }
-    (folder.path / "checkpoint.pt").unlink(missing_ok=True)
     folder.finish(summary)
+    (folder.path / "checkpoint.pt").unlink(missing_ok=True)
     return summary
 
 

@@ -33,7 +33,11 @@ def cost(
     ] = None,
     space: Annotated[
         str | None,
-        typer.Option("--space", help="In place of a file: a search space, mobilenet-groups."),
+        typer.Option(
+            "--space",
+            help="In place of a file: a search space, mobilenet-groups. With a file: the space of "
+            "your own that it names, whose code may then be run.",
+        ),
     ] = None,
     groups: Annotated[
         str | None,
@@ -73,9 +77,9 @@ def cost(
     given = {name: value for name, value in options.items() if value is not None}
     with output(as_json) as out:
         if file is not None:
-            if space is not None or groups is not None or given or overrides:
+            if groups is not None or given or overrides:
                 raise UserError(f"{file} already says its space and choices; give no other option")
-            found, architecture, document = load_architecture(file)
+            found, architecture, document = _load(file, space)
             _compare(document.get("costs"), found.decode(architecture), file)
         elif space is not None:
             found, architecture = _named(space, given, groups, overrides or [])
@@ -91,6 +95,18 @@ def cost(
         out.table(("cost", "of one image", "unit"), rows, title=f"{spec.name} {architecture}")
         if verified is not None:
             out.show(verified, title="counted independently, and equal")
+
+
+def _load(file: Path, space: str | None) -> tuple[SearchSpace, Architecture, dict[str, Any]]:
+    """The architecture file; `space` is what the user trusts it to name."""
+    from supernet.spaces import space_class
+
+    if space is not None:
+        space_class(space)
+    loaded = load_architecture(file)
+    if space is not None and loaded[0].name != space:
+        raise UserError(f"{file}: is of space '{loaded[0].name}', not '{space}' (--space)")
+    return loaded
 
 
 def _named(

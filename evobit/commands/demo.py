@@ -13,13 +13,17 @@ from evobit.errors import say
 from evobit.options import AsJson, Overrides
 from evobit.output import output
 from evobit.packages import CHECKOUT
+from evobit.resuming import announced, check_folder
 from supernet.files import UserError
 
 
 def demo(
     run: Annotated[
-        Path, typer.Option("--run", metavar="DIR", help="Folder of the demo's runs.")
-    ] = Path("runs/demo"),
+        Path | None,
+        typer.Option(
+            "--run", metavar="DIR", help="Folder of the demo's runs [default: runs/CONFIG]."
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="CONFIG", help="[default: configs/demo.yaml]")
     ] = None,
@@ -45,8 +49,10 @@ def demo(
         supernet_stage = load_stage(path, SupernetStage, changed)
         search_stage = load_stage(path, SearchStage, changed)
         retrain_stage = load_stage(path, RetrainStage, changed)
-        supernet, search, retrained = run / "supernet", run / "search", run / "retrain"
-        best = run / "best.json"
+        folder = run or Path("runs") / path.stem
+        check_folder(folder)
+        supernet, search, retrained = (folder / name for name in ("supernet", "search", "retrain"))
+        best = folder / "best.json"
         seconds: dict[str, float] = {}
 
         def step(name: str, action: Callable[[], Any]) -> Any:
@@ -57,13 +63,16 @@ def demo(
             say(f"demo: {name} took {seconds[f'{name}_s']} s")
             return result
 
-        step("train-supernet", lambda: train_supernet(supernet_stage, supernet))
-        step("search", lambda: run_search(search_stage, search, supernet))
+        with announced(supernet, "supernet", supernet_stage):
+            step("train-supernet", lambda: train_supernet(supernet_stage, supernet))
+        with announced(search, "search", search_stage):
+            step("search", lambda: run_search(search_stage, search, supernet))
         files = step("export", lambda: export_best(search, best))
-        step("retrain", lambda: retrain(retrain_stage, files, retrained))
+        with announced(retrained, "retrain", retrain_stage):
+            step("retrain", lambda: retrain(retrain_stage, files, retrained))
         made = step("report", lambda: report(retrained))
-        say(f"demo: {sum(seconds.values()):.0f} s in all; everything is in {run}")
-        out.show({**made.as_dict(), "demo": {"run": run, **seconds}}, text=made.markdown)
+        say(f"demo: {sum(seconds.values()):.0f} s in all; everything is in {folder}")
+        out.show({**made.as_dict(), "demo": {"run": folder, **seconds}}, text=made.markdown)
 
 
 def _demo_config() -> Path:

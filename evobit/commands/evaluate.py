@@ -17,12 +17,19 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of class folders [default: its test split]."),
     ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(metavar="SPACE", help="Your own search space, where the network is of it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a trained network on labelled images."""
     from evaluate.score import evaluate_checkpoint
+    from supernet.spaces import space_class
 
     with output(as_json) as out:
+        if space is not None:
+            space_class(space)  # naming it here is what permits a file to name it
         out.show(evaluate_checkpoint(checkpoint, data), title=str(checkpoint))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
 from evobit.output import output
+from evobit.resuming import announced, check_folder
 from supernet.files import UserError
 
 
@@ -33,9 +35,11 @@ def search(
     with output(as_json) as out:
         stage = load_stage(config, SearchStage, overrides or [])
         folder = run or run_folder(config, "search")
+        check_folder(folder)
         if dry_run:
             from evaluate.estimate import estimate
 
+            _check_limits(stage)
             out.show(estimate(stage, folder), title=f"would search in {folder}")
             return
         trained = supernet or run_folder(config, "supernet")
@@ -43,7 +47,9 @@ def search(
             raise UserError(
                 f"no supernet run in {trained}; 'evobit train-supernet {config}' makes one"
             )
-        out.show(run_search(stage, folder, trained), title=f"search in {folder}")
+        with announced(folder, "search", stage):
+            summary = run_search(stage, folder, trained)
+        out.show(summary, title=f"search in {folder}")
 
 
 def export(
@@ -75,7 +81,26 @@ def _limit(text: str) -> dict[str, float]:
     for part in text.split(","):
         name, _, number = part.partition("=")
         try:
-            found[name.strip()] = float(number)
+            found[name.strip()] = limit = float(number)
         except ValueError:
             raise UserError(f"--limit {text}: expected NAME=NUMBER, as in max_ops=3.2e6") from None
+        if not math.isfinite(limit):
+            raise UserError(f"--limit {text}: expected a finite number, as in max_ops=3.2e6")
     return found
+
+
+def _check_limits(stage: Any) -> None:
+    """Refuse limits that nothing keeps, as `run_search` does before it starts."""
+    from search.feasibility import check_feasibility
+    from search.measure import CostMeter
+    from supernet.spaces import space_from_description
+    from training.seeds import stream
+
+    space = space_from_description(stage.space)
+    check_feasibility(
+        space,
+        CostMeter(space),
+        stage.search.limits(),
+        stage.search.feasibility_samples,
+        stream(stage.seed, "feasibility"),
+    )

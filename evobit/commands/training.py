@@ -9,6 +9,7 @@ import typer
 
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
 from evobit.output import output
+from evobit.resuming import announced, check_folder
 from supernet.architecture_file import load_architecture
 from supernet.spaces import space_from_description
 
@@ -31,12 +32,15 @@ def train_supernet(
     with output(as_json) as out:
         stage = load_stage(config, SupernetStage, overrides or [])
         folder = run or run_folder(config, "supernet")
+        check_folder(folder)
         if dry_run:
             from evaluate.estimate import estimate
 
             out.show(estimate(stage, folder), title=f"would train a supernet in {folder}")
             return
-        out.show(train(stage, folder), title=f"supernet in {folder}")
+        with announced(folder, "supernet", stage):
+            summary = train(stage, folder)
+        out.show(summary, title=f"supernet in {folder}")
 
 
 def retrain(
@@ -63,10 +67,13 @@ def retrain(
         for path in architectures:
             load_architecture(path, expected_space=space)
         folder = run or run_folder(config, "retrain")
+        check_folder(folder)
         if dry_run:
             from evaluate.estimate import estimate
 
             title = f"would retrain {len(architectures)} architectures in {folder}"
-            out.show(estimate(stage, folder), title=title)
+            out.show(estimate(stage, folder, architectures=architectures), title=title)
             return
-        out.show(train(stage, architectures, folder), title=f"retrained in {folder}")
+        with announced(folder, "retrain", stage):
+            summary = train(stage, architectures, folder)
+        out.show(summary, title=f"retrained in {folder}")

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Precision = Literal["fp32", "exact", "bf16"]
-"""fp32; bf16 only where the counts are exact in it; bf16 for every +-1 operand."""
+"""fp32; bf16 only where the counts are exact in it; bf16 for every +-1 operand.
+
+Exact means the forward pass: in the backward pass bf16 rounds the gradient operand."""
 
 # bf16 has 8 significant bits, so every integer up to 2^8 is exact in it; a count of n products
 # of +-1 lies in [-n, n].

@@ -2,66 +2,64 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from supernet.files import UserError
+from supernet.plugins import load_module
 from supernet.space import SearchSpace
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
 SPACES: dict[str, type[SearchSpace]] = {MobileNetGroups.name: MobileNetGroups}
 
+_loaded: dict[str, type[SearchSpace]] = {}
+"""The user's own spaces that something trusted has named in this process."""
 
-def space_class(name: str) -> type[SearchSpace]:
+
+def space_class(name: str, *, trusted: bool = True) -> type[SearchSpace]:
     """The space registered as `name`, or `module:Class`, or `file.py:Class`.
+
+    A name that is not `trusted`, because a file of unknown origin holds it, imports nothing: it
+    finds registered spaces, and those that a trusted call has loaded before.
 
     Raises:
         UserError: no such space, module, file or class.
     """
     if name in SPACES:
         return SPACES[name]
-    if ":" not in name:
+    where, _, class_name = name.rpartition(":")
+    if not where:
         raise UserError(
             f"no search space '{name}'; there are {', '.join(SPACES)}, "
             f"or name your own as 'module:Class' or 'file.py:Class'"
         )
-    where, _, class_name = name.rpartition(":")
-    found = getattr(_import(where, name), class_name, None)
+    if not trusted:
+        if name in _loaded:
+            return _loaded[name]
+        raise UserError(
+            f"this file names its own search space '{name}', and code is run for no file; give a "
+            f"config that names this space, or the option --space {name}"
+        )
+    found = getattr(load_module(where, f"search space '{name}'"), class_name, None)
     if not (inspect.isclass(found) and issubclass(found, SearchSpace) and is_dataclass(found)):
         raise UserError(f"search space '{name}': {class_name} is not a dataclass of SearchSpace")
     found.name = name  # describe() must name what space_from_description can find again
+    _loaded[name] = found
     return found
 
 
-def _import(where: str, name: str) -> Any:
-    """Import a module by name, or a Python file under a name of its own."""
-    if not where.endswith(".py"):
-        try:
-            return importlib.import_module(where)
-        except ImportError as error:
-            raise UserError(f"search space '{name}': {error}") from error
-    path = Path(where).resolve()
-    module_name = f"evobit_space_{path.stem}"
-    known = sys.modules.get(module_name)
-    if known is not None and getattr(known, "__file__", None) == str(path):
-        return known
-    module_spec = importlib.util.spec_from_file_location(module_name, path)
-    if module_spec is None or module_spec.loader is None or not path.is_file():
-        raise UserError(f"search space '{name}': no file {where}")
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[module_name] = module
-    module_spec.loader.exec_module(module)
-    return module
-
-
-def space_from_description(description: Mapping[str, Any]) -> SearchSpace:
+def space_from_description(
+    description: Mapping[str, Any],
+    *,
+    trusted: bool = True,
+    known: type[SearchSpace] | None = None,
+) -> SearchSpace:
     """Rebuild a space from `{"name": ..., option: value, ...}`; absent options take defaults.
+
+    `trusted` is for a config: it may name a user's own code. What a file of unknown origin
+    describes is not trusted (see `space_class`), and may only be of the class `known` besides.
 
     Raises:
         UserError: an unknown name or option, or an option of the wrong type.
@@ -70,25 +68,35 @@ def space_from_description(description: Mapping[str, Any]) -> SearchSpace:
     name = options.pop("name", None)
     if not isinstance(name, str):
         raise UserError("search space: field 'name' is missing or not text")
-    found = space_class(name)
-    known = {field.name: field for field in fields(found)}  # type: ignore[arg-type]
-    for option, value in options.items():
-        if option not in known:
-            raise UserError(
-                f"search space '{name}' has no option '{option}'; options are {', '.join(known)}"
-            )
-        options[option] = _frozen(value)
+    same = known is not None and name == known.name
+    found: Any = known if same else space_class(name, trusted=trusted)
+    names = [field.name for field in fields(found) if field.init]
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        # Checks the types of all options as the dataclass annotates them.
-        return TypeAdapter(found).validate_python(options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "options"
-        raise UserError(
-            f"search space '{name}': {where}: {first['msg']}, found {first['input']!r}"
-        ) from error
+        annotations = get_type_hints(found)
+    except NameError as error:  # a type that is imported for type checkers alone
+        raise UserError(f"search space '{name}': its annotations: {error}") from error
+    for option, value in options.items():
+        if option not in names:
+            raise UserError(
+                f"search space '{name}' has no option '{option}'; options are {', '.join(names)}"
+            )
+        try:
+            # Strict: neither true nor "7" is a number; a whole number still is a float.
+            options[option] = TypeAdapter(annotations[option]).validate_python(
+                _frozen(value), strict=True
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, (option, *first["loc"])))
+            raise UserError(
+                f"search space '{name}': {where}: {first['msg']}, found {first['input']!r}"
+            ) from error
+    try:
+        return found(**options)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise UserError(f"search space '{name}': {error}") from error
 
 
 def _frozen(value: Any) -> Any:

@@ -7,6 +7,7 @@ and choices are a reconstruction from Bi-Real Net, ReActNet and MobileNetV1.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -62,15 +63,34 @@ class MobileNetGroups(SearchSpace):
     blocks: tuple[tuple[int, int], ...] = BLOCKS
 
     def __post_init__(self) -> None:
-        for what in ("image_size", "classes", "in_channels", "width"):
-            if getattr(self, what) <= 0:
-                raise UserError(f"space '{self.name}': {what} must be above 0")
+        for what in ("image_size", "classes", "in_channels"):
+            if not _is_whole(value := getattr(self, what)) or value <= 0:
+                raise UserError(
+                    f"space '{self.name}': {what} is {value!r}; expected a whole number above 0"
+                )
+        if not math.isfinite(self.width) or self.width <= 0:
+            raise UserError(
+                f"space '{self.name}': width is {self.width}; expected a finite number above 0"
+            )
         if self.stem_stride not in (1, 2):
             raise UserError(f"space '{self.name}': stem_stride must be 1 or 2")
-        if not self.groups or len(set(self.groups)) < len(self.groups) or min(self.groups) < 1:
+        whole = all(map(_is_whole, self.groups))
+        distinct = len(set(self.groups)) == len(self.groups)
+        if not self.groups or not whole or not distinct or min(self.groups) < 1:
             raise UserError(f"space '{self.name}': groups must be distinct numbers above 0")
         if not self.blocks:
-            raise UserError(f"space '{self.name}': needs at least one block")
+            raise UserError(f"space '{self.name}': blocks must hold at least one block")
+        for number, (channels, stride) in enumerate(self.blocks, start=1):
+            if not _is_whole(channels) or channels <= 0:
+                raise UserError(
+                    f"space '{self.name}': blocks: block {number} has {channels!r} channels; "
+                    f"expected a whole number above 0"
+                )
+            if stride not in (1, 2):
+                raise UserError(
+                    f"space '{self.name}': blocks: block {number} has stride {stride!r}; "
+                    f"expected 1 or 2"
+                )
         legal = {choice for position in self.positions for choice in position.choices}
         useless = [number for number in self.groups if number not in legal]
         # The default numbers are taken where they divide; a number the user chose must be of use.
@@ -190,3 +210,8 @@ class MobileNetGroups(SearchSpace):
                 )
             chosen[position.name] = max(legal)
         return self.architecture(chosen)
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether it is an integer; bool is one in Python, but True is no number of channels."""
+    return isinstance(value, int) and not isinstance(value, bool)

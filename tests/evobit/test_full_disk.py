@@ -5,32 +5,98 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
+
+from evobit.main import run
+from search.history import read_history
+from supernet.architecture_file import load_architecture
+from supernet.spaces import space_from_description
 
 LIMIT = 40_000  # bytes a file may have: enough for configs and logs, too little for weights
 
 
-def limit_file_size() -> None:
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: dict) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(yaml.safe_dump(stages))
+    return tmp_path
 
 
-def test_training_ends_cleanly_and_resumes(tmp_path: Path, stages: dict) -> None:
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(stages))
-    command = [sys.executable, "-m", "evobit", "train-supernet", str(config), "--run"]
-    command.append(str(tmp_path / "run"))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+def limit_file_size(size: int) -> Callable[[], None]:
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return limit
+
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def with_room_for(size: int, *words: str) -> None:
+    """Run a command while no file may have more bytes; it must end as on a full disk."""
     full = subprocess.run(
-        command, preexec_fn=limit_file_size, capture_output=True, text=True, env=environment
+        [sys.executable, "-m", "evobit", *words],
+        preexec_fn=limit_file_size(size),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT)},
     )
-    assert full.returncode == 1
-    last = full.stderr.splitlines()[-1]
-    assert last.startswith("evobit: no room to write") and "Traceback" not in full.stderr
-    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert full.returncode == 1, full.stderr
+    lines = full.stderr.splitlines()
+    assert lines[-1].startswith("evobit: no room to write") and "Traceback" not in full.stderr
+    assert len([line for line in lines if line.startswith("evobit: no room")]) == 1
+    assert full.stdout == ""
+    assert not list(Path().rglob(".*.partial")) and not list(Path().rglob(".*.tmp"))
+
+
+def test_training_ends_cleanly_and_resumes(folder: Path) -> None:
+    words = ["train-supernet", "tiny.yaml", "--run", "run"]
+    with_room_for(LIMIT, *words)
+    left = {path.name for path in Path("run").iterdir()}
     assert left == {"config.yaml", "manifest.json", "log.jsonl", ".lock"}
-    again = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert again.returncode == 0, again.stderr
-    assert (tmp_path / "run" / "supernet.safetensors").stat().st_size > LIMIT
+    assert run(words) == 0
+    assert Path("run/supernet.safetensors").stat().st_size > LIMIT
+
+
+def test_a_search_keeps_its_history_and_goes_on(folder: Path, stages: dict) -> None:
+    assert run(["train-supernet", "tiny.yaml", "--set", "supernet.epochs=1"]) == 0
+    words = ["search", "tiny.yaml", "--set", "search.evaluations=24"]
+    assert run([*words, "--run", "whole"]) == 0
+    whole = Path("whole/history.jsonl").read_bytes()
+    # Room for every other file of a search, and for a part of the history.
+    others = [p.stat().st_size for p in Path("whole").iterdir() if p.name != "history.jsonl"]
+    size = len(whole) - 200
+    assert max(others) < size
+    with_room_for(size, *words)
+    history = Path("runs/tiny-search/history.jsonl")
+    assert whole.startswith(history.read_bytes())
+    assert 0 < len(read_history(history, space_from_description(stages["space"]))) < 24
+    assert run(words) == 0
+    assert history.read_bytes() == whole
+    best = [Path(name, "best.json") for name in ("whole", "runs/tiny-search")]
+    assert load_architecture(best[0])[1] == load_architecture(best[1])[1]
+
+    # Export: the file of an earlier one stays until a new one is whole.
+    Path("best.json").write_text("old")
+    with_room_for(300, "export", "whole", "-o", "best.json")
+    assert Path("best.json").read_text() == "old"
+    assert run(["export", "whole", "-o", "best.json"]) == 0
+    load_architecture("best.json")
+
+
+def test_a_retraining_goes_on(folder: Path, stages: dict) -> None:
+    from supernet.architecture_file import save_architecture
+
+    space = space_from_description(stages["space"])
+    save_architecture("a.json", space, space.first())
+    words = ["retrain", "tiny.yaml", "a.json", "--set", "retrain.seeds=1"]
+    with_room_for(18_000, *words)
+    assert not list(Path("runs").rglob("*.safetensors"))
+    assert run(words) == 0
+    networks = list(Path("runs").rglob("network.safetensors"))
+    assert networks and min(path.stat().st_size for path in networks) > 18_000

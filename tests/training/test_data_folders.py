@@ -71,6 +71,16 @@ def test_imagenet_layout(tmp_path, name):
     assert manifest["splits"]["train"]["num_per_class"]["bee"] == 7
 
 
+def test_a_test_folder_with_classes_comes_before_val(tmp_path):
+    write_images(tmp_path / "train")
+    write_images(tmp_path / "val", per_class=2, seed=1)
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "unlabelled.png").touch()  # as ImageNet's
+    assert len(open_test_part(config_for(tmp_path))) == 6
+    write_images(tmp_path / "test", per_class=3, seed=2)
+    assert len(open_test_part(config_for(tmp_path))) == 9
+
+
 def test_training_opens_no_test_image(tmp_path):
     write_images(tmp_path / "train")
     write_images(tmp_path / "val", per_class=2)

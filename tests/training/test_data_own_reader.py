@@ -76,3 +76,10 @@ def test_own_reader_that_is_missing(name):
 def test_wrong_config_is_refused(fields):
     with pytest.raises(ValidationError):
         DataConfig(**fields)
+
+
+def test_own_reader_of_a_file_with_a_dataclass(tmp_path):
+    text = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    text += "@dataclass\nclass Options:\n    count: int = 3\n" + READER
+    (tmp_path / "with_dataclass.py").write_text(text)
+    assert len(open_part(DataConfig(name=f"{tmp_path}/with_dataclass.py:read"), "train")) == 40

@@ -118,6 +118,7 @@ def test_fashion_mnist_is_searched_in_order(nowhere, monkeypatch):
     config = DataConfig(name="fashion-mnist", root=nowhere / "root")
     places = {
         "debian": fashion_mnist.DEBIAN_FOLDER,
+        "environment itself": nowhere / "data",
         "environment": nowhere / "data" / "fashion-mnist",
         "root": nowhere / "root" / "FashionMNIST" / "raw",
     }

@@ -51,7 +51,8 @@ def test_foreign_folder_is_left_alone(tmp_path: Path) -> None:
 def test_a_kill_while_it_was_created_does_no_harm(tmp_path: Path) -> None:
     RunFolder.open(tmp_path / "run", "search", CONFIG)
     (tmp_path / "run" / "manifest.json").unlink()
-    (tmp_path / "run" / ".manifest.json.abc").write_text("half")
+    (tmp_path / "run" / "config.yaml").unlink()
+    (tmp_path / "run" / ".manifest.json.abc.partial").write_text("half")
     assert not RunFolder.open(tmp_path / "run", "search", CONFIG).finished
 
 

@@ -37,7 +37,7 @@ def read_mini(config: DataConfig, part: Part) -> MemoryImageSet:
 def read(config: DataConfig, part: Part) -> MemoryImageSet:
     """Read one part of the full set; looked for in order, and downloaded where it is nowhere.
 
-    Order: `root`, $EVOBIT_DATA/fashion-mnist, the folder of Debian's package
+    Order: `root`, $EVOBIT_DATA/fashion-mnist, $EVOBIT_DATA, the folder of Debian's package
     dataset-fashion-mnist, and what an earlier call downloaded.
     """
     folders = _folders(config)
@@ -57,7 +57,8 @@ def _file_names(part: Part) -> tuple[str, str]:
 def _folders(config: DataConfig) -> list[Path]:
     folders = [] if config.root is None else [config.root]
     if os.environ.get("EVOBIT_DATA"):
-        folders.append(Path(os.environ["EVOBIT_DATA"], "fashion-mnist"))
+        data = Path(os.environ["EVOBIT_DATA"])
+        folders += [data / "fashion-mnist", data]
     user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return [*folders, DEBIAN_FOLDER, Path(user_cache, "evobit", "fashion-mnist")]
 

@@ -96,16 +96,19 @@ def list_parts(root: Path) -> dict[str, FileList]:
     """List an image folder by parts.
 
     Returns:
-        "train" and "test" for the ImageNet layout (root/train beside root/val or root/test),
-        "all" for root/train alone and for a plain folder of class folders.
+        "train" and "test" for the ImageNet layout (root/train beside root/test or root/val; where
+        both are there "test" is root/test, and root/val is not used), "all" for root/train alone
+        and for a plain folder of class folders.
     """
     if not (root / "train").is_dir():
         return {"all": list_class_folders(root)}
     train = list_class_folders(root / "train")
-    # ImageNet's val has labels and its test has none, so val comes first.
-    for name in ("val", "test"):
-        if (root / name).is_dir():
-            return {"train": train, "test": list_class_folders(root / name, train.class_names)}
+    test, val = root / "test", root / "val"
+    # ImageNet's test has no labels and so no class folders: there val takes its place.
+    if test.is_dir() and (_class_folders(test) or not val.is_dir()):
+        return {"train": train, "test": list_class_folders(test, train.class_names)}
+    if val.is_dir():
+        return {"train": train, "test": list_class_folders(val, train.class_names)}
     return {"all": train}
 
 

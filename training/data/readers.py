@@ -1,9 +1,6 @@
 """Open one part of the data set that a config names, a user's own reader included."""
 
-import importlib
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +8,7 @@ import torch
 from torch import Tensor
 
 from supernet.files import UserError
+from supernet.plugins import load_module
 from training.data.config import DATA_SETS, DataConfig, Part
 from training.data.fitting import fit
 from training.data.image_set import ImageSet, MemoryImageSet
@@ -41,23 +39,7 @@ def open_part(config: DataConfig, part: Part) -> ImageSet:
 def load_reader(name: str) -> Reader:
     """Return the function that `name` stands for: a built-in one, or an import path's."""
     module_name, _, function_name = DATA_SETS.get(name, name).rpartition(":")
-    if module_name.endswith(".py"):
-        path = Path(module_name)
-        spec = importlib.util.spec_from_file_location(f"_user_reader_{path.stem}", path)
-        if not path.is_file() or spec is None or spec.loader is None:
-            raise UserError(f"data.name {name!r}: {path} is no file, expected a Python file")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    else:
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if not (error.name and f"{module_name}.".startswith(f"{error.name}.")):
-                raise  # the user's module was found; something that it imports is missing
-            raise UserError(
-                f"data.name {name!r}: there is no module {error.name!r}, "
-                "expected an importable one or a file ending in .py"
-            ) from error
+    module = load_module(module_name, f"data.name {name!r}")
     function = getattr(module, function_name, None)
     if not callable(function):
         raise UserError(f"data.name {name!r}: {module_name} has no function {function_name!r}")
