@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #if !defined(_WIN32)
@@ -22,63 +23,74 @@ inline void relax() {
 #endif
 }
 
+// A job and its next task in one number, so that taking a task says which job it belongs to:
+// job (16 bits) | tasks (24) | next task (24).
+constexpr int FIELD = 24;
+constexpr uint64_t FIELD_MASK = (1u << FIELD) - 1;
+
 struct Pool {
     std::mutex busy;  // held by the caller whose tasks run
     std::mutex sleep;
     std::condition_variable wake;
-    std::atomic<uint64_t> job{0};  // number of the job on offer
+    std::atomic<uint64_t> cursor{0};
+    std::atomic<int32_t> done{0}, helpers{0};
     int32_t workers = 0;
-
+    // Those of the cursor's job while one of its tasks is not done.
     void (*task)(void *, int32_t) = nullptr;
     void *context = nullptr;
-    int32_t count = 0, helpers = 0;
-    std::atomic<int32_t> next{0}, unfinished{0};
 
+    // Takes and runs tasks until none is left. A worker that comes late takes none, and nobody
+    // waits for it.
     void share() {
-        for (int32_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) task(context, i);
+        uint64_t at = cursor.load(std::memory_order_acquire);
+        while ((at & FIELD_MASK) < (at >> FIELD & FIELD_MASK)) {
+            if (!cursor.compare_exchange_weak(at, at + 1, std::memory_order_acq_rel)) continue;
+            task(context, static_cast<int32_t>(at & FIELD_MASK));
+            done.fetch_add(1, std::memory_order_release);
+            at = cursor.load(std::memory_order_acquire);
+        }
     }
 
-    // Every worker answers to every job, so a job's fields stay until all have seen it.
-    void work(int32_t number, uint64_t seen) {
-        for (;;) {
-            int spins = 0;
-            while (job.load(std::memory_order_acquire) == seen) {
-                if (++spins < SPINS) {
-                    relax();
-                    continue;
-                }
+    uint64_t job() const { return cursor.load(std::memory_order_acquire) >> 2 * FIELD; }
+
+    void work(int32_t number) {
+        for (uint64_t seen = 0;;) {
+            for (int spins = 0; job() == seen && spins < SPINS; ++spins) relax();
+            if (job() == seen) {
                 std::unique_lock<std::mutex> lock(sleep);
-                wake.wait(lock, [&] { return job.load(std::memory_order_acquire) != seen; });
+                wake.wait(lock, [&] { return job() != seen; });
             }
-            ++seen;
-            if (number < helpers) share();
-            unfinished.fetch_sub(1, std::memory_order_release);
+            seen = job();
+            if (number < helpers.load(std::memory_order_relaxed)) share();
         }
     }
 
+    // Fewer where the system gives no more: the tasks are then shared by those there are.
     void start(int32_t wanted) {
-        for (; workers < wanted; ++workers) {
-            const int32_t number = workers;
-            const uint64_t seen = job.load();
-            std::thread([this, number, seen] { work(number, seen); }).detach();
+        try {
+            for (; workers < wanted; ++workers) {
+                const int32_t number = workers;
+                std::thread([this, number] { work(number); }).detach();
+            }
+        } catch (const std::system_error &) {
         }
     }
 
-    void run(int32_t tasks, int32_t threads, void (*function)(void *, int32_t), void *argument) {
-        start(threads - 1);
+    void run(int32_t count, int32_t threads, void (*function)(void *, int32_t), void *argument) {
         task = function;
         context = argument;
-        count = tasks;
-        helpers = threads - 1;
-        next.store(0);
-        unfinished.store(workers);
+        done.store(0, std::memory_order_relaxed);
+        helpers.store(threads - 1, std::memory_order_relaxed);
         {
             std::lock_guard<std::mutex> lock(sleep);
-            job.fetch_add(1, std::memory_order_release);
+            const uint64_t next_job = (job() + 1) << 2 * FIELD;
+            cursor.store(next_job | static_cast<uint64_t>(count) << FIELD,
+                         std::memory_order_release);
         }
+        start(threads - 1);
         wake.notify_all();
         share();
-        for (int spins = 0; unfinished.load(std::memory_order_acquire) != 0;) {
+        for (int spins = 0; done.load(std::memory_order_acquire) != count;) {
             if (++spins < SPINS) {
                 relax();
             } else {
