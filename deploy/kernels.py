@@ -39,22 +39,41 @@ def pack_signs(
     """
     if x.ndim != 4:
         raise UserError(f"x: expected (N, H, W, C), found shape {x.shape}")
-    check_array("x", x, x.shape, np.float32)
-    if thresholds is not None:
-        check_array("thresholds", thresholds, x.shape[3:], np.float32)
     packed = PackedMap.empty(x.shape, padding) if into is None else into
     _check_map("into", packed, x.shape, padding)
+    prepare_pack(x, packed, thresholds)()
+    return packed
+
+
+def prepare_pack(
+    x: Floats, packed: PackedMap, thresholds: Floats | None = None
+) -> Callable[[], None]:
+    """A function that does `pack_signs` from `x` into `packed`, again and again, checking nothing.
+
+    Raises:
+        UserError: an operand has another shape or type.
+    """
+    check_array("x", x, x.shape, np.float32)
+    _check_map("packed", packed, x.shape, packed.padding)
+    if thresholds is not None:
+        check_array("thresholds", thresholds, x.shape[3:], np.float32)
     native = library.load()
     if native is None:
         from deploy.packing import pack_map
 
-        packed.words[:] = pack_map(x, thresholds, padding).words
-        return packed
-    struct = library.PackStruct(*x.shape, padding, packed.num_words)
+        def by_numpy() -> None:
+            packed.words[:] = pack_map(x, thresholds, packed.padding).words
+
+        return by_numpy
+    struct = library.PackStruct(*x.shape, packed.padding, packed.num_words)
     struct.input, struct.thresholds = x.ctypes.data, _address(thresholds)
     struct.bits = packed.buffer.ctypes.data
-    native.evobit_run_pack(byref(struct))
-    return packed
+    run, argument, kept = native.evobit_run_pack, byref(struct), (x, packed, thresholds)
+
+    def by_kernel(_kept: object = kept) -> None:
+        run(argument)
+
+    return by_kernel
 
 
 class BinaryConv:
@@ -173,11 +192,12 @@ class BinaryConv:
         struct = library.ConvStruct.from_buffer_copy(self._struct)
         struct.batch, struct.input = packed.batch, packed.buffer.ctypes.data
         struct.num_macs = packed.batch * self.shape.num_macs
-        kept, native = (packed, keep, self._layout), self._native
-        assert native is not None
+        assert self._native is not None
+        run, kept = self._native.evobit_run_conv, (packed, keep, self._layout)
+        arguments = byref(struct), byref(epilogue)
 
         def launch(_kept: object = kept) -> None:
-            if native.evobit_run_conv(byref(struct), byref(epilogue)) != 0:
+            if run(*arguments) != 0:
                 raise UserError(
                     f"this convolution was laid out for another instruction set than "
                     f"{backend_info()['isa']}"
