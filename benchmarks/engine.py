@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import in_turns, ratio, write_result
 from deploy import kernels
-from deploy.shapes import ConvShape, Epilogue, PackedMap
+from deploy.shapes import ConvShape, Epilogue, PackedMap, aligned
 
 Call = Callable[[], object]
 
@@ -57,14 +57,15 @@ def sequence(calls: list[Call]) -> Call:
     return all_in_order
 
 
-def binary_chain(shape: ConvShape, pack: bool) -> Call:
-    """CHAIN layers; with `pack` from and to fp32 maps, else from packed maps that stay."""
+def binary_chain(shape: ConvShape, length: int = CHAIN, pack: bool = True) -> Call:
+    """Layers from and to fp32 maps; without `pack` from packed maps that stay as they are."""
     rng = np.random.default_rng(0)
     maps = [
-        rng.standard_normal((1, shape.height, shape.width, shape.in_channels), np.float32)
-        for _ in range(CHAIN + 1)
+        aligned(rng.standard_normal((1, shape.height, shape.width, shape.in_channels), np.float32))
+        for _ in range(length + 1)
     ]
-    epilogue = Epilogue(*(rng.uniform(0.01, 1, shape.out_channels).astype("f4") for _ in "ab"))
+    vectors = rng.uniform(0.01, 1, (2, shape.out_channels)).astype(np.float32)
+    epilogue = Epilogue(*(aligned(vector) for vector in vectors))
     calls: list[Call] = []
     for source, target in zip(maps, maps[1:], strict=False):
         size = (shape.out_channels, shape.group_channels, shape.kernel_size, shape.kernel_size)
@@ -75,6 +76,11 @@ def binary_chain(shape: ConvShape, pack: bool) -> Call:
         calls += [pack_call] if pack else []
         calls.append(conv.prepare(packed, epilogue, target))
     return sequence(calls)
+
+
+def kernel_alone(shape: ConvShape) -> Call:
+    """One convolution, again and again: weights and maps in the second-level cache."""
+    return binary_chain(shape, length=1, pack=False)
 
 
 def torch_chain(shape: ConvShape, layout: torch.memory_format) -> Call:
@@ -128,7 +134,7 @@ def share_of_peak(rounds: int) -> dict[str, object]:
         peak = partial(kernels.peak_macs, iterations)
         sides = {
             "peak": (peak, float(peak())),
-            "kernel": (binary_chain(shape, pack=False), float(CHAIN * shape.num_macs)),
+            "kernel": (kernel_alone(shape), float(shape.num_macs)),
         }
         spent = per_unit(sides, rounds)
         result[layer_name(shape)] = {
@@ -144,7 +150,7 @@ def against_torch(rounds: int) -> dict[str, object]:
     for layer in LAYERS:
         shape = layer_shape(*layer)
         sides = {
-            "binary": (binary_chain(shape, pack=True), CHAIN),
+            "binary": (binary_chain(shape), CHAIN),
             "nchw": (torch_chain(shape, torch.contiguous_format), CHAIN),
             "nhwc": (torch_chain(shape, torch.channels_last), CHAIN),
         }
@@ -169,13 +175,13 @@ def grouped(rounds: int) -> dict[str, object]:
         }
         alone = per_unit(
             {
-                str(channels): (binary_chain(shape, pack=False), float(shape.num_macs))
+                str(channels): (kernel_alone(shape), float(shape.num_macs))
                 for channels, shape in shapes.items()
             },
             rounds,
         )
         whole = per_unit(
-            {str(key): (binary_chain(shape, pack=True), CHAIN) for key, shape in shapes.items()},
+            {str(key): (binary_chain(shape), CHAIN) for key, shape in shapes.items()},
             rounds,
         )
         first = str(dense.in_channels)
@@ -195,7 +201,7 @@ def two_threads(rounds: int) -> dict[str, object]:
     result: dict[str, object] = {}
     for layer in LAYERS:
         shape = layer_shape(*layer)
-        chain = binary_chain(shape, pack=True)
+        chain = binary_chain(shape)
 
         def on(threads: int, chain: Call = chain) -> Call:
             return sequence([partial(kernels.set_threads, threads), chain, chain, chain, chain])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.packing import border_classes, border_correction, pack_bits
-from deploy.shapes import ConvShape, Floats, PadValue, Words
+from deploy.shapes import ConvShape, Floats, PadValue, Words, aligned
 
 LANES, MASKED, GROUPS = 0, 1, 2
 KIND_NAMES = ("output lanes", "masked lanes", "group lanes")
@@ -75,6 +75,8 @@ def make_layout(negative: Bits, shape: ConvShape, pad_value: PadValue, has_group
     )
     by_tap = negative.reshape(*negative.shape[:2], -1).transpose(0, 2, 1)  # (Cout, taps, Cg)
     (_fill_lanes, _fill_masked, _fill_groups)[kind](layout, by_tap, shape)
+    layout.weights, layout.masks = aligned(layout.weights), aligned(layout.masks)
+    layout.correction = aligned(layout.correction)
     return layout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,24 @@ SLACK_WORDS = 64
 
 MAX_PRODUCTS = 1 << 22
 """Products a filter: counts and corrections are exact in fp32 far below 2^24."""
+
+
+CACHE_LINE_BYTES = 64
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """An unwritten array that begins at a cache line: a vector across two of them costs double."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + CACHE_LINE_BYTES, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE_BYTES
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """A copy that begins at a cache line."""
+    copy = aligned_empty(array.shape, array.dtype.type)
+    copy[...] = array
+    return copy
 
 
 @dataclass(frozen=True)
@@ -102,7 +121,8 @@ class PackedMap:
         batch, height, width, channels = shape
         num_words = -(-channels // 32)
         size = batch * (height + 2 * padding) * (width + 2 * padding) * num_words
-        buffer = np.zeros(size + SLACK_WORDS, np.uint32)
+        buffer = aligned_empty((size + SLACK_WORDS,), np.uint32)
+        buffer[:] = 0
         return cls(buffer, batch, height, width, channels, padding)
 
     @property

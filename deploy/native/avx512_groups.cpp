@@ -96,20 +96,28 @@ void groups_tile(const evobit_conv &c, const evobit_epilogue &e, const evobit_ti
         _mm_store_si128(to + 2 * OUTPUTS, _mm512_extracti32x4_epi32(counts[r], 2));
         _mm_store_si128(to + 3 * OUTPUTS, _mm512_extracti32x4_epi32(counts[r], 3));
     }
-    const int lanes = 32 * c.pixel_words / BITS;  // of a pixel
+    // Copies: a store through `out` could change what `c`, `e` and `t` refer to.
+    const evobit_conv map = c;
+    const evobit_epilogue to = e;
+    const evobit_tile tile = t;
+    const int lanes = 32 * map.pixel_words / BITS;  // of a pixel
     for (int32_t p = 0; p < num_pixels; ++p) {
-        const Place place = place_of<plain>(c, e, image, first + p);
+        const Place place = place_of<plain>(map, to, image, first + p);
         const uint8_t *pixel = ordered + p * lanes * OUTPUTS * BYTES;
-        if (c.group_outputs == OUTPUTS) {  // all channels of the pixel side by side
-            const int32_t channels = t.num_channels * OUTPUTS;
-            for (int32_t i = 0; i < channels; i += 16) {
-                const int32_t n = channels - i < 16 ? channels - i : 16;
-                finish<plain>(c, e, place, counts_at<BITS>(pixel + i * BYTES), t.channel + i, n);
+        if (map.group_outputs == OUTPUTS) {  // all channels of the pixel side by side
+            const int32_t channels = tile.num_channels * OUTPUTS;
+            int32_t i = 0;
+            for (; i + 16 <= channels; i += 16) {
+                finish<plain>(map, to, place, counts_at<BITS>(pixel + i * BYTES), tile.channel + i, 16);
+            }
+            if (i < channels) {
+                finish<plain>(map, to, place, counts_at<BITS>(pixel + i * BYTES), tile.channel + i,
+                              channels - i);
             }
         } else {
-            for (int32_t lane = 0; lane < t.num_channels; ++lane) {
-                finish<plain>(c, e, place, counts_at<BITS>(pixel + lane * OUTPUTS * BYTES),
-                              t.channel + lane * c.group_outputs, OUTPUTS);
+            for (int32_t lane = 0; lane < tile.num_channels; ++lane) {
+                finish<plain>(map, to, place, counts_at<BITS>(pixel + lane * OUTPUTS * BYTES),
+                              tile.channel + lane * map.group_outputs, OUTPUTS);
             }
         }
     }

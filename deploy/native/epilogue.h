@@ -51,14 +51,17 @@ inline Place place_of(const evobit_conv &c, const evobit_epilogue &e, int64_t im
     return place;
 }
 
+// Exact: all terms are integers below 2^24.
+inline Floats count_of(Floats popcounts, const float *correction, int32_t n) {
+    return fused(broadcast(-2.0f), popcounts, load(correction, n));
+}
+
 // One pixel, channels [channel, channel + n). `plain`: fp32 out, no residual, no activation.
 template <bool plain>
 inline void finish(const evobit_conv &c, const evobit_epilogue &e, const Place &place,
                    Floats popcounts, int32_t channel, int32_t n) {
     const int64_t at = place.pixel * c.out_channels + channel;
-    // Exact: all terms are integers below 2^24.
-    const Floats count =
-        fused(broadcast(-2.0f), popcounts, load(place.correction + channel, n));
+    const Floats count = count_of(popcounts, place.correction + channel, n);
     if (!plain && e.counts) return store_integers(e.counts + at, count, n);
     Floats y = fused(count, load(e.scale + channel, n), load(e.bias + channel, n));
     if (!plain) {

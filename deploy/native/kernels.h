@@ -3,13 +3,11 @@
 //
 // Taps and words are one flat list of steps, so that the inner loop runs over all of a filter.
 
-// Steps from `begin` up to this one fit the counters; the rest, if any, follow after a flush.
-inline int32_t last_step(const evobit_conv &c, int32_t begin) {
-    const bool all = MAX_STEPS == INT32_MAX || c.num_steps - begin <= MAX_STEPS;
-    return all ? c.num_steps : begin + MAX_STEPS;
-}
-inline bool more_steps(const evobit_conv &c, int32_t begin) {
-    return MAX_STEPS != INT32_MAX && begin < c.num_steps;
+// Counters narrower than 32 bits are added up after every MAX_STEPS steps.
+constexpr bool FLUSHES = MAX_STEPS != INT32_MAX;
+
+inline int32_t last_step(int32_t num_steps, int32_t begin) {
+    return FLUSHES && num_steps - begin > MAX_STEPS ? begin + MAX_STEPS : num_steps;
 }
 
 // PIXELS pixels x BLOCKS vectors of 16 output channels.
@@ -21,16 +19,18 @@ void lanes_tile(const evobit_conv &c, const evobit_epilogue &e, const evobit_til
         pixels[p] = image_bits + c.pixel_offset[first + p] + t.word;
     }
     Totals totals[BLOCKS][PIXELS];
-    for (int b = 0; b < BLOCKS; ++b)
-        for (int p = 0; p < PIXELS; ++p) totals[b][p] = no_totals();
+    Partial partial[BLOCKS][PIXELS];
+    for (int b = 0; b < BLOCKS; ++b) {
+        for (int p = 0; p < PIXELS; ++p) {
+            totals[b][p] = no_totals();
+            partial[b][p] = no_partial();
+        }
+    }
     const uint32_t *weights = c.weights + t.weights;
-    for (int32_t begin = 0, end; begin == 0 || more_steps(c, begin); begin = end) {
-        end = last_step(c, begin);
-        Partial partial[BLOCKS][PIXELS];
-        for (int b = 0; b < BLOCKS; ++b)
-            for (int p = 0; p < PIXELS; ++p) partial[b][p] = no_partial();
-        for (int32_t s = begin; s < end; ++s, weights += 16 * BLOCKS) {
-            const int32_t offset = c.step_offset[s];
+    const int32_t *offsets = c.step_offset, num_steps = c.num_steps;
+    for (int32_t s = 0; s < num_steps;) {
+        for (const int32_t end = last_step(num_steps, s); s < end; ++s, weights += 16 * BLOCKS) {
+            const int32_t offset = offsets[s];
             Words filters[BLOCKS];
             for (int b = 0; b < BLOCKS; ++b) filters[b] = load_words(weights + 16 * b);
             for (int p = 0; p < PIXELS; ++p) {
@@ -40,26 +40,48 @@ void lanes_tile(const evobit_conv &c, const evobit_epilogue &e, const evobit_til
                 }
             }
         }
-        for (int b = 0; b < BLOCKS; ++b)
-            for (int p = 0; p < PIXELS; ++p) totals[b][p] = flush(totals[b][p], partial[b][p]);
-    }
-    const auto finish_block = [&](const Place &place, int b, int p) {
-        const int32_t left = t.num_channels - 16 * b;
-        if (left <= 0) return;
-        finish<plain>(c, e, place, to_floats(totals[b][p]), t.channel + 16 * b,
-                      left < 16 ? left : 16);
-    };
-    if constexpr (plain) {  // short: the counters stay in registers
-#pragma GCC unroll 16
-        for (int p = 0; p < PIXELS; ++p) {
-            const Place place = place_of<plain>(c, e, image, first + p);
-#pragma GCC unroll 4
-            for (int b = 0; b < BLOCKS; ++b) finish_block(place, b, p);
+        if (!FLUSHES) break;
+        for (int b = 0; b < BLOCKS; ++b) {
+            for (int p = 0; p < PIXELS; ++p) {
+                totals[b][p] = flush(totals[b][p], partial[b][p]);
+                partial[b][p] = no_partial();
+            }
         }
-    } else {
+    }
+    if (!FLUSHES) {
+        for (int b = 0; b < BLOCKS; ++b)
+            for (int p = 0; p < PIXELS; ++p) totals[b][p] = flush(no_totals(), partial[b][p]);
+    }
+    // Copies: a store through `out` could change what `c` and `e` refer to.
+    const evobit_conv map = c;
+    const evobit_epilogue to = e;
+    const int32_t channel = t.channel, num_channels = t.num_channels;
+    if (plain && num_channels == 16 * BLOCKS) {
+        const float *corrections[PIXELS];
         for (int p = 0; p < PIXELS; ++p) {
-            const Place place = place_of<plain>(c, e, image, first + p);
-            for (int b = 0; b < BLOCKS; ++b) finish_block(place, b, p);
+            corrections[p] = place_of<plain>(map, to, image, first + p).correction + channel;
+        }
+        const int64_t width = map.out_channels;
+        float *out = to.out + (image * map.num_pixels + first) * width + channel;
+#pragma GCC unroll 4
+        for (int b = 0; b < BLOCKS; ++b) {
+            const Floats scale = load(to.scale + channel + 16 * b, 16);
+            const Floats bias = load(to.bias + channel + 16 * b, 16);
+#pragma GCC unroll 16
+            for (int p = 0; p < PIXELS; ++p) {
+                const Floats count = count_of(to_floats(totals[b][p]), corrections[p] + 16 * b, 16);
+                store(out + p * width + 16 * b, fused(count, scale, bias), 16);
+            }
+        }
+        return;
+    }
+    for (int p = 0; p < PIXELS; ++p) {
+        const Place place = place_of<plain>(map, to, image, first + p);
+        for (int b = 0; b < BLOCKS; ++b) {
+            const int32_t left = num_channels - 16 * b;
+            if (left <= 0) break;
+            finish<plain>(map, to, place, to_floats(totals[b][p]), channel + 16 * b,
+                          left < 16 ? left : 16);
         }
     }
 }
@@ -72,11 +94,10 @@ void masked_tile(const evobit_conv &c, const evobit_epilogue &e, int32_t tile,
     const int32_t *lane_words = c.lane_words + 16 * static_cast<int64_t>(tile);
     Totals totals[PIXELS];
     for (int p = 0; p < PIXELS; ++p) totals[p] = no_totals();
-    for (int32_t begin = 0, end; begin == 0 || more_steps(c, begin); begin = end) {
-        end = last_step(c, begin);
+    for (int32_t s = 0; s < c.num_steps;) {
         Partial partial[PIXELS];
         for (int p = 0; p < PIXELS; ++p) partial[p] = no_partial();
-        for (int32_t s = begin; s < end; ++s) {
+        for (const int32_t end = last_step(c.num_steps, s); s < end; ++s) {
             const Words filter = load_words(c.weights + t.weights + 16 * static_cast<int64_t>(s));
             const Words mask = load_words(c.masks + t.weights + 16 * static_cast<int64_t>(s));
             for (int p = 0; p < PIXELS; ++p) {
