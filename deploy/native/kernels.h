@@ -3,6 +3,9 @@
 //
 // Taps and words are one flat list of steps, so that the inner loop runs over all of a filter.
 
+// Small loops over a tile are unrolled, which lets its counters live in registers.
+#define UNROLLED _Pragma("GCC unroll 16")
+
 // Counters narrower than 32 bits are added up after every MAX_STEPS steps.
 constexpr bool FLUSHES = MAX_STEPS != INT32_MAX;
 
@@ -15,72 +18,70 @@ template <int BLOCKS, int PIXELS, bool plain>
 void lanes_tile(const evobit_conv &c, const evobit_epilogue &e, const evobit_tile &t,
                 const uint32_t *image_bits, int64_t image, int32_t first) {
     const uint32_t *pixels[PIXELS];
-    for (int p = 0; p < PIXELS; ++p) {
-        pixels[p] = image_bits + c.pixel_offset[first + p] + t.word;
-    }
     Totals totals[BLOCKS][PIXELS];
     Partial partial[BLOCKS][PIXELS];
-    for (int b = 0; b < BLOCKS; ++b) {
-        for (int p = 0; p < PIXELS; ++p) {
+    UNROLLED for (int p = 0; p < PIXELS; ++p) {
+        pixels[p] = image_bits + c.pixel_offset[first + p] + t.word;
+        UNROLLED for (int b = 0; b < BLOCKS; ++b) {
             totals[b][p] = no_totals();
             partial[b][p] = no_partial();
         }
     }
     const uint32_t *weights = c.weights + t.weights;
     const int32_t *offsets = c.step_offset, num_steps = c.num_steps;
-    for (int32_t s = 0; s < num_steps;) {
-        for (const int32_t end = last_step(num_steps, s); s < end; ++s, weights += 16 * BLOCKS) {
+    int32_t s = 0;
+    do {
+        const int32_t end = last_step(num_steps, s);
+        do {
             const int32_t offset = offsets[s];
             Words filters[BLOCKS];
-            for (int b = 0; b < BLOCKS; ++b) filters[b] = load_words(weights + 16 * b);
-            for (int p = 0; p < PIXELS; ++p) {
+            UNROLLED for (int b = 0; b < BLOCKS; ++b) filters[b] = load_words(weights + 16 * b);
+            UNROLLED for (int p = 0; p < PIXELS; ++p) {
                 const Words bits = broadcast_word(pixels[p][offset]);
-                for (int b = 0; b < BLOCKS; ++b) {
+                UNROLLED for (int b = 0; b < BLOCKS; ++b) {
                     partial[b][p] = count_bits(partial[b][p], exclusive_or(filters[b], bits));
                 }
             }
-        }
-        if (!FLUSHES) break;
-        for (int b = 0; b < BLOCKS; ++b) {
-            for (int p = 0; p < PIXELS; ++p) {
+            weights += 16 * BLOCKS;
+        } while (++s < end);
+        UNROLLED for (int b = 0; b < BLOCKS; ++b) {
+            UNROLLED for (int p = 0; p < PIXELS; ++p) {
                 totals[b][p] = flush(totals[b][p], partial[b][p]);
                 partial[b][p] = no_partial();
             }
         }
-    }
-    if (!FLUSHES) {
-        for (int b = 0; b < BLOCKS; ++b)
-            for (int p = 0; p < PIXELS; ++p) totals[b][p] = flush(no_totals(), partial[b][p]);
-    }
+    } while (FLUSHES && s < num_steps);
     // Copies: a store through `out` could change what `c` and `e` refer to.
     const evobit_conv map = c;
     const evobit_epilogue to = e;
     const int32_t channel = t.channel, num_channels = t.num_channels;
     if (plain && num_channels == 16 * BLOCKS) {
         const float *corrections[PIXELS];
-        for (int p = 0; p < PIXELS; ++p) {
+        UNROLLED for (int p = 0; p < PIXELS; ++p) {
             corrections[p] = place_of<plain>(map, to, image, first + p).correction + channel;
         }
         const int64_t width = map.out_channels;
         float *out = to.out + (image * map.num_pixels + first) * width + channel;
-#pragma GCC unroll 4
-        for (int b = 0; b < BLOCKS; ++b) {
+        UNROLLED for (int b = 0; b < BLOCKS; ++b) {
             const Floats scale = load(to.scale + channel + 16 * b, 16);
             const Floats bias = load(to.bias + channel + 16 * b, 16);
-#pragma GCC unroll 16
-            for (int p = 0; p < PIXELS; ++p) {
+            UNROLLED for (int p = 0; p < PIXELS; ++p) {
                 const Floats count = count_of(to_floats(totals[b][p]), corrections[p] + 16 * b, 16);
                 store(out + p * width + 16 * b, fused(count, scale, bias), 16);
             }
         }
         return;
     }
+    Totals stored[PIXELS][BLOCKS];  // the rest is long, and its loops stay loops
+    UNROLLED for (int p = 0; p < PIXELS; ++p) {
+        UNROLLED for (int b = 0; b < BLOCKS; ++b) stored[p][b] = totals[b][p];
+    }
     for (int p = 0; p < PIXELS; ++p) {
         const Place place = place_of<plain>(map, to, image, first + p);
         for (int b = 0; b < BLOCKS; ++b) {
             const int32_t left = num_channels - 16 * b;
             if (left <= 0) break;
-            finish<plain>(map, to, place, to_floats(totals[b][p]), channel + 16 * b,
+            finish<plain>(map, to, place, to_floats(stored[p][b]), channel + 16 * b,
                           left < 16 ? left : 16);
         }
     }
