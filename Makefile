@@ -17,9 +17,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfil
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP)  ## make .venv and install evobit into it, again whenever setup.cfg changed
+setup: $(STAMP)  ## make .venv and install evobit into it, again whenever setup.cfg or a kernel changed
 
-$(STAMP): setup.cfg pyproject.toml $(wildcard setup.py)
+$(STAMP): setup.cfg pyproject.toml $(wildcard setup.py deploy/native/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
