@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,7 +70,7 @@ def make_step(
 
 
 def peak_memory(side: str, arguments: argparse.Namespace) -> int:
-    """Bytes by which the process grows over one warm step of the densest path."""
+    """Bytes by which the process grows at most during training steps of the densest path."""
     command = [sys.executable, __file__, "--memory-of", side]
     command += ["--batch", str(arguments.memory_batch), "--width", str(arguments.width)]
     command += ["--image-size", str(arguments.image_size), "--threads", str(arguments.threads)]
@@ -84,11 +83,18 @@ def print_memory(side: str, arguments: argparse.Namespace) -> None:
     architecture = space.uniform(1)
     small, _ = make_step(side, space, 2)  # imports, kernels, thread pools
     small(architecture)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step, _ = make_step(side, space, arguments.batch)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak (VmHWM) to what is in use
+    before = memory_kib("VmRSS")
     for _ in range(3):
         step(architecture)
-    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    print(1024 * (memory_kib("VmHWM") - before))
+
+
+def memory_kib(name: str) -> int:
+    """A line of /proc/self/status: VmRSS in use now, VmHWM at most since the reset."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{name}:")[1].split()[0])
 
 
 def main() -> None:
