@@ -97,7 +97,7 @@ class Dispatcher:
         now = time.monotonic()
         for depth in range(IN_FLIGHT):
             for worker in self._workers:
-                if queue and worker.is_ready and len(worker.calls) == depth:
+                if queue and len(worker.calls) == depth and self._may_take(worker, queue[0][0]):
                     item = queue.popleft()
                     ref = worker.actor.score.remote(item[1])
                     worker.calls.append(_Call(ref, worker, item, now))
@@ -105,6 +105,16 @@ class Dispatcher:
             if not worker.calls and worker.probe_at is not None and worker.probe_at <= now:
                 worker.probe_at = None
                 worker.calls.append(_Call(self._start(worker.actor), worker, None, now))
+
+    def _may_take(self, worker: _Worker, index: int) -> bool:
+        """A candidate whose worker died runs alone on its next one, so that blame is certain.
+
+        Of two calls of a dead worker either can be guilty: the first one's answer may have been
+        lost with the process that the second one killed.
+        """
+        others = [call.item[0] for call in worker.calls if call.item is not None]
+        has_suspect = any(self._attempts.get(other, 0) for other in (*others, index))
+        return worker.is_ready and not (others and has_suspect)
 
     def _wait(self) -> list[_Call]:
         """The calls that came back, after killing those past their deadline; may be none yet."""
@@ -155,28 +165,27 @@ class Dispatcher:
             # score_one catches what scoring raises; this is the call itself that failed.
             value = Failure(" ".join(str(error.cause or error).split())[:MAX_REASON])
         except self._ray.exceptions.RayError:
-            return self._retry(call, queue, is_oldest)
+            return self._retry(call, queue, was_lost=True)
         if call.item is None:
             worker.is_ready = value is None
             worker.probe_at = None if worker.is_ready else self._next_probe()
             return None
         if value is None:
-            return self._retry(call, queue, False)
+            return self._retry(call, queue, was_lost=False)
         return call.item[0], value
 
     def _retry(
-        self, call: _Call, queue: deque[tuple[int, Architecture]], is_oldest: bool
+        self, call: _Call, queue: deque[tuple[int, Architecture]], was_lost: bool
     ) -> tuple[int, Failure] | None:
-        """Put a dead worker's candidate back; only the one that was running is to blame."""
+        """Put a dead worker's candidate back; one that was lost with its worker is a suspect."""
         worker = call.worker
-        was_running = is_oldest and worker.is_ready
         if worker.is_ready:
             worker.is_ready, worker.lost_at = False, time.monotonic()
         worker.probe_at = self._next_probe()
         if call.item is None:
             return None
         index, _ = call.item
-        self._attempts[index] = self._attempts.get(index, 0) + was_running
+        self._attempts[index] = self._attempts.get(index, 0) + was_lost
         if self._attempts[index] < ATTEMPTS:
             queue.appendleft(call.item)
             return None

@@ -48,7 +48,8 @@ def write_config(stages: dict) -> None:
 
 
 def snapshot() -> dict[Path, bytes | None]:
-    found = Path().rglob("*")
+    # Importing a user's module leaves Python's own cache beside it.
+    found = [path for path in Path().rglob("*") if "__pycache__" not in path.parts]
     return {path: path.read_bytes() if path.is_file() else None for path in found}
 
 
