@@ -33,10 +33,15 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     Yields a binary file. On any exception the temporary file is removed and `path` is untouched.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(
-        prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent
-    )
+    check_output(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent
+        )
+    except OSError as error:
+        # The temporary file's name would tell nobody anything.
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -48,6 +53,20 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def check_output(path: str | Path) -> None:
+    """Demand that a file can stand at `path`; for work that would be lost at its end.
+
+    Raises:
+        UserError: a folder is there, or a file is where a folder has to be.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, expected the name of a file to write")
+    for parent in path.parents:
+        if parent.exists() and not parent.is_dir():
+            raise UserError(f"{path}: cannot be written, {parent} is a file")
 
 
 def _umask() -> int:
@@ -138,6 +157,8 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     from safetensors import SafetensorError, safe_open
 
+    if Path(path).is_dir():
+        raise UserError(f"weights {path}: is a folder, expected a file")
     try:
         with safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}

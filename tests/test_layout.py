@@ -21,9 +21,13 @@ ALLOWED = {
 }
 WITHOUT_TORCH = (
     *(f"supernet/{name}.py" for name in ("architecture", "architecture_file", "space")),
-    *(f"supernet/{name}.py" for name in ("spec", "costs", "files", "limits", "plugins")),
+    *(
+        f"supernet/{name}.py"
+        for name in ("spec", "costs", "files", "limits", "plugins", "image_file", "chart")
+    ),
     "supernet/spaces/*.py",
     *(f"search/{name}.py" for name in ("operators", "constraints", "candidate", "history")),
+    *(f"search/{name}.py" for name in ("pareto", "front")),
     "search/searchers/*.py",
 )
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from training.data.fitting import storage_size
+from supernet.image_file import storage_size
 
 # Random resized crops as in "Going deeper with convolutions" (arXiv 1409.4842), section 6.
 MAX_ASPECT_RATIO = 4 / 3

@@ -48,6 +48,10 @@ def usable_cores() -> int:
 
 
 def set_threads(threads: int | None) -> int:
-    """Let torch use `threads` CPU threads (None: all cores); returns their number."""
-    torch.set_num_threads(threads or usable_cores())
+    """Let torch use `threads` CPU threads; returns their number.
+
+    None: as many as OMP_NUM_THREADS says, or else all cores.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    torch.set_num_threads(threads or (int(wanted) if wanted.isdigit() else 0) or usable_cores())
     return torch.get_num_threads()

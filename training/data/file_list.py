@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from supernet.files import UserError
-
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+from supernet.image_file import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class FileList:
     @cached_property
     def labels(self) -> Tensor:
         """Return the class numbers, int64 (N,)."""
-        numbers = {name: number for number, name in enumerate(self.class_names)}
+        numbers = {folder_name(name): number for number, name in enumerate(self.class_names)}
         return torch.tensor([numbers[name.split("/", 1)[0]] for name in self.names]).long()
 
     def path(self, index: int) -> Path:
@@ -58,6 +57,11 @@ class FileList:
         return dict(zip(self.class_names, counts.tolist(), strict=True))
 
 
+def folder_name(class_name: str) -> str:
+    """Return the folder of a class: its name, "-" for each "/" ("T-shirt/top")."""
+    return class_name.replace("/", "-")
+
+
 def list_class_folders(root: Path, class_names: Sequence[str] | None = None) -> FileList:
     """List the images of `root/<class>/`, subfolders included, sorted by name.
 
@@ -72,11 +76,13 @@ def list_class_folders(root: Path, class_names: Sequence[str] | None = None) -> 
     if len(found) < 2:
         holds = f"one class folder ({found[0]})" if found else "no class folder"
         raise UserError(f"{root}: holds {holds}, expected one folder for each of two or more")
-    if class_names is not None and (unknown := sorted(set(found) - set(class_names))):
-        raise UserError(
-            f"{root / unknown[0]}: not a known class, expected only class folders among "
-            f"{', '.join(class_names[:10])}{', ...' if len(class_names) > 10 else ''}"
-        )
+    if class_names is not None:
+        known = [folder_name(name) for name in class_names]
+        if unknown := sorted(set(found) - set(known)):
+            raise UserError(
+                f"{root / unknown[0]}: not a known class, expected only class folders among "
+                f"{', '.join(known[:10])}{', ...' if len(known) > 10 else ''}"
+            )
     names: list[str] = []
     sizes: list[int] = []
     for class_name in found:
@@ -84,7 +90,7 @@ def list_class_folders(root: Path, class_names: Sequence[str] | None = None) -> 
         if not files:
             raise UserError(
                 f"{root / class_name}: an empty class folder, expected images "
-                f"({' '.join(SUFFIXES)}) in it"
+                f"({' '.join(IMAGE_SUFFIXES)}) in it"
             )
         names += [name for name, _ in files]
         sizes += [size for _, size in files]
@@ -130,6 +136,6 @@ def _images_below(folder: Path, prefix: str) -> list[tuple[str, int]]:
                 continue
             if entry.is_dir():
                 found += _images_below(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.name.lower().endswith(SUFFIXES):
+            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
                 found.append((prefix + entry.name, entry.stat().st_size))
     return found

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from supernet.image_file import storage_size
 from training.data.config import DataConfig
 from training.data.file_list import list_class_folders
-from training.data.fitting import storage_size
 from training.data.image_set import FolderImageSet, ImageSet
 from training.data.readers import open_part
 
