@@ -1,16 +1,21 @@
 """Binary convolution: signs of the input times scaled signs of latent weights.
 
-XNOR-Net's scale (mean absolute latent weight of a filter) with the clipped straight-through
-gradient of the Bi-Real Net and ReActNet repositories.
+XNOR-Net's scale (mean absolute latent weight of a filter, arXiv 1603.05279, equation 6) with the
+weight gradients of Bi-Real Net (arXiv 1808.00278) and its repositories. By default the clipped one
+of the PyTorch repositories of Bi-Real Net and ReActNet.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from supernet.layers.binary_weight import BinaryWeight, WeightGradient
+from supernet.layers.binary_weight import weight_scale as weight_scale
+from supernet.layers.sign import SignOfZero
 
 Precision = Literal["fp32", "exact", "bf16"]
 """fp32; bf16 only where the counts are exact in it; bf16 for every +-1 operand.
@@ -22,45 +27,37 @@ Exact means the forward pass: in the backward pass bf16 rounds the gradient oper
 MAX_EXACT_BF16_COUNT = 256
 
 
-class _BinaryWeight(torch.autograd.Function):
-    """Forward: scale * sign(W), or sign(W) and scale apart. Backward: see `binary_weight`."""
+def binary_conv2d(
+    signs: Tensor,
+    latent: Tensor,
+    stride: int,
+    padding: int,
+    groups: int,
+    *,
+    weight_gradient: WeightGradient = "clip",
+    scaled: bool = True,
+    pad_value: SignOfZero = 0,
+    zero: SignOfZero = 1,
+) -> Tensor:
+    """Convolve +-1 inputs with binarized weights, without bias.
 
-    @staticmethod
-    def forward(ctx: Any, latent: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-        ctx.save_for_backward(latent, scale)
-        ctx.scaled = dtype == latent.dtype
-        signs = (latent >= 0).to(dtype) * 2 - 1
-        return signs * scale if ctx.scaled else signs
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        latent, scale = ctx.saved_tensors
-        grad = grad.to(latent.dtype)
-        if not ctx.scaled:
-            # The caller multiplied the convolution's output by scale, so grad holds that factor;
-            # the gradient with respect to scale * sign(W) does not.
-            grad = grad / scale.clamp(min=torch.finfo(scale.dtype).tiny)
-        return grad * (latent.abs() <= 1), None, None
-
-
-def weight_scale(latent: Tensor) -> Tensor:
-    """Mean |W| of each output filter, detached, of shape (out, 1, 1, 1)."""
-    return latent.detach().abs().mean(dim=(1, 2, 3), keepdim=True)
-
-
-def binary_conv2d(signs: Tensor, latent: Tensor, stride: int, padding: int, groups: int) -> Tensor:
-    """Convolve +-1 inputs with binarized weights, zero-padded, without bias.
-
-    Forward:   y = conv(signs, scale * sign(W)),  scale_o = mean |W_o|, constant to the gradient.
-    Backward:  dL/dW = dL/d(scale * sign(W)) * 1{|W| <= 1}  (not multiplied by scale).
+    Forward:   y = conv(signs, scale * sign(W)),  scale_o = mean |W_o|, constant to the gradient;
+               scale = 1 unless `scaled`. The border holds `pad_value`; sign(0) is `zero`.
+    Backward:  dL/dW = dL/d(scale * sign(W)) * 1{|W| <= 1}  (not multiplied by scale), or another
+               rule of `WeightGradient`.
     Shapes: signs (N, Cin, H, W) of -1 and +1; latent (Cout, Cin/groups, k, k), real; the output
     (N, Cout, H', W') has the latent weights' dtype. Where `signs` are bf16 the products are made
     in bf16 and the scale is applied after, in the latent weights' dtype.
     """
-    scale = weight_scale(latent)
-    weight = _BinaryWeight.apply(latent, scale, signs.dtype)
+    scale = weight_scale(latent) if scaled or weight_gradient == "magnitude" else None
+    weight = BinaryWeight.apply(latent, scale, signs.dtype, weight_gradient, scaled, zero)
+    if padding and pad_value:
+        signs, padding = F.pad(signs, (padding,) * 4, value=float(pad_value)), 0
     y = F.conv2d(signs, weight, None, stride, padding, 1, groups)
-    return y if signs.dtype == latent.dtype else y.to(latent.dtype) * scale.view(1, -1, 1, 1)
+    if signs.dtype == latent.dtype:
+        return y
+    y = y.to(latent.dtype)
+    return y if scale is None or not scaled else y * scale.view(1, -1, 1, 1)
 
 
 # Small against Adam's steps (about the learning rate each), so that early gradients still decide
@@ -88,9 +85,10 @@ class _PrecisionRule:
 
 
 class BinaryConv2d(_PrecisionRule, nn.Module):
-    """Binary convolution over +-1 inputs; `binary_conv2d` has the formulas.
+    """Binary convolution over +-1 inputs; `binary_conv2d` has the formulas and the options.
 
     Attribute `weight` holds the latent weights; `precision` says where bf16 is used.
+    Raises ValueError where the groups do not divide the channels, or for an unknown option.
     """
 
     def __init__(
@@ -102,11 +100,25 @@ class BinaryConv2d(_PrecisionRule, nn.Module):
         stride: int = 1,
         padding: int = 0,
         groups: int = 1,
+        weight_gradient: WeightGradient = "clip",
+        scaled: bool = True,
+        pad_value: SignOfZero = 0,
+        zero: SignOfZero = 1,
     ) -> None:
         super().__init__()
         if in_channels % groups or out_channels % groups:
             raise ValueError(f"{groups} groups do not divide {in_channels} and {out_channels}")
+        if weight_gradient not in get_args(WeightGradient):
+            raise ValueError(
+                f"weight_gradient is {weight_gradient!r}, expected one of "
+                f"{', '.join(get_args(WeightGradient))}"
+            )
+        for name, value in (("pad_value", pad_value), ("zero", zero)):
+            if value not in get_args(SignOfZero):
+                raise ValueError(f"{name} is {value!r}, expected -1, 0 or 1")
         self.stride, self.padding, self.groups = stride, padding, groups
+        self.weight_gradient, self.scaled = weight_gradient, scaled
+        self.pad_value, self.zero = pad_value, zero
         self.num_products = in_channels // groups * kernel_size**2
         self.precision: Precision = "fp32"
         self.weight = nn.Parameter(
@@ -117,7 +129,17 @@ class BinaryConv2d(_PrecisionRule, nn.Module):
     def forward(self, signs: Tensor, latent: Tensor | None = None) -> Tensor:
         """Convolve with `latent`, which a caller may have read from `weight` before."""
         latent = self.weight if latent is None else latent
-        return binary_conv2d(signs, latent, self.stride, self.padding, self.groups)
+        return binary_conv2d(
+            signs,
+            latent,
+            self.stride,
+            self.padding,
+            self.groups,
+            weight_gradient=self.weight_gradient,
+            scaled=self.scaled,
+            pad_value=self.pad_value,
+            zero=self.zero,
+        )
 
 
 class NestedBinaryConv2d(nn.Module):
