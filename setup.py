@@ -2,8 +2,11 @@
 
 from setuptools import Extension, setup
 
-SOURCES = ("evobit", "pool", "portable", "avx2", "avx512", "avx512_groups")
-HEADERS = ("evobit isa pool epilogue kernels vectors_avx512 vectors_avx2 vectors_portable").split()
+SOURCES = ("evobit", "pool", "portable", "avx2", "avx512", "avx512_groups", "plan", "real")
+HEADERS = (
+    "evobit isa pool epilogue kernels vectors_avx512 vectors_avx2 vectors_portable "
+    "plan real real_kernels"
+).split()
 
 setup(
     ext_modules=[

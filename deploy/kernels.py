@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from ctypes import Structure, byref
 
@@ -14,66 +15,14 @@ from deploy.library import BackendInfo as BackendInfo
 from deploy.library import backend_info as backend_info
 from deploy.library import select_isa as select_isa
 from deploy.library import set_threads as set_threads
+from deploy.packing import num_weight_bytes, pack_weights, unpack_weights
 from deploy.shapes import ConvShape, Epilogue, Floats, PackedMap, PadValue, check_array
+from deploy.signs import check_map
+from deploy.signs import pack_signs as pack_signs
+from deploy.signs import prepare_pack as prepare_pack
 from supernet.files import UserError
 
 LINEAR, PRELU, RPRELU = 0, 1, 2
-
-
-def pack_signs(
-    x: Floats,
-    thresholds: Floats | None = None,
-    padding: int = 0,
-    into: PackedMap | None = None,
-) -> PackedMap:
-    """Signs of an fp32 map (N, H, W, C): +1 where x >= threshold of the channel (absent: 0).
-
-    Args:
-        x: contiguous.
-        thresholds: (C,).
-        padding: border pixels of the packed map.
-        into: a map to write, of the same shape; made anew if absent.
-
-    Raises:
-        UserError: an operand has another shape or type.
-    """
-    if x.ndim != 4:
-        raise UserError(f"x: expected (N, H, W, C), found shape {x.shape}")
-    packed = PackedMap.empty(x.shape, padding) if into is None else into
-    _check_map("into", packed, x.shape, padding)
-    prepare_pack(x, packed, thresholds)()
-    return packed
-
-
-def prepare_pack(
-    x: Floats, packed: PackedMap, thresholds: Floats | None = None
-) -> Callable[[], None]:
-    """A function that does `pack_signs` from `x` into `packed`, again and again, checking nothing.
-
-    Raises:
-        UserError: an operand has another shape or type.
-    """
-    check_array("x", x, x.shape, np.float32)
-    _check_map("packed", packed, x.shape, packed.padding)
-    if thresholds is not None:
-        check_array("thresholds", thresholds, x.shape[3:], np.float32)
-    native = library.load()
-    if native is None:
-        from deploy.packing import pack_map
-
-        def by_numpy() -> None:
-            packed.words[:] = pack_map(x, thresholds, packed.padding).words
-
-        return by_numpy
-    struct = library.PackStruct(*x.shape, packed.padding, packed.num_words)
-    struct.input, struct.thresholds = x.ctypes.data, _address(thresholds)
-    struct.bits = packed.buffer.ctypes.data
-    run, argument, kept = native.evobit_run_pack, byref(struct), (x, packed, thresholds)
-
-    def by_kernel(_kept: object = kept) -> None:
-        run(argument)
-
-    return by_kernel
 
 
 class BinaryConv:
@@ -90,18 +39,31 @@ class BinaryConv:
     ) -> None:
         size = (shape.out_channels, shape.group_channels, shape.kernel_size, shape.kernel_size)
         check_array("negative", negative, size, np.bool_)
+        self._lay_out(pack_weights(negative), shape, pad_value)
+
+    @classmethod
+    def from_packed(
+        cls, weights: NDArray[np.uint8], shape: ConvShape, pad_value: PadValue = 0
+    ) -> BinaryConv:
+        """From weights as a packed file holds them; see `deploy.packing.pack_weights`."""
+        conv = cls.__new__(cls)
+        conv._lay_out(weights, shape, pad_value)
+        return conv
+
+    def _lay_out(self, weights: NDArray[np.uint8], shape: ConvShape, pad_value: PadValue) -> None:
         if pad_value not in (-1, 0, 1):
             raise UserError(f"pad_value: expected -1, 0 or 1, found {pad_value}")
-        self.negative, self.shape, self.pad_value = negative, shape, pad_value
+        check_array("weights", weights, (num_weight_bytes(shape),), np.uint8)
+        self.weights, self.shape, self.pad_value = weights, shape, pad_value
         self._native = library.load()
         if self._native is None:
             return
         self._layout = layout = make_layout(
-            negative, shape, pad_value, bool(self._native.evobit_has_groups())
+            weights, shape, pad_value, bool(self._native.evobit_has_groups())
         )
         padded = (shape.height + 2 * shape.padding) * (shape.width + 2 * shape.padding)
         struct = self._struct = library.ConvStruct(layout.kind)
-        struct.out_channels, struct.group_outputs = shape.out_channels, shape.group_outputs
+        struct.out_channels, struct.lane_outputs = shape.out_channels, layout.lane_outputs
         struct.num_steps, struct.num_tiles = layout.num_steps, len(layout.tiles)
         struct.num_units, struct.num_pixels = layout.num_units, shape.out_height * shape.out_width
         struct.out_width, struct.vector_pixels = shape.out_width, layout.vector_pixels
@@ -110,7 +72,13 @@ class BinaryConv:
         for name in (
             "tiles weights masks lane_words step_offset pixel_offset pixel_class correction"
         ).split():
-            setattr(struct, name, getattr(layout, name).ctypes.data)
+            table = getattr(layout, name)
+            setattr(struct, name, table.ctypes.data if table.size else None)
+
+    @functools.cached_property
+    def negative(self) -> NDArray[np.bool_]:
+        """The weights for torch, (Cout, Cin/groups, k, k)."""
+        return unpack_weights(self.weights, self.shape)
 
     @property
     def kernel(self) -> str:
@@ -153,6 +121,37 @@ class BinaryConv:
         Raises:
             UserError: an operand has another shape or type, or there is no output.
         """
+        self._check_operands(packed, epilogue, out, bits)
+        if self._native is None:
+            from deploy.reference import run_conv
+
+            return lambda: run_conv(
+                packed, self.negative, self.shape, self.pad_value, epilogue, out, bits
+            )
+        return self._launch(packed, epilogue_struct(epilogue, out, bits), (epilogue, out, bits))
+
+    def structs(
+        self,
+        packed: PackedMap,
+        epilogue: Epilogue,
+        out: Floats | None = None,
+        bits: PackedMap | None = None,
+    ) -> tuple[Structure, Structure]:
+        """The native operands of `prepare`, for a caller that keeps all arrays and `self` alive.
+
+        Raises:
+            UserError: as `prepare`.
+        """
+        self._check_operands(packed, epilogue, out, bits)
+        return self._conv_struct(packed), epilogue_struct(epilogue, out, bits)
+
+    def _check_operands(
+        self,
+        packed: PackedMap,
+        epilogue: Epilogue,
+        out: Floats | None,
+        bits: PackedMap | None,
+    ) -> None:
         self._check_input(packed)
         out_shape = self._out_shape(packed.batch)
         epilogue.check(self.shape, packed.batch)
@@ -161,37 +160,19 @@ class BinaryConv:
         if out is not None:
             check_array("out", out, out_shape, np.float32)
         if bits is not None:
-            _check_map("bits", bits, out_shape, bits.padding)
-        if self._native is None:
-            from deploy.reference import run_conv
+            check_map("bits", bits, out_shape, bits.padding)
 
-            return lambda: run_conv(
-                packed, self.negative, self.shape, self.pad_value, epilogue, out, bits
-            )
-        struct = library.EpilogueStruct(LINEAR)
-        struct.scale, struct.bias = _address(epilogue.scale), _address(epilogue.bias)
-        struct.thresholds, struct.out = _address(epilogue.thresholds), _address(out)
-        if epilogue.residual is not None:
-            struct.residual = _address(epilogue.residual)
-            struct.residual_channels = epilogue.residual.shape[-1]
-        if epilogue.slope is not None:
-            struct.activation, struct.slope = PRELU, _address(epilogue.slope)
-        if epilogue.rprelu is not None:
-            struct.activation = RPRELU
-            struct.gamma, struct.beta, struct.zeta = map(_address, epilogue.rprelu)
-        if bits is not None:
-            struct.bits = bits.buffer.ctypes.data
-            struct.bits_height, struct.bits_width = bits.height, bits.width
-            struct.bits_padding, struct.bits_words = bits.padding, bits.num_words
-        return self._launch(packed, struct, (epilogue, out, bits))
+    def _conv_struct(self, packed: PackedMap) -> Structure:
+        struct = library.ConvStruct.from_buffer_copy(self._struct)
+        struct.batch, struct.input = packed.batch, packed.buffer.ctypes.data
+        struct.num_macs = packed.batch * self.shape.num_macs
+        return struct
 
     def _launch(
         self, packed: PackedMap, epilogue: Structure, keep: object = None
     ) -> Callable[[], None]:
         """The native call; `keep` holds what its pointers point to."""
-        struct = library.ConvStruct.from_buffer_copy(self._struct)
-        struct.batch, struct.input = packed.batch, packed.buffer.ctypes.data
-        struct.num_macs = packed.batch * self.shape.num_macs
+        struct = self._conv_struct(packed)
         assert self._native is not None
         run, kept = self._native.evobit_run_conv, (packed, keep, self._layout)
         arguments = byref(struct), byref(epilogue)
@@ -208,7 +189,7 @@ class BinaryConv:
     def _check_input(self, packed: PackedMap) -> None:
         shape = self.shape
         size = (packed.batch, shape.height, shape.width, shape.in_channels)
-        _check_map("packed", packed, size, shape.padding)
+        check_map("packed", packed, size, shape.padding)
 
     def _out_shape(self, batch: int) -> tuple[int, int, int, int]:
         return (batch, self.shape.out_height, self.shape.out_width, self.shape.out_channels)
@@ -226,15 +207,25 @@ def peak_macs(iterations: int) -> int:
     return native.evobit_run_peak(iterations)
 
 
+def epilogue_struct(epilogue: Epilogue, out: Floats | None, bits: PackedMap | None) -> Structure:
+    """The native form of an epilogue with its outputs; the caller keeps their arrays alive."""
+    struct = library.EpilogueStruct(LINEAR)
+    struct.scale, struct.bias = _address(epilogue.scale), _address(epilogue.bias)
+    struct.thresholds, struct.out = _address(epilogue.thresholds), _address(out)
+    if epilogue.residual is not None:
+        struct.residual = _address(epilogue.residual)
+        struct.residual_channels = epilogue.residual.shape[-1]
+    if epilogue.slope is not None:
+        struct.activation, struct.slope = PRELU, _address(epilogue.slope)
+    if epilogue.rprelu is not None:
+        struct.activation = RPRELU
+        struct.gamma, struct.beta, struct.zeta = map(_address, epilogue.rprelu)
+    if bits is not None:
+        struct.bits = bits.buffer.ctypes.data
+        struct.bits_height, struct.bits_width = bits.height, bits.width
+        struct.bits_padding, struct.bits_words = bits.padding, bits.num_words
+    return struct
+
+
 def _address(array: np.ndarray | None) -> int | None:
     return None if array is None else array.ctypes.data
-
-
-def _check_map(name: str, packed: PackedMap, size: tuple[int, ...], padding: int) -> None:
-    """Demand a packed map of (N, H, W, C) and a border."""
-    found = (packed.batch, packed.height, packed.width, packed.channels)
-    if found != tuple(size) or packed.padding != padding:
-        raise UserError(
-            f"{name}: expected a packed map of {tuple(size)} with a border of {padding}, "
-            f"found {found} with a border of {packed.padding}"
-        )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.packing import border_classes, border_correction, pack_bits
-from deploy.shapes import ConvShape, Floats, PadValue, Words, aligned
+from deploy.packing import (
+    border_classes,
+    border_correction,
+    pack_bits,
+    unpack_bits,
+    weight_words,
+)
+from deploy.shapes import ConvShape, Floats, PadValue, Words, aligned, aligned_empty
 
 LANES, MASKED, GROUPS = 0, 1, 2
 KIND_NAMES = ("output lanes", "masked lanes", "group lanes")
@@ -18,7 +25,6 @@ TILE = np.dtype(
     [("channel", "i4"), ("num_channels", "i4"), ("word", "i4"), ("num_blocks", "i4"), ("at", "i8")]
 )
 Index = NDArray[np.int32]
-Bits = NDArray[np.bool_]
 
 
 @dataclass
@@ -39,28 +45,52 @@ class Layout:
     vector_pixels: int = 1
     pixel_words: int = 0
     lane_bits: int = 0
+    lane_outputs: int = 0
     gathered: bool = False
 
 
+GROUP_OUTPUTS = 8  # the kernel of group lanes computes 8 outputs of each lane at once
+MAX_BYTE_COUNT, MAX_PLANE_COUNT = 255, 63  # what counters of a byte and of 6 bit planes hold
+
+
 def kernel_kind(shape: ConvShape, has_groups: bool) -> int:
-    """The kernel for a shape: whole words by LANES, 8 and 16 channels a group by GROUPS."""
+    """The kernel for a shape: whole words by LANES, 16 channels a group and fewer by GROUPS."""
     if shape.groups == 1 or shape.group_channels % 32 == 0:
         return LANES
-    # Counters of 8 bits hold 255: 8 channels a group up to 5x5.
-    fits = shape.group_channels == 16 or shape.num_products <= 255
-    narrow = shape.group_channels in (8, 16) and shape.group_outputs % 8 == 0
-    return GROUPS if has_groups and narrow and fits and shape.stride <= 3 else MASKED
+    return GROUPS if has_groups and _lane_bits(shape) else MASKED
 
 
-def make_layout(negative: Bits, shape: ConvShape, pad_value: PadValue, has_groups: bool) -> Layout:
-    """Lay out weights (Cout, Cin/groups, k, k), True where -1."""
+def _lane_bits(shape: ConvShape) -> int:
+    """Bits of a lane that holds whole groups and 8 outputs or a multiple; 0: there is none.
+
+    1 is the lane of a depthwise convolution, whose taps are counted in bit planes.
+    """
+    if shape.stride > 3:  # the words of a vector's pixels would lie too far apart
+        return 0
+    depthwise = shape.group_channels == shape.group_outputs == 1
+    if depthwise and shape.groups % 8 == 0 and shape.num_products <= MAX_PLANE_COUNT:
+        return 1
+    for bits in (8, 16):
+        groups = bits // shape.group_channels
+        fits = bits == 16 or shape.num_products <= MAX_BYTE_COUNT
+        whole = bits % shape.group_channels == 0 and shape.groups % max(groups, 1) == 0
+        if fits and whole and groups * shape.group_outputs % GROUP_OUTPUTS == 0:
+            return bits
+    return 0
+
+
+def make_layout(
+    packed: NDArray[np.uint8], shape: ConvShape, pad_value: PadValue, has_groups: bool
+) -> Layout:
+    """Lay out the weights of a packed file."""
     kind = kernel_kind(shape, has_groups)
     pixel_class, inside = border_classes(shape)
-    words, row_words = shape.num_words, (shape.width + 2 * shape.padding) * shape.num_words
-    columns = np.arange(shape.out_width) * shape.stride * words
+    num_words, row_words = shape.num_words, (shape.width + 2 * shape.padding) * shape.num_words
+    columns = np.arange(shape.out_width) * shape.stride * num_words
     rows = np.arange(shape.out_height) * shape.stride * row_words
     taps = np.arange(shape.kernel_size)
-    tap_offset = (taps[:, None] * row_words + taps * words).ravel()
+    tap_offset = (taps[:, None] * row_words + taps * num_words).ravel()
+    words = weight_words(packed, shape)
     layout = Layout(
         kind=kind,
         num_steps=len(tap_offset),
@@ -71,35 +101,47 @@ def make_layout(negative: Bits, shape: ConvShape, pad_value: PadValue, has_group
         step_offset=tap_offset.astype(np.int32),
         pixel_offset=(rows[:, None] + columns).ravel().astype(np.int32),
         pixel_class=pixel_class,
-        correction=border_correction(negative, inside, pad_value),
+        correction=aligned(border_correction(words, shape, inside, pad_value)),
     )
-    by_tap = negative.reshape(*negative.shape[:2], -1).transpose(0, 2, 1)  # (Cout, taps, Cg)
-    (_fill_lanes, _fill_masked, _fill_groups)[kind](layout, by_tap, shape)
-    layout.weights, layout.masks = aligned(layout.weights), aligned(layout.masks)
-    layout.correction = aligned(layout.correction)
+    (_fill_lanes, _fill_masked, _fill_groups)[kind](layout, words, shape)
     return layout
 
 
-def _fill_lanes(layout: Layout, by_tap: Bits, shape: ConvShape) -> None:
+def _fill_lanes(layout: Layout, words: Words, shape: ConvShape) -> None:
     """Tiles of 64, 32 or 16 outputs of a group, weights (step, output)."""
-    words = pack_bits(by_tap)  # (Cout, taps, words)
-    num_words = words.shape[2]
-    steps = words.reshape(len(words), -1).T  # (taps x words, Cout)
-    tiles, weights = [], []
-    for group in range(shape.groups):
-        channel, end = group * shape.group_outputs, (group + 1) * shape.group_outputs
-        while channel < end:
-            blocks = next(b for b in (4, 2, 1) if b == 1 or end - channel > 16 * (b - 1))
-            count = min(16 * blocks, end - channel)
-            tiles.append((channel, count, group * num_words, blocks))
-            weights.append(_padded(steps[:, channel : channel + count], 16 * blocks))
-            channel += count
+    num_words, outputs = words.shape[2], shape.group_outputs
+    filters = words.reshape(shape.groups, outputs, -1)  # (groups, outputs, taps x words)
+    sizes = list(_tile_sizes(outputs))  # of one group, as of every other
+    ends = np.cumsum(sizes)
+    num_steps = filters.shape[2]
+    weights = aligned_empty((shape.groups, ends[-1] * num_steps), np.uint32)
+    tiles = np.zeros((shape.groups, len(sizes)), TILE)
+    for i, (size, end) in enumerate(zip(sizes, ends.tolist(), strict=True)):
+        first, stop = end - size, min(end, outputs)
+        tile = weights[:, first * num_steps : end * num_steps]
+        tile = tile.reshape(shape.groups, num_steps, size)
+        tile[..., : stop - first] = filters[:, first:stop].transpose(0, 2, 1)
+        tile[..., stop - first :] = 0
+        tiles[:, i] = (first, stop - first, 0, size // 16, first * num_steps)
+    group = np.arange(shape.groups)[:, None]
+    tiles["channel"] += group * outputs
+    tiles["word"] = group * num_words
+    tiles["at"] += group * weights.shape[1]
+    layout.tiles, layout.weights = tiles.ravel(), weights.ravel()
     _set_steps(layout, num_words)
-    _set_tiles(layout, tiles, weights)
 
 
-def _fill_masked(layout: Layout, by_tap: Bits, shape: ConvShape) -> None:
+def _tile_sizes(outputs: int) -> Iterator[int]:
+    """64, 32 or 16 at a time, the last with less than 16 lanes empty."""
+    while outputs > 0:
+        blocks = next(b for b in (4, 2, 1) if b == 1 or outputs > 16 * (b - 1))
+        yield 16 * blocks
+        outputs -= 16 * blocks
+
+
+def _fill_masked(layout: Layout, words: Words, shape: ConvShape) -> None:
     """Tiles of 16 outputs of any groups; a lane's filter lies at its group's bits, with a mask."""
+    by_tap = unpack_bits(words, shape.group_channels)
     outputs = np.arange(shape.out_channels)
     first_bit = outputs // shape.group_outputs * shape.group_channels
     first_word, shift = first_bit // 32, first_bit % 32
@@ -115,43 +157,65 @@ def _fill_masked(layout: Layout, by_tap: Bits, shape: ConvShape) -> None:
     for channel in range(0, shape.out_channels, 16):
         lanes = slice(channel, min(channel + 16, shape.out_channels))
         base = int(first_word[lanes].min())
-        tiles.append((channel, lanes.stop - channel, base, 1))
+        tiles.append((channel, lanes.stop - channel, base, 1, channel * len(steps)))
         weights.append(_padded(steps[:, lanes], 16))
         masks.append(_padded(mask_steps[:, lanes], 16))
         lane_words.append(_padded(first_word[lanes] - base, 16))
     _set_steps(layout, span)
-    _set_tiles(layout, tiles, weights)
-    layout.masks = np.concatenate([mask.ravel() for mask in masks])
+    layout.tiles = np.array(tiles, TILE)
+    layout.weights, layout.masks = aligned(np.concatenate(weights)), aligned(np.concatenate(masks))
     layout.lane_words = np.concatenate(lane_words).astype(np.int32)
     layout.gathered = bool(layout.lane_words.max() >= 16)
 
 
-def _fill_groups(layout: Layout, by_tap: Bits, shape: ConvShape) -> None:
-    """Vectors of 512 channel bits, weights (step, output of the group, 16 words).
+def _fill_groups(layout: Layout, words: Words, shape: ConvShape) -> None:
+    """Vectors of 512 channel bits, weights (chunk of outputs, vector, step, output, 16 words).
 
-    A narrow map has several pixels in a vector and the weights once for each.
+    A lane holds one group, or several with bits of their own; then `masks` has a word for each
+    output of a lane: the bits that count. A narrow map has several pixels in a vector and the
+    weights once for each.
     """
-    num_words, outputs = shape.num_words, shape.group_outputs
+    num_words = shape.num_words
     pixels = max(1, min(16 // num_words, shape.out_width))
-    chunk = 16 if outputs % 16 == 0 else 8
-    lanes = 512 // shape.group_channels  # groups in a vector
-    grouped = by_tap.reshape(shape.groups, outputs, by_tap.shape[1], -1)  # (g, outputs, taps, Cg)
-    tiles, weights = [], []
-    for first in range(0, outputs, chunk):
-        rows = grouped[:, first : first + chunk].transpose(2, 1, 0, 3)  # (taps, chunk, g, Cg)
-        words = pack_bits(rows.reshape(*rows.shape[:2], -1))  # (taps, chunk, num_words)
-        for vector in range(-(-num_words // 16)):
-            part = np.tile(words[..., 16 * vector : 16 * vector + 16], (1, 1, pixels))
-            group = vector * lanes
-            count = min(lanes, shape.groups - group)
-            tiles.append((group * outputs + first, count, 16 * vector, chunk))
-            weights.append(_padded(part, 16))
-    _set_tiles(layout, tiles, weights)
-    layout.vector_pixels, layout.pixel_words = pixels, min(num_words, 16)
-    layout.lane_bits, layout.gathered = shape.group_channels, shape.stride > 1 and pixels > 1
+    vectors = -(-num_words // 16)
+    bits = _lane_bits(shape)
+    layout.lane_bits, layout.pixel_words = bits, min(num_words, 16)
+    layout.vector_pixels, layout.gathered = pixels, shape.stride > 1 and pixels > 1
     layout.num_units = shape.out_height * -(-shape.out_width // pixels)
     apart = np.arange(pixels)[:, None] * shape.stride * num_words + np.arange(min(num_words, 16))
     layout.lane_words = _padded(apart.ravel(), 16).astype(np.int32)
+
+    lane_bits = max(bits, 8)  # of a counter
+    lane_groups = lane_bits // shape.group_channels
+    groups = np.arange(lane_groups, dtype=np.uint32)
+    layout.lane_outputs = lane_groups * shape.group_outputs
+    filters = words[..., 0].reshape(-1, lane_groups, shape.group_outputs, layout.num_steps)
+    filters = filters << (groups * shape.group_channels)[:, None, None]
+    if lane_groups > 1:
+        mask = ((1 << shape.group_channels) - 1) * (0xFFFFFFFF // ((1 << lane_bits) - 1))
+        masks = mask << (groups * shape.group_channels)
+        layout.masks = np.repeat(masks.astype(np.uint32), shape.group_outputs)
+    if bits == 1:  # the 8 groups of a lane have a bit of one vector each
+        filters = np.bitwise_or.reduce(filters, axis=1, keepdims=True)
+    chunk = 1 if bits == 1 else 16 if layout.lane_outputs % 16 == 0 and lane_groups == 1 else 8
+    # (lanes, chunks, chunk, steps) -> (chunks, steps, chunk, lanes)
+    rows = filters.reshape(len(filters), -1, chunk, layout.num_steps).transpose(1, 3, 2, 0)
+    lanes, vector_lanes = len(filters), 512 // lane_bits
+    filled = np.zeros((*rows.shape[:3], vectors * vector_lanes), f"u{lane_bits // 8}")
+    pixel_lanes = num_words * 32 // lane_bits
+    for pixel in range(pixels):
+        filled[..., pixel * pixel_lanes : pixel * pixel_lanes + lanes] = rows
+    filled = filled.reshape(*rows.shape[:3], vectors, vector_lanes).transpose(0, 3, 1, 2, 4)
+    layout.weights = aligned(np.ascontiguousarray(filled).view(np.uint32).ravel())
+    outputs = max(chunk, 8)  # of a lane, in a tile
+    first_lane = np.arange(vectors) * vector_lanes
+    tiles = np.zeros((len(rows), vectors), TILE)
+    first_output = np.arange(len(rows)) * outputs
+    tiles["channel"] = first_lane * layout.lane_outputs + first_output[:, None]
+    tiles["num_channels"] = np.minimum(vector_lanes, lanes - first_lane)
+    tiles["word"], tiles["num_blocks"] = 16 * np.arange(vectors), outputs
+    tiles["at"] = np.arange(tiles.size).reshape(tiles.shape) * layout.num_steps * chunk * 16
+    layout.tiles = tiles.ravel()
 
 
 def _padded(array: np.ndarray, size: int) -> np.ndarray:
@@ -162,13 +226,5 @@ def _padded(array: np.ndarray, size: int) -> np.ndarray:
 
 def _set_steps(layout: Layout, num_words: int) -> None:
     """A step for every tap and word of a tap."""
-    offsets = layout.step_offset[:, None] + np.arange(num_words, dtype=np.int32)
-    layout.step_offset, layout.num_steps = offsets.ravel().astype(np.int32), offsets.size
-
-
-def _set_tiles(
-    layout: Layout, tiles: list[tuple[int, int, int, int]], weights: list[np.ndarray]
-) -> None:
-    starts = np.cumsum([0] + [part.size for part in weights[:-1]])
-    layout.tiles = np.array([(*t, at) for t, at in zip(tiles, starts, strict=True)], TILE)
-    layout.weights = np.concatenate([part.ravel() for part in weights]).astype(np.uint32)
+    offsets = (layout.step_offset[:, None] + np.arange(num_words)).astype(np.int32)
+    layout.step_offset, layout.num_steps = offsets.ravel(), offsets.size

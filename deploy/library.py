@@ -12,7 +12,7 @@ from typing import Literal, TypedDict
 
 from supernet.files import UserError
 
-VERSION = 1
+VERSION = 2
 ISAS = ("portable", "avx2", "avx512")
 MAX_THREADS = 256
 
@@ -28,7 +28,7 @@ def _structure(name: str, integers: str, longs: str, pointers: str) -> type[ctyp
 ConvStruct = _structure(
     "ConvStruct",
     "kind batch out_channels num_steps num_tiles num_units num_pixels out_width vector_pixels "
-    "pixel_words lane_bits group_outputs gathered reserved",
+    "pixel_words lane_bits lane_outputs gathered reserved",
     "image_words num_macs",
     "input tiles weights masks lane_words step_offset pixel_offset pixel_class correction",
 )
@@ -40,6 +40,27 @@ EpilogueStruct = _structure(
 )
 PackStruct = _structure(
     "PackStruct", "batch height width channels padding num_words", "", "input thresholds bits"
+)
+
+# Those of native/plan.h.
+InputStruct = _structure("InputStruct", "channels size padding reserved", "", "levels out")
+PadStruct = _structure("PadStruct", "batch height width channels padding reserved", "", "input out")
+PoolStruct = _structure(
+    "PoolStruct",
+    "batch height width channels out_height out_width window_height window_width stride padding "
+    "is_max reserved",
+    "",
+    "input out",
+)
+RealConvStruct = _structure(
+    "RealConvStruct",
+    "batch out_channels num_tiles num_runs run_length num_pixels out_width group_outputs",
+    "image_values num_macs",
+    "input tiles weights run_offset pixel_offset pixel_class correction",
+)
+StepStruct = _structure("StepStruct", "kind reserved", "", "operands epilogue")
+PlanStruct = _structure(
+    "PlanStruct", "batch num_steps channels size num_classes reserved", "", "steps logits"
 )
 
 
@@ -69,22 +90,29 @@ def load() -> ctypes.CDLL | None:
             )
         return None
     library = ctypes.CDLL(str(path))
-    library.evobit_run_pack.argtypes = [POINTER(PackStruct)]
-    library.evobit_run_conv.argtypes = [POINTER(ConvStruct), POINTER(EpilogueStruct)]
-    library.evobit_run_peak.argtypes = [c_int64]
-    library.evobit_run_peak.restype = c_int64
     if library.evobit_version() != VERSION:
         raise UserError(
             f"{path} is version {library.evobit_version()} of the kernels, this evobit needs "
             f"{VERSION}; install evobit again to rebuild it"
         )
+    library.evobit_run_pack.argtypes = [POINTER(PackStruct)]
+    library.evobit_run_conv.argtypes = [POINTER(ConvStruct), POINTER(EpilogueStruct)]
+    library.evobit_run_peak.argtypes = [c_int64]
+    library.evobit_run_peak.restype = c_int64
+    library.evobit_run_plan.argtypes = [
+        POINTER(PlanStruct), c_int32, c_void_p, c_int32, c_void_p, c_void_p, POINTER(c_int32),
+    ]  # fmt: skip
     if wanted:
         _select(library, wanted, "EVOBIT_ISA=")
     return library
 
 
 def _path() -> Path | None:
-    """The library beside this file, as the build names it."""
+    """The library beside this file, as the build names it; or the one EVOBIT_KERNELS names."""
+    if named := os.environ.get("EVOBIT_KERNELS"):
+        if not Path(named).is_file():
+            raise UserError(f"EVOBIT_KERNELS={named}: no such file")
+        return Path(named)
     names = [f"_kernels{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
     paths = (Path(__file__).parent / name for name in names)
     return next((path for path in paths if path.is_file()), None)

@@ -32,8 +32,11 @@ def conv_counts(
     return np.ascontiguousarray(counts.permute(0, 2, 3, 1).numpy().astype(np.int32))
 
 
-def apply_epilogue(counts: NDArray[np.int32], epilogue: Epilogue) -> Floats:
-    """The formula of `Epilogue`, every step rounded once as the kernels do."""
+def apply_epilogue(counts: NDArray[np.int32] | Floats, epilogue: Epilogue) -> Floats:
+    """The formula of `Epilogue`, every step rounded once as the kernels do.
+
+    A real convolution's sums, with a scale of 1, take the place of counts.
+    """
     # A count has 24 bits at most and a scale 24: their product is exact in a double.
     y = (counts.astype(np.float64) * epilogue.scale + epilogue.bias).astype(np.float32)
     if epilogue.residual is not None:

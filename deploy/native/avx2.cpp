@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "isa.h"
+#include "real.h"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
@@ -16,6 +17,13 @@ namespace {
 #include "vectors_avx2.h"
 #include "epilogue.h"
 #include "kernels.h"
+
+constexpr int REAL_BLOCKS = 1, REAL_PIXELS = 6;
+using Sums = Floats;
+inline Sums load_sums(const float *p) { return load(p, 16); }
+inline Sums multiply_add(float x, Sums filter, Sums sum) { return fused(broadcast(x), filter, sum); }
+inline Floats floats_of(Sums sums) { return sums; }
+#include "real_kernels.h"
 }  // namespace
 
 #if defined(__clang__)
@@ -26,5 +34,6 @@ namespace {
 
 namespace evobit {
 const Isa avx2_isa = {pack_rows, conv_units, nullptr, peak_loop, 300.0};
+const RealIsa avx2_real = {real_pixels, pool_rows, 30.0};
 }
 #endif

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "isa.h"
+#include "real.h"
 
 // GCC 12 warns of its own intrinsics: undefined lanes that a full mask overwrites.
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -22,6 +23,13 @@ namespace {
 #include "vectors_avx512.h"
 #include "epilogue.h"
 #include "kernels.h"
+
+constexpr int REAL_BLOCKS = 4, REAL_PIXELS = 6;
+using Sums = Floats;
+inline Sums load_sums(const float *p) { return load(p, 16); }
+inline Sums multiply_add(float x, Sums filter, Sums sum) { return fused(broadcast(x), filter, sum); }
+inline Floats floats_of(Sums sums) { return sums; }
+#include "real_kernels.h"
 }  // namespace
 
 #if defined(__clang__)
@@ -32,5 +40,6 @@ namespace {
 
 namespace evobit {
 const Isa avx512_isa = {pack_rows, conv_units, avx512_groups, peak_loop, 1000.0};
+const RealIsa avx512_real = {real_pixels, pool_rows, 60.0};
 }
 #endif

@@ -12,9 +12,13 @@ namespace {
 
 using evobit::Isa;
 
-// Below this estimate of its time a call stays on one thread: waking another costs as much.
-constexpr double MIN_NS_PER_THREAD = 12000.0;
+// What a thread must have to do, for waking it costs several microseconds: by this estimate
+// convolutions of less than 30 us stay on one. Packing has no weights that each thread would load
+// again, and comes just before or after a convolution, when the others are still awake.
+constexpr double CONV_NS_PER_THREAD = 6000.0;
+constexpr double PACK_NS_PER_THREAD = 2500.0;
 constexpr double NS_PER_OUTPUT = 0.1;
+constexpr int32_t TASKS_PER_THREAD = 16;  // so that none waits long for the last task
 
 const Isa *isa_of(int32_t number) {
     switch (number) {
@@ -51,12 +55,6 @@ std::atomic<int32_t> selected{-1};
 int32_t selected_isa() {
     if (selected.load() < 0) selected.store(best_isa());
     return selected.load();
-}
-
-int32_t threads_for(double ns) {
-    const double worth = ns / MIN_NS_PER_THREAD;
-    const int32_t threads = evobit::get_threads();
-    return worth < 2.0 ? 1 : worth < threads ? static_cast<int32_t>(worth) : threads;
 }
 
 // Zeros what the convolution will not write: the border, or all where it only adds bits.
@@ -98,8 +96,11 @@ struct ConvJob {
 
 void conv_task(void *context, int32_t i) {
     const ConvJob &job = *static_cast<const ConvJob *>(context);
-    if (!job.all_tiles) return job.chunk(i / job.chunks, i % job.chunks);
-    for (int32_t tile = 0; tile < job.conv.num_tiles; ++tile) job.chunk(tile, i);
+    // All tiles of a chunk before the next: a thread then has a part of the map, and the next
+    // layer, which reads that part, finds it in the same cache.
+    const int32_t tiles = job.conv.num_tiles;
+    if (!job.all_tiles) return job.chunk(i % tiles, i / tiles);
+    for (int32_t tile = 0; tile < tiles; ++tile) job.chunk(tile, i);
 }
 
 struct PackJob {
@@ -136,7 +137,8 @@ int32_t evobit_selected(void) { return selected_isa(); }
 
 int32_t evobit_has_groups(void) {
 #if defined(__x86_64__)
-    return isa_of(selected_isa())->groups && __builtin_cpu_supports("avx512bitalg");
+    return isa_of(selected_isa())->groups && __builtin_cpu_supports("avx512bitalg") &&
+           __builtin_cpu_supports("gfni");
 #else
     return 0;
 #endif
@@ -150,7 +152,7 @@ int32_t evobit_run_pack(const evobit_pack *pack) {
     const Isa &isa = *isa_of(selected_isa());
     const double values = static_cast<double>(pack->batch) * pack->height * pack->width *
                           pack->channels;
-    const int32_t threads = threads_for(NS_PER_OUTPUT * values);
+    const int32_t threads = evobit::threads_for(NS_PER_OUTPUT * values, PACK_NS_PER_THREAD);
     PackJob job{*pack, isa, threads == 1 ? 1 : 4 * threads};
     evobit::run_tasks(job.chunks, threads, pack_task, &job);
     return 0;
@@ -161,7 +163,7 @@ int32_t evobit_run_conv(const evobit_conv *conv, const evobit_epilogue *epilogue
     const bool groups = conv->kind == EVOBIT_GROUPS;
     if (groups && !evobit_has_groups()) return -1;
     // Bits of two tiles share no 16-bit half only where all tiles begin at one.
-    const int32_t outputs_a_group = conv->group_outputs;
+    const int32_t outputs_a_group = conv->lane_outputs;
     bool aligned = !groups || outputs_a_group == 8 || outputs_a_group % 16 == 0;
     for (int32_t i = 0; i < conv->num_tiles; ++i) {
         aligned = aligned && conv->tiles[i].channel % 16 == 0;
@@ -172,11 +174,13 @@ int32_t evobit_run_conv(const evobit_conv *conv, const evobit_epilogue *epilogue
     const double outputs =
         static_cast<double>(conv->batch) * conv->num_pixels * conv->out_channels;
     const double ns = conv->num_macs / isa.macs_per_ns + NS_PER_OUTPUT * outputs;
-    const int32_t threads = threads_for(ns);
+    const int32_t threads = evobit::threads_for(ns, CONV_NS_PER_THREAD);
     ConvJob job{*conv, *epilogue, groups ? isa.groups : isa.conv, 1,
                 epilogue->bits && !aligned};
     if (threads > 1) {
-        job.chunks = job.all_tiles ? 4 * threads : (8 * threads - 1) / conv->num_tiles + 1;
+        const int32_t tasks = TASKS_PER_THREAD * threads;
+        const int32_t chunks = job.all_tiles ? tasks : (tasks - 1) / conv->num_tiles + 1;
+        job.chunks = (chunks + threads - 1) / threads * threads;  // as many for each thread
     }
     const int32_t tasks = job.all_tiles ? job.chunks : job.chunks * conv->num_tiles;
     evobit::run_tasks(tasks, threads, conv_task, &job);

@@ -14,14 +14,14 @@
 #define EVOBIT_API extern "C" __attribute__((visibility("default")))
 #endif
 
-enum { EVOBIT_VERSION = 1 };
+enum { EVOBIT_VERSION = 2 };
 enum { EVOBIT_PORTABLE = 0, EVOBIT_AVX2 = 1, EVOBIT_AVX512 = 2, EVOBIT_NUM_ISAS = 3 };
 
 // How a convolution's weights lie, and with that which kernel runs it.
 enum {
     EVOBIT_LANES = 0,    // 16 output channels of one group in a vector; whole words
     EVOBIT_MASKED = 1,   // 16 output channels of any groups; every lane has its word and its mask
-    EVOBIT_GROUPS = 2,   // every 8- or 16-bit lane is a group, of `lane_bits`
+    EVOBIT_GROUPS = 2,   // every lane of `lane_bits` is a group, or several narrow ones
 };
 enum { EVOBIT_LINEAR = 0, EVOBIT_PRELU = 1, EVOBIT_RPRELU = 2 };
 
@@ -30,7 +30,7 @@ struct evobit_tile {
     int32_t channel;       // first output channel (GROUPS: of the first group)
     int32_t num_channels;  // LANES, MASKED: channels computed; GROUPS: lanes of a pixel in use
     int32_t word;          // first activation word, relative to the pixel
-    int32_t num_blocks;    // LANES: vectors of 16 outputs, 1, 2 or 4; GROUPS: outputs a group, 8, 16
+    int32_t num_blocks;    // LANES: vectors of 16 outputs, 1, 2 or 4; GROUPS: outputs a lane, 8, 16
     int64_t weights;       // index of the tile's first word in `weights` (and `masks`)
 };
 
@@ -41,19 +41,21 @@ struct evobit_conv {
     int32_t out_width;      // output pixels a row
     int32_t vector_pixels;  // GROUPS: output pixels in a vector
     int32_t pixel_words;    // GROUPS: words of a pixel, 16 at most in one vector
-    int32_t lane_bits;      // GROUPS: 8 or 16, the channels a group
-    int32_t group_outputs;  // output channels a group
-    int32_t gathered;       // GROUPS: pixels of a vector are apart; MASKED: lanes are >= 16 words apart
+    int32_t lane_bits;      // GROUPS: 8 or 16; 1: depthwise, counted in bit planes
+    int32_t lane_outputs;   // GROUPS: output channels of a lane (of 8 bits where lane_bits is 1)
+    int32_t gathered;       // GROUPS: a vector's pixels are apart; MASKED: lanes >= 16 words apart
     int32_t reserved;
     int64_t image_words;          // words of one image of the packed input
     int64_t num_macs;             // binary multiply-adds of the whole batch
     const uint32_t *input;            // packed map, its border as wide as the padding
     const struct evobit_tile *tiles;  // (num_tiles)
-    const uint32_t *weights;          // LANES, MASKED: (step, block, 16); GROUPS: (step, output, 16)
-    const uint32_t *masks;            // MASKED: like weights, the bits that count
+    // LANES, MASKED: (step, block, 16); GROUPS: (step, output, 16), in bit planes (step, 16).
+    const uint32_t *weights;
+    // The bits that count. MASKED: like weights; GROUPS: (lane_outputs); null where all do.
+    const uint32_t *masks;
     const int32_t *lane_words;        // MASKED: (tile, 16) word of a lane; GROUPS gathered: (16)
     const int32_t *step_offset;       // (num_steps) words from a pixel's first to the step's word
-    const int32_t *pixel_offset;      // (num_pixels) words from the image's first to a pixel's first
+    const int32_t *pixel_offset;      // (num_pixels) words from the image's first to a pixel's
     const int32_t *pixel_class;       // (num_pixels) border class
     const float *correction;          // (classes, out_channels): count = correction - 2 * popcount
 };
@@ -67,7 +69,7 @@ struct evobit_epilogue {
     const float *residual;      // (batch, pixels, residual_channels)
     const float *slope, *gamma, *beta, *zeta;  // (out_channels)
     const float *thresholds;    // (out_channels) of the sign; null: 0
-    int32_t *counts;            // (batch, pixels, out_channels): the counts alone, then nothing else
+    int32_t *counts;            // (batch, pixels, out_channels): counts, then nothing else
     float *out;                 // (batch, pixels, out_channels) or null
     uint32_t *bits;             // packed map or null
 };

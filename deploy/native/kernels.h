@@ -13,7 +13,21 @@ inline int32_t last_step(int32_t num_steps, int32_t begin) {
     return FLUSHES && num_steps - begin > MAX_STEPS ? begin + MAX_STEPS : num_steps;
 }
 
-// PIXELS pixels x BLOCKS vectors of 16 output channels.
+// Popcounts of a tile, (block of 16 channels, pixel).
+struct Stored {
+    const Floats *popcounts;
+    int32_t num_pixels;
+
+    Floats operator()(int32_t p, int32_t channel) const {
+        return popcounts[channel / 16 * num_pixels + p];
+    }
+};
+
+inline bool is_plain(const evobit_epilogue &e) {
+    return e.out && !e.bits && !e.counts && !e.residual && e.activation == EVOBIT_LINEAR;
+}
+
+// PIXELS pixels x BLOCKS vectors of 16 output channels. `plain`: the tile stays in registers.
 template <int BLOCKS, int PIXELS, bool plain>
 void lanes_tile(const evobit_conv &c, const evobit_epilogue &e, const evobit_tile &t,
                 const uint32_t *image_bits, int64_t image, int32_t first) {
@@ -29,21 +43,23 @@ void lanes_tile(const evobit_conv &c, const evobit_epilogue &e, const evobit_til
     }
     const uint32_t *weights = c.weights + t.weights;
     const int32_t *offsets = c.step_offset, num_steps = c.num_steps;
+    const auto step = [&](int32_t s) INLINED {
+        const int32_t offset = offsets[s];
+        Words filters[BLOCKS];
+        UNROLLED for (int b = 0; b < BLOCKS; ++b) filters[b] = load_words(weights + 16 * b);
+        UNROLLED for (int p = 0; p < PIXELS; ++p) {
+            const Words bits = broadcast_word(pixels[p][offset]);
+            UNROLLED for (int b = 0; b < BLOCKS; ++b) {
+                partial[b][p] = count_bits(partial[b][p], exclusive_or(filters[b], bits));
+            }
+        }
+        weights += 16 * BLOCKS;
+    };
     int32_t s = 0;
     do {
         const int32_t end = last_step(num_steps, s);
-        do {
-            const int32_t offset = offsets[s];
-            Words filters[BLOCKS];
-            UNROLLED for (int b = 0; b < BLOCKS; ++b) filters[b] = load_words(weights + 16 * b);
-            UNROLLED for (int p = 0; p < PIXELS; ++p) {
-                const Words bits = broadcast_word(pixels[p][offset]);
-                UNROLLED for (int b = 0; b < BLOCKS; ++b) {
-                    partial[b][p] = count_bits(partial[b][p], exclusive_or(filters[b], bits));
-                }
-            }
-            weights += 16 * BLOCKS;
-        } while (++s < end);
+        step(s);  // outside the loop, where the compiler knows that all counters are 0
+        while (++s < end) step(s);
         UNROLLED for (int b = 0; b < BLOCKS; ++b) {
             UNROLLED for (int p = 0; p < PIXELS; ++p) {
                 totals[b][p] = flush(totals[b][p], partial[b][p]);
@@ -58,7 +74,7 @@ void lanes_tile(const evobit_conv &c, const evobit_epilogue &e, const evobit_til
     if (plain && num_channels == 16 * BLOCKS) {
         const float *corrections[PIXELS];
         UNROLLED for (int p = 0; p < PIXELS; ++p) {
-            corrections[p] = place_of<plain>(map, to, image, first + p).correction + channel;
+            corrections[p] = correction_of(map, first + p) + channel;
         }
         const int64_t width = map.out_channels;
         float *out = to.out + (image * map.num_pixels + first) * width + channel;
@@ -72,23 +88,16 @@ void lanes_tile(const evobit_conv &c, const evobit_epilogue &e, const evobit_til
         }
         return;
     }
-    Totals stored[PIXELS][BLOCKS];  // the rest is long, and its loops stay loops
-    UNROLLED for (int p = 0; p < PIXELS; ++p) {
-        UNROLLED for (int b = 0; b < BLOCKS; ++b) stored[p][b] = totals[b][p];
+    const Strip strip(map, to, image, first, PIXELS);
+    Floats popcounts[BLOCKS][PIXELS];  // in memory, so that one epilogue serves all tiles
+    UNROLLED for (int b = 0; b < BLOCKS; ++b) {
+        UNROLLED for (int p = 0; p < PIXELS; ++p) popcounts[b][p] = to_floats(totals[b][p]);
     }
-    for (int p = 0; p < PIXELS; ++p) {
-        const Place place = place_of<plain>(map, to, image, first + p);
-        for (int b = 0; b < BLOCKS; ++b) {
-            const int32_t left = num_channels - 16 * b;
-            if (left <= 0) break;
-            finish<plain>(map, to, place, to_floats(stored[p][b]), channel + 16 * b,
-                          left < 16 ? left : 16);
-        }
-    }
+    finish(map, to, strip, channel, num_channels, Stored{popcounts[0], PIXELS});
 }
 
 // PIXELS pixels x 16 output channels whose groups may differ: every lane takes its own word.
-template <int PIXELS, bool plain>
+template <int PIXELS>
 void masked_tile(const evobit_conv &c, const evobit_epilogue &e, int32_t tile,
                  const uint32_t *image_bits, int64_t image, int32_t first) {
     const evobit_tile &t = c.tiles[tile];
@@ -110,10 +119,10 @@ void masked_tile(const evobit_conv &c, const evobit_epilogue &e, int32_t tile,
         }
         for (int p = 0; p < PIXELS; ++p) totals[p] = flush(totals[p], partial[p]);
     }
-    for (int p = 0; p < PIXELS; ++p) {
-        const Place place = place_of<plain>(c, e, image, first + p);
-        finish<plain>(c, e, place, to_floats(totals[p]), t.channel, t.num_channels);
-    }
+    const Strip strip(c, e, image, first, PIXELS);
+    Floats popcounts[PIXELS];
+    for (int p = 0; p < PIXELS; ++p) popcounts[p] = to_floats(totals[p]);
+    finish(c, e, strip, t.channel, t.num_channels, Stored{popcounts, PIXELS});
 }
 
 template <int BLOCKS, int PIXELS, bool plain>
@@ -128,15 +137,15 @@ void lanes_run(const evobit_conv &c, const evobit_epilogue &e, const evobit_tile
     }
 }
 
-template <int PIXELS, bool plain>
+template <int PIXELS>
 void masked_run(const evobit_conv &c, const evobit_epilogue &e, int32_t tile, const uint32_t *bits,
                 int64_t image, int32_t begin, int32_t end) {
     int32_t pixel = begin;
     for (; pixel + PIXELS <= end; pixel += PIXELS) {
-        masked_tile<PIXELS, plain>(c, e, tile, bits, image, pixel);
+        masked_tile<PIXELS>(c, e, tile, bits, image, pixel);
     }
     if constexpr (PIXELS > 1) {
-        masked_run<PIXELS / 2, plain>(c, e, tile, bits, image, pixel, end);
+        masked_run<PIXELS / 2>(c, e, tile, bits, image, pixel, end);
     }
 }
 
@@ -146,7 +155,7 @@ void conv_image(const evobit_conv &c, const evobit_epilogue &e, int32_t tile, in
     const evobit_tile &t = c.tiles[tile];
     const uint32_t *bits = c.input + image * c.image_words;
     if (c.kind == EVOBIT_MASKED) {
-        masked_run<4, plain>(c, e, tile, bits, image, begin, end);
+        masked_run<4>(c, e, tile, bits, image, begin, end);
     } else if (t.num_blocks == 4) {
         lanes_run<4, PIXELS_OF_4, plain>(c, e, t, bits, image, begin, end);
     } else if (t.num_blocks == 2) {
@@ -172,6 +181,12 @@ void conv_units(const evobit_conv &c, const evobit_epilogue &e, int32_t tile, in
     }
 }
 
+// Signs of n channels of a pixel.
+INLINED inline uint32_t signs_of(const evobit_pack &p, const float *x, int32_t channel, int32_t n) {
+    const Floats limit = p.thresholds ? load(p.thresholds + channel, n) : broadcast(0.0f);
+    return below(load(x + channel, n), limit) & ((1u << n) - 1);
+}
+
 // Signs of the rows [begin, end) of the batch, with the border beside, above and below them.
 void pack_rows(const evobit_pack &p, int64_t begin, int64_t end) {
     const int64_t padded_width = p.width + 2 * p.padding, row_words = padded_width * p.num_words;
@@ -188,16 +203,15 @@ void pack_rows(const evobit_pack &p, int64_t begin, int64_t end) {
         words += p.padding * p.num_words;
         for (int32_t column = 0; column < p.width; ++column, x += p.channels) {
             for (int32_t word = 0; word < p.num_words; ++word) {
-                uint32_t bits = 0;
-                for (int32_t half = 0; half < 32; half += 16) {
-                    const int32_t channel = 32 * word + half, left = p.channels - channel;
-                    if (left <= 0) break;
-                    const int32_t n = left < 16 ? left : 16;
-                    const Floats limit =
-                        p.thresholds ? load(p.thresholds + channel, n) : broadcast(0.0f);
-                    bits |= (below(load(x + channel, n), limit) & ((1u << n) - 1)) << half;
+                const int32_t channel = 32 * word, left = p.channels - channel;
+                if (left >= 32) {  // alone, where the compiler knows that all lanes count
+                    *words++ = signs_of(p, x, channel, 16) | signs_of(p, x, channel + 16, 16) << 16;
+                } else if (left > 16) {
+                    *words++ = signs_of(p, x, channel, 16) |
+                               signs_of(p, x, channel + 16, left - 16) << 16;
+                } else {
+                    *words++ = signs_of(p, x, channel, left);
                 }
-                *words++ = bits;
             }
         }
         __builtin_memset(words, 0, side);

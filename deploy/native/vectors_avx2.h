@@ -101,6 +101,8 @@ inline __m256 blend_positive(__m256 x, __m256 a, __m256 b) {
 inline Floats where_positive(Floats x, Floats a, Floats b) {
     return {blend_positive(x.low, a.low, b.low), blend_positive(x.high, a.high, b.high)};
 }
+// x where x > 0, else slope * x.
+inline Floats leaky(Floats x, Floats slope) { return where_positive(x, x, multiply(x, slope)); }
 // Bit i: not x >= limit (so a NaN is negative, as it is to `x >= 0`).
 inline uint32_t below(Floats x, Floats limit) {
     const int low = _mm256_movemask_ps(_mm256_cmp_ps(x.low, limit.low, _CMP_NGE_UQ));

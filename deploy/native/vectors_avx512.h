@@ -42,5 +42,10 @@ inline Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b,
 inline Floats where_positive(Floats x, Floats a, Floats b) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), b, a);
 }
+// x where x > 0, else slope * x.
+inline Floats leaky(Floats x, Floats slope) {
+    const __mmask16 sloped = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NGT_UQ);
+    return _mm512_mask_mul_ps(x, sloped, x, slope);
+}
 // Bit i: not x >= limit (so a NaN is negative, as it is to `x >= 0`).
 inline uint32_t below(Floats x, Floats limit) { return _mm512_cmp_ps_mask(x, limit, _CMP_NGE_UQ); }

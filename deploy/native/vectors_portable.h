@@ -93,6 +93,10 @@ inline Floats fused(const Floats &a, const Floats &b, const Floats &c) {
 inline Floats where_positive(const Floats &x, const Floats &a, const Floats &b) {
     return each<Floats>([&](int i) { return x.lane[i] > 0 ? a.lane[i] : b.lane[i]; });
 }
+// x where x > 0, else slope * x.
+inline Floats leaky(const Floats &x, const Floats &slope) {
+    return where_positive(x, x, multiply(x, slope));
+}
 // Bit i: not x >= limit (so a NaN is negative, as it is to `x >= 0`).
 inline uint32_t below(const Floats &x, const Floats &limit) {
     uint32_t bits = 0;

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from deploy import kernels, library, reference
-from deploy.packing import pack_map, signs_of, unpack_bits
+from deploy.packing import pack_map, pack_weights, signs_of, tap_sums, unpack_bits
 from deploy.shapes import ConvShape, Epilogue, PackedMap
 from supernet.files import UserError
 
@@ -38,10 +38,15 @@ def cases(draw: st.DrawFn) -> tuple[ConvShape, int, int, int]:
     """A shape, its padding value, a batch size and a seed; work is bounded, kinds are mixed."""
     kernel = draw(st.sampled_from((1, 3, 5, 7)))
     size = st.integers(max(1, kernel - 2), kernel + 9)
-    depthwise = draw(st.booleans()) and draw(st.booleans())
-    if depthwise:
-        groups = draw(st.integers(1, 150))
-        inputs, outputs = 1, draw(st.integers(1, 2))
+    kind = draw(st.sampled_from(("depthwise", "narrow", "any", "any")))
+    if kind == "depthwise":
+        groups = draw(st.integers(1, 150) | st.sampled_from((8, 16, 64, 128, 256, 520)))
+        inputs, outputs = 1, draw(st.sampled_from((1, 1, 2)))
+    elif kind == "narrow":  # several groups in a lane
+        inputs = draw(st.sampled_from((1, 2, 4, 8)))
+        groups = draw(st.sampled_from((2, 4, 8, 12, 16, 32, 64, 136, 264)))
+        outputs = draw(st.sampled_from((1, 2, 3, 4, 6, 8, 16)))
+        outputs = min(outputs, max(1, 600 // groups))
     else:
         inputs = draw(st.sampled_from((2, 3, 4, 7, 8, 8, 16, 16, 31, 32, 33, 64, 100, 160)))
         groups = draw(st.integers(1, max(1, 300 // inputs)) | st.sampled_from((1, 2, 4, 8)))
@@ -104,6 +109,15 @@ SHARED = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 @example((ConvShape(9, 13, 64, 64, 3, 2, 1, 8), -1, 2, 0))  # 8 a group, eight pixels a vector
 @example((ConvShape(7, 7, 48, 96, 5, 1, 2, 6), 1, 2, 0))  # 8 a group, 16 outputs
 @example((ConvShape(7, 7, 48, 144, 5, 1, 2, 6), 1, 2, 0))  # 8 a group, 24 outputs
+@example((ConvShape(7, 7, 64, 64, 3, 1, 1, 16), -1, 2, 0))  # 4 a group, two groups a lane
+@example((ConvShape(7, 7, 64, 64, 3, 1, 1, 32), 0, 2, 0))  # 2 a group
+@example((ConvShape(9, 7, 32, 128, 7, 1, 3, 32), 0, 2, 0))  # 1 a group, 32 outputs a lane
+@example((ConvShape(5, 5, 64, 32, 3, 1, 1, 16), 0, 2, 0))  # 4 a group in lanes of 16 bits
+@example((ConvShape(9, 9, 1024, 1024, 3, 1, 1, 1024), 0, 1, 0))  # depthwise, two vectors a pixel
+@example((ConvShape(15, 9, 64, 64, 3, 2, 1, 64), 1, 2, 0))  # depthwise, eight pixels a vector
+@example((ConvShape(7, 7, 96, 96, 5, 1, 2, 96), 0, 2, 0))  # depthwise, 25 taps
+@example((ConvShape(7, 7, 40, 40, 7, 1, 3, 40), -1, 2, 0))  # depthwise, 49 taps
+@example((ConvShape(9, 9, 72, 72, 9, 1, 4, 72), 0, 1, 0))  # depthwise, 81 taps
 @example((ConvShape(3, 5, 64, 64, 7, 1, 3, 4), 0, 2, 0))  # a map smaller than the kernel
 @example((ConvShape(5, 5, 600, 20, 1, 1, 0, 20), 0, 1, 0))  # masked lanes more than 16 words apart
 @example((ConvShape(6, 6, 2048, 64, 3, 1, 1, 1), 0, 1, 0))  # many words: byte counters are flushed
@@ -121,17 +135,42 @@ def test_counts_equal_torch_in_many_cases(case):
 @needs_native
 def test_every_kernel_is_reached():
     def kernel(inputs: int, outputs: int, groups: int, size: int = 3) -> str:
-        shape = ConvShape(5, 5, inputs, outputs, size, 1, 1, groups)
+        shape = ConvShape(9, 9, inputs, outputs, size, 1, 1, groups)
         return kernels.BinaryConv(
             np.zeros((outputs, inputs // groups, size, size), bool), shape
         ).kernel
 
     kernels.select_isa(ISAS[-1])
     assert kernel(40, 24, 1) == kernel(64, 64, 2) == "output lanes"
-    assert kernel(48, 48, 2) == kernel(64, 64, 16) == kernel(64, 64, 64) == "masked lanes"
+    assert kernel(48, 48, 2) == kernel(63, 63, 63) == kernel(24, 12, 12) == "masked lanes"
     if library.load().evobit_has_groups():
         assert kernel(64, 64, 4) == kernel(64, 64, 8) == "group lanes"
-        assert kernel(64, 64, 8, size=7) == "masked lanes"  # 392 products overflow 8 bits
+        assert kernel(64, 64, 16) == kernel(64, 64, 32) == kernel(64, 64, 64) == "group lanes"
+        assert kernel(64, 32, 16) == kernel(64, 64, 64, size=7) == "group lanes"
+        assert kernel(24, 24, 3, size=7) == "masked lanes"  # 392 products overflow 8 bits
+        assert kernel(72, 72, 72, size=9) == "group lanes"  # 81 overflow 6 bit planes, not a byte
+
+
+@needs_native
+@pytest.mark.parametrize(("inputs", "groups"), [(64, 2), (48, 2), (40, 1), (64, 8), (30, 5)])
+def test_packed_weights_give_the_same_convolution(inputs, groups):
+    shape = ConvShape(6, 5, inputs, 80, 3, 1, 1, groups)
+    x, negative = operands(shape, 1, inputs)
+    packed = kernels.pack_signs(x, padding=1)
+    conv = kernels.BinaryConv.from_packed(pack_weights(negative), shape, -1)
+    assert (conv.negative == negative).all()
+    assert (conv.counts(packed) == torch_counts(x, negative, shape, -1)).all()
+    with pytest.raises(UserError, match="weights: expected .* uint8"):
+        kernels.BinaryConv.from_packed(pack_weights(negative)[1:], shape)
+
+
+def test_bits_are_counted_without_numpy_2(monkeypatch):
+    words = np.random.default_rng(0).integers(0, 2**32, (4, 9, 3), np.uint32)
+    shape = ConvShape(5, 5, 96, 4, 3)
+    expected = 96 - 2 * np.vectorize(lambda word: int(word).bit_count())(words).sum(axis=2)
+    assert (tap_sums(words, shape) == expected).all()
+    monkeypatch.delattr(np, "bitwise_count", raising=False)
+    assert (tap_sums(words, shape) == expected).all()
 
 
 @given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 70), st.integers(0, 3), st.booleans())
@@ -230,6 +269,8 @@ def check_fused(case: tuple[ConvShape, int, int, int]) -> None:
 @given(cases())
 @settings(max_examples=120, derandomize=True, **SHARED)
 @example((ConvShape(7, 7, 64, 64, 3, 1, 1, 8), 0, 2, 1))
+@example((ConvShape(7, 7, 64, 64, 3, 1, 1, 32), 0, 2, 1))
+@example((ConvShape(7, 7, 64, 64, 3, 1, 1, 64), 0, 2, 1))
 @example((ConvShape(7, 7, 64, 128, 3, 2, 1, 4), 0, 2, 2))
 @example((ConvShape(6, 5, 48, 72, 3, 1, 1, 3), 0, 2, 3))
 def test_fused_outputs_equal_torch_and_bits_their_signs(case):

@@ -48,3 +48,13 @@ def test_without_a_compiler_the_build_succeeds_and_leaves_no_library(tmp_path):
     assert 'building extension "deploy._kernels" failed' in done.stderr
     assert list((checkout / "build").rglob("kernels.py")) != []
     assert list((checkout / "build").rglob("_kernels*")) == []
+
+
+def test_a_machine_with_a_compiler_runs_the_compiled_kernels():
+    """Also where CI runs: a slow fallback must not pass for the engine."""
+    from deploy.library import backend_info
+    from training.compilation import find_compiler
+
+    if find_compiler() is None and os.environ.get("EVOBIT_REQUIRE_NATIVE") != "1":
+        pytest.skip("no C++ compiler")
+    assert backend_info()["backend"] == "native"

@@ -1,0 +1,195 @@
+"""A plan's operations as steps on buffers: which values are floats, which are signs, and when.
+
+A value that only binary convolutions read is never written as floats: the convolution that makes
+it writes the signs its reader wants. Further readers with another border or other thresholds, and
+values made by pools or by the input, get a step that packs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from deploy.memory import Lifetime
+from deploy.plan import MapShape, Operation, Plan
+from deploy.shapes import SLACK_WORDS, Floats
+
+StepKind = Literal["input", "pad", "pack", "binary_conv", "conv", "pool"]
+
+
+@dataclass(eq=False)
+class Buffer:
+    """A map in memory: floats, or packed signs, with a border; alive from step first to last."""
+
+    shape: MapShape
+    padding: int
+    is_packed: bool
+    first: int
+    last: int
+
+    def num_bytes(self, batch: int) -> int:
+        """Both kinds take 4 bytes a float or word."""
+        words = self.shape.channels
+        if self.is_packed:
+            words = -(-words // 32)
+        rows, columns = (side + 2 * self.padding for side in self.shape.sides)
+        return 4 * (batch * rows * columns * words + (SLACK_WORDS if self.is_packed else 0))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One native call: what it reads, and what it writes (floats, packed signs or both)."""
+
+    kind: StepKind
+    name: str
+    operation: int | None = None
+    """Its index in the plan; none where a step only prepares a value for its readers."""
+    source: Buffer | None = None
+    added: Buffer | None = None
+    out: Buffer | None = None
+    bits: Buffer | None = None
+    thresholds: Floats | None = None
+    """Of the signs in `bits`."""
+
+
+@dataclass
+class _Wanted:
+    """The forms in which a value is read: floats by border width, signs by border and threshold."""
+
+    paddings: set[int] = field(default_factory=set)
+    signs: dict[tuple[int, bytes], Floats | None] = field(default_factory=dict)
+
+
+class Schedule:
+    """The steps of a plan, in order.
+
+    Args:
+        plan: what is computed.
+        parameters: of each operation; see `deploy.parameters.operation_parameters`.
+        keep_all: every value is written as floats and stays readable.
+    """
+
+    def __init__(
+        self, plan: Plan, parameters: Sequence[dict[str, np.ndarray]], keep_all: bool = False
+    ) -> None:
+        self.plan, self.keep_all = plan, keep_all
+        self.steps: list[Step] = []
+        self.buffers: list[Buffer] = []
+        self._shapes = plan.shapes()
+        self._wanted = [_Wanted() for _ in self._shapes]
+        self._floats: dict[tuple[int, int], Buffer] = {}
+        self._signs: dict[tuple[int, int, bytes], Buffer] = {}
+        self._gather_wanted(parameters)
+        self._add_input()
+        for index, operation in enumerate(plan.operations):
+            self._add_operation(index, operation, parameters[index].get("thresholds"))
+        for buffer in self._floats.values():
+            if keep_all or buffer is self.value(len(plan.operations)):
+                buffer.last = len(self.steps)
+
+    def value(self, number: int) -> Buffer | None:
+        """The floats of a value, if they are written; those of the input may have a border."""
+        return self._floats.get((number, 0 if number else self._input_padding))
+
+    def lifetimes(self, batch: int) -> list[Lifetime]:
+        """What each buffer needs, in the order of `buffers`."""
+        whole = len(self.steps)
+        if self.keep_all:
+            return [Lifetime(b.num_bytes(batch), 0, whole) for b in self.buffers]
+        return [Lifetime(b.num_bytes(batch), b.first, b.last) for b in self.buffers]
+
+    def _gather_wanted(self, parameters: Sequence[dict[str, np.ndarray]]) -> None:
+        for operation, own in zip(self.plan.operations, parameters, strict=True):
+            wanted = self._wanted[operation.source]
+            if operation.kind == "binary_conv":
+                thresholds = own.get("thresholds")
+                wanted.signs[_sign_form(operation, thresholds)] = thresholds
+            else:
+                wanted.paddings.add(operation.padding if operation.kind == "conv" else 0)
+            if operation.add is not None:
+                self._wanted[operation.add].paddings.add(0)
+        self._wanted[-1].paddings.add(0)
+
+    def _add_input(self) -> None:
+        wanted = self._wanted[0]
+        # One border alone is written at once; else each is added to a copy.
+        alone = len(wanted.paddings) == 1 and not wanted.signs
+        self._input_padding = next(iter(wanted.paddings)) if alone else 0
+        out = self._write_floats(0, self._input_padding)
+        self._add(Step("input", "input", out=out))
+        self._add_forms(0, "input", out, list(wanted.signs))
+
+    def _add_operation(self, index: int, operation: Operation, thresholds: Floats | None) -> None:
+        value, wanted = index + 1, self._wanted[index + 1]
+        forms = list(wanted.signs)
+        own_form = forms[0] if forms and operation.kind in ("conv", "binary_conv") else None
+        to_pack = forms[1:] if own_form else forms
+        floats = self.keep_all or to_pack or wanted.paddings or not own_form
+        out = self._write_floats(value, 0) if floats else None
+        bits = self._write_signs(value, own_form) if own_form else None
+        self._add(
+            Step(
+                kind=_step_kind(operation),
+                name=operation.name,
+                operation=index,
+                source=self._source_of(operation, thresholds),
+                added=None if operation.add is None else self._floats[operation.add, 0],
+                out=out,
+                bits=bits,
+                thresholds=wanted.signs[own_form] if own_form else None,
+            )
+        )
+        if out is not None:
+            self._add_forms(value, operation.name, out, to_pack)
+
+    def _source_of(self, operation: Operation, thresholds: Floats | None) -> Buffer:
+        if operation.kind == "binary_conv":
+            return self._signs[operation.source, *_sign_form(operation, thresholds)]
+        padding = operation.padding if operation.kind == "conv" else 0
+        return self._floats[operation.source, padding]
+
+    def _add_forms(
+        self, value: int, name: str, out: Buffer, forms: list[tuple[int, bytes]]
+    ) -> None:
+        """Steps that give the value's other borders and signs, at once: it is still in cache."""
+        wanted = self._wanted[value]
+        for padding in sorted(wanted.paddings - {0, out.padding}):
+            padded = self._write_floats(value, padding)
+            self._add(Step("pad", f"{name}: border", source=out, out=padded))
+        for form in forms:
+            bits = self._write_signs(value, form)
+            limits = wanted.signs[form]
+            self._add(Step("pack", f"{name}: signs", source=out, bits=bits, thresholds=limits))
+
+    def _write_floats(self, value: int, padding: int) -> Buffer:
+        buffer = self._floats[value, padding] = self._new_buffer(value, padding, False)
+        return buffer
+
+    def _write_signs(self, value: int, form: tuple[int, bytes]) -> Buffer:
+        buffer = self._signs[value, *form] = self._new_buffer(value, form[0], True)
+        return buffer
+
+    def _new_buffer(self, value: int, padding: int, is_packed: bool) -> Buffer:
+        now = len(self.steps)
+        self.buffers.append(Buffer(self._shapes[value], padding, is_packed, now, now))
+        return self.buffers[-1]
+
+    def _add(self, step: Step) -> None:
+        for buffer in (step.source, step.added):
+            if buffer is not None:
+                buffer.last = len(self.steps)
+        self.steps.append(step)
+
+
+def _sign_form(operation: Operation, thresholds: Floats | None) -> tuple[int, bytes]:
+    """What two readers of the same signs have in common."""
+    return operation.padding, b"" if thresholds is None else thresholds.tobytes()
+
+
+def _step_kind(operation: Operation) -> StepKind:
+    if operation.kind == "binary_conv":
+        return "binary_conv"
+    return "conv" if operation.kind in ("conv", "linear") else "pool"
