@@ -12,7 +12,7 @@ CODE := evobit supernet training search latency_tables deploy evaluate tests ben
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor format lint test test-quick test-long demo bench clean
+.PHONY: help setup doctor format lint test test-quick test-long sanitize fuzz demo bench bench-engine clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,24 @@ test-quick: setup  ## the tests that are quick and start no Ray
 test-long: setup  ## the checks too long for every change
 	$(PYTEST) -m long --timeout 7200
 
+SANITIZED := build/sanitize/kernels.so
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+$(SANITIZED): $(wildcard deploy/native/*)
+	mkdir -p $(@D)
+	$(CXX) -std=c++17 -O1 -g $(SANITIZE) -ffp-contract=off -fvisibility=hidden -fPIC -shared \
+	  deploy/native/*.cpp -o $@
+
+# Leaks are not looked for: Python and torch keep memory until they end.
+sanitize: setup $(SANITIZED)  ## the engine's tests and damaged files under ASan and UBSan
+	EVOBIT_KERNELS=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/deploy -m "fuzz or not long" \
+	  --ignore tests/deploy/test_native_build.py --ignore tests/deploy/test_other_machines.py
+
+fuzz: setup  ## load and run thousands of damaged packed files
+	$(PYTEST) -m fuzz --timeout 3600
+
 demo: setup  ## the whole path on the embedded data, ending in the table
 	$(BIN)/evobit demo --run $(DEMO)
 
@@ -56,6 +74,12 @@ else
 	  printf '  NAME=%-28s %s\n' "$$(basename $$file .py)" "$$(sed -n '1s/"""//gp' $$file)"; \
 	done
 endif
+
+bench-engine: setup  ## the 1-bit engine against its targets and other engines (30 minutes, alone)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	for name in engine reactnet_body alternatives whole_networks; do \
+	  OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
+	done
 
 clean:  ## remove caches and build folders; runs and .venv stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -49,7 +49,7 @@ class Check:
 def all_checks(start_ray: bool) -> list[Check]:
     """Every check in the order shown; `start_ray` also starts a Ray, a few seconds."""
     parts: list[Callable[[], Iterator[Check]]] = [
-        versions, packages, processor, accelerator, room, data_sets, compiler,
+        versions, packages, processor, accelerator, room, data_sets, compiler, kernels,
     ]  # fmt: skip
     if start_ray:
         parts.append(ray_start)
@@ -148,6 +148,24 @@ def compiler() -> Iterator[Check]:
     lacking = missing_for_compiling()
     text = f"no {lacking}: torch.compile stays off" if lacking else str(find_compiler())
     yield Check("c++ compiler", lacking is None, False, text)
+
+
+def kernels() -> Iterator[Check]:
+    """The compiled 1-bit kernels: instruction set and threads."""
+    try:
+        from deploy.library import backend_info
+
+        info = backend_info()
+    except Exception as error:
+        yield Check("1-bit kernels", False, True, str(error))
+        return
+    if info["backend"] != "native":
+        text = "not compiled: packed models run by the slow torch fallback"
+        yield Check("1-bit kernels", False, False, text)
+        return
+    available = ", ".join(info["available_isas"])
+    text = f"{info['isa']} in use of {available}; {info['threads']} thread(s) unless --threads"
+    yield Check("1-bit kernels", True, False, text)
 
 
 def ray_start() -> Iterator[Check]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,9 +32,11 @@ def demo(
 ) -> None:
     """Run the whole path on the embedded data.
 
-    Train a supernet, search it, export, retrain against baselines, report. Every step resumes
-    where an earlier demo stopped.
+    Train a supernet, search it, export, retrain against baselines, report; then pack the finalist
+    to 1 bit a weight and time it. Every step resumes where an earlier demo stopped.
     """
+    from deploy.bench import bench
+    from evaluate.packing import pack_checkpoint
     from evaluate.report import report
     from evaluate.retrain import RetrainStage, retrain
     from evobit.config import load_stage
@@ -69,10 +71,31 @@ def demo(
             step("search", lambda: run_search(search_stage, search, supernet))
         files = step("export", lambda: export_best(search, best))
         with announced(retrained, "retrain", retrain_stage):
-            step("retrain", lambda: retrain(retrain_stage, files, retrained))
+            summary = step("retrain", lambda: retrain(retrain_stage, files, retrained))
         made = step("report", lambda: report(retrained))
+        network = retrained / _finalist(summary) / "network.safetensors"
+        packed = step("pack", lambda: pack_checkpoint(network, folder / "finalist.evobit"))
+        timed = step("bench", lambda: bench(packed.path))
         say(f"demo: {sum(seconds.values()):.0f} s in all; everything is in {folder}")
-        out.show({**made.as_dict(), "demo": {"run": folder, **seconds}}, text=made.markdown)
+        document = {**made.as_dict(), "packed": packed.as_dict(), "bench": timed}
+        text = f"{made.markdown.rstrip()}\n\n{_packed_text(packed.as_dict(), timed)}"
+        out.show({**document, "demo": {"run": folder, **seconds}}, text=text)
+
+
+def _finalist(summary: Mapping[str, Any]) -> str:
+    """The folder of the first finalist's first network."""
+    return next(row["networks"][0] for row in summary["networks"] if row["kind"] == "finalist")
+
+
+def _packed_text(packed: Mapping[str, Any], timed: Mapping[str, Any]) -> str:
+    """What packing the finalist came to, in one line."""
+    kernels = f"{timed['isa']} kernels" if timed["isa"] else "without compiled kernels"
+    return (
+        f"Packed finalist: {packed['file']}, {packed['bytes']:,} bytes; "
+        f"{packed['same_class']} of {packed['images']} images keep their class; "
+        f"{timed['latency_ms']:.3f} ms an image ({kernels}, {timed['threads']} thread), "
+        f"{timed['torch_fp32_ratio']:.1f} times faster than torch fp32."
+    )
 
 
 def _demo_config() -> Path:

@@ -61,6 +61,10 @@ def test_the_whole_path_step_by_step(folder: Path, capsys: pytest.CaptureFixture
     costs = json.loads(capsys.readouterr().out)
     assert costs.pop("verified") and costs == best["costs"]
 
+    assert run(["export", "runs/tiny-search", "--pareto"]) == 0
+    files = capsys.readouterr().out.splitlines()
+    assert files[0] == "front/architecture-1.json" and files[-1] == "front/front.svg"
+
     assert run(["retrain", "tiny.yaml", "best.json"]) == 0
     capsys.readouterr()
     assert run(["report", "runs/tiny-retrain", "--json"]) == 0
@@ -83,6 +87,27 @@ def test_the_whole_path_step_by_step(folder: Path, capsys: pytest.CaptureFixture
     assert run(["retrain", "tiny.yaml", "best.json"]) == 0
     after = snapshot(folder / "runs")
     assert {path for path in before if before[path] != after[path]} == set()
+
+
+def test_a_pareto_search(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train-supernet", "tiny.yaml", "--set", "supernet.epochs=1"]) == 0
+    words = ["search", "tiny.yaml", "--set", "search.searcher=nsga2", "--set"]
+    assert run([*words, "search.objectives=[bits, ms]", "--dry-run"]) == 2
+    assert "no objective 'ms'; objectives beside top1 are" in capsys.readouterr().err
+    assert run([*words, "search.objectives=[bits, ops]", "--dry-run"]) == 0
+    capsys.readouterr()
+    assert run([*words, "search.objectives=[bits, ops]", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert run(["export", "runs/tiny-search", "--pareto", "-o", "all", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["files"]) == len(found["front"]) + 2
+    front = json.loads(Path("all/front.json").read_text())
+    assert list(front["reference"]) == ["top1", "bits", "ops"]
+    assert front["hypervolume"] == found["hypervolume"]
+    assert run(["export", "runs/tiny-search", "--pareto", "--objective", "parameters"]) == 0
+    front = json.loads(Path("front/front.json").read_text())
+    assert list(front["objectives"]) == ["top1", "parameters"]
+    assert run(["export", "runs/tiny-search", "--pareto", "--limit", "max_ops=1"]) == 2
+    assert run(["export", "runs/tiny-search", "--objective", "ops"]) == 2
 
 
 def test_demo_resumes_and_reports(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,135 @@
+"""`evobit pack`, `predict` and `bench`: a trained network as one file of bits, and running it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evobit.errors import WRONG_INPUT, CommandFailed, say
+from evobit.options import AsJson
+from evobit.output import output
+from supernet.image_file import list_images
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Packed model: a file, or zoo:NAME of one installed.")
+]
+Threads = Annotated[int, typer.Option(help="Threads of the kernels.", min=1, max=256)]
+
+
+def pack(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Trained network.")],
+    to: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Packed model.")
+    ] = Path("model.evobit"),
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Images to check it on [default: its search split]."),
+    ] = None,
+    images: Annotated[int, typer.Option(help="Images to check it on, at most.", min=1)] = 200,
+    space: Annotated[
+        str | None,
+        typer.Option(metavar="SPACE", help="Your own search space, where the network is of it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pack a trained network to 1 bit a binary weight.
+
+    Every operation and the classes are checked against torch first; a packed model that fails
+    is not written (exit code 1). untraced: images whose logits differ although no sign lies within
+    rounding distance of its threshold; there must be none.
+    """
+    from evaluate.packing import PackRefused, pack_checkpoint
+    from supernet.spaces import space_class
+
+    with output(as_json) as out:
+        if space is not None:
+            space_class(space)  # naming it here is what permits a file to name it
+        try:
+            packed = pack_checkpoint(checkpoint, to, data, images)
+        except PackRefused as error:
+            raise CommandFailed(str(error)) from error
+        out.show(packed.as_dict(), title=str(to))
+
+
+def predict(
+    model: Model,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMG...", help="Image files, or folders of them.")
+    ],
+    top: Annotated[int, typer.Option(help="Classes shown an image.", min=1)] = 5,
+    threads: Threads = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a packed model sees in images.
+
+    Needs no torch: NumPy, Pillow and the compiled kernels. An image that cannot be read is named,
+    and the others are shown all the same.
+    """
+    from deploy import kernels, packed_file
+    from deploy.prediction import predict_files
+
+    with output(as_json) as out:
+        kernels.set_threads(threads)
+        network = packed_file.load(model)
+        say(_backend(network.backend))
+        files = [
+            file for path in images for file in (list_images(path) if path.is_dir() else [path])
+        ]
+        predictions, failures = predict_files(network, files, top)
+        document = {"model": str(model), **network.backend, "predictions": predictions}
+        if as_json:
+            out.show(document)
+        else:
+            rows = [
+                (
+                    prediction["image"] if rank == 0 else "",
+                    one["class"],
+                    f"{one['probability']:.1%}",
+                )
+                for prediction in predictions
+                for rank, one in enumerate(prediction["top"])
+            ]
+            out.table(("image", "class", "probability"), rows)
+        for failure in failures:
+            say(failure)
+    if failures:
+        raise typer.Exit(WRONG_INPUT)
+
+
+def bench(
+    model: Model,
+    threads: Threads = 1,
+    rounds: Annotated[int, typer.Option(help="Rounds measured in turns.", min=3)] = 15,
+    torch_too: Annotated[
+        bool, typer.Option("--torch/--no-torch", help="Also time the network in torch fp32.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Time a packed model at batch 1, beside the same network in torch fp32.
+
+    latency_ms is the median; spread the distance of its quartiles over it; torch_fp32_ratio how
+    many times longer torch takes, in the better memory layout, on as many threads.
+    """
+    from deploy.bench import bench as measure
+
+    with output(as_json) as out:
+        result = measure(model, threads, rounds, torch_too)
+        if as_json:
+            out.show(result)
+            return
+        layers = result.pop("layers")
+        out.show(result, title=str(model))
+        out.table(
+            ("layer", "kernel", "ms"),
+            [(layer["name"], layer["kernel"], f"{layer['ms']:.4f}") for layer in layers],
+        )
+
+
+def _backend(info: Mapping[str, Any]) -> str:
+    """Which code runs, in one line."""
+    if info["backend"] != "native":
+        return "the compiled kernels are not installed: the slow torch fallback runs"
+    return f"native kernels, {info['isa']}, threads: {info['threads']}"
