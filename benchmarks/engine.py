@@ -1,4 +1,4 @@
-"""The 1-bit kernels: share of a peak loop, layers against torch fp32, groups, threads, AVX2."""
+"""The 1-bit kernels: share of a peak loop, layers, groups, epilogues, loading, threads, AVX2."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import in_turns, ratio, write_result
 from deploy import kernels
+from deploy.packing import num_weight_bytes
 from deploy.shapes import ConvShape, Epilogue, PackedMap, aligned
 
 Call = Callable[[], object]
@@ -27,7 +29,8 @@ LAYERS = (
     *((3, 64, 56), (3, 128, 28), (3, 256, 14), (3, 512, 7), (3, 512, 14)),
     *((1, 128, 28), (1, 256, 14), (1, 512, 14), (1, 1024, 7)),
 )
-GROUPED = ((3, 128, 28), (3, 256, 14), (3, 512, 14))
+GROUPED = ((3, 64, 56), (3, 128, 28), (3, 256, 14), (3, 512, 14))
+FUSED = ((3, 256, 14, 1), (3, 256, 14, 8), (1, 256, 14, 1))  # and groups
 CHAIN = 4  # layers one after another, so that no weight and no map is unusually near
 CALL_NS = 2e6  # a side's turn lasts about 2 ms: clocks and calls cost little against it
 
@@ -83,7 +86,9 @@ def kernel_alone(shape: ConvShape) -> Call:
     return binary_chain(shape, length=1, pack=False)
 
 
-def torch_chain(shape: ConvShape, layout: torch.memory_format) -> Call:
+def torch_chain(
+    shape: ConvShape, layout: torch.memory_format, dtype: torch.dtype = torch.float32
+) -> Call:
     layers = [
         torch.nn.Conv2d(
             shape.in_channels,
@@ -91,10 +96,11 @@ def torch_chain(shape: ConvShape, layout: torch.memory_format) -> Call:
             shape.kernel_size,
             padding=shape.padding,
             groups=shape.groups,
-        ).to(memory_format=layout)
+        ).to(dtype=dtype, memory_format=layout)
         for _ in range(CHAIN)
     ]
-    x = torch.randn(1, shape.in_channels, shape.height, shape.width).to(memory_format=layout)
+    x = torch.randn(1, shape.in_channels, shape.height, shape.width)
+    x = x.to(dtype=dtype, memory_format=layout)
     model = torch.nn.Sequential(*layers).eval()
 
     @torch.inference_mode()
@@ -170,7 +176,7 @@ def grouped(rounds: int) -> dict[str, object]:
         dense = layer_shape(*layer)
         shapes = {
             channels: layer_shape(*layer, groups=layer[1] // channels)
-            for channels in (layer[1], 128, 64, 32, 16, 8, 4, 1)
+            for channels in (layer[1], 256, 128, 64, 32, 16, 8, 4, 2, 1)
             if channels <= layer[1]
         }
         alone = per_unit(
@@ -196,9 +202,72 @@ def grouped(rounds: int) -> dict[str, object]:
     return result
 
 
-def two_threads(rounds: int) -> dict[str, object]:
-    """T9: a layer on two threads over the same on one."""
+def fused(rounds: int) -> dict[str, object]:
+    """Epilogues of real networks over scale and bias alone, kernel alone."""
     result: dict[str, object] = {}
+    for *layer, groups in FUSED:
+        shape = layer_shape(*layer, groups=groups)
+        rng, size = np.random.default_rng(0), (1, shape.height, shape.width, shape.out_channels)
+        vectors = [aligned(v) for v in rng.uniform(0.01, 1, (5, size[3])).astype(np.float32)]
+        scale, bias, slope, gamma, zeta = vectors
+        residual, out = (aligned(rng.standard_normal(size, np.float32)) for _ in range(2))
+        packed = kernels.pack_signs(residual, None, shape.padding)
+        bits = PackedMap.empty(size, 1)
+        weights = rng.integers(0, 256, num_weight_bytes(shape), np.uint8)
+        conv = kernels.BinaryConv.from_packed(weights, shape)
+        prelu = Epilogue(scale, bias, residual, slope)
+        rprelu = Epilogue(scale, bias, residual, None, (gamma, slope, zeta))
+        calls = {
+            "plain": conv.prepare(packed, Epilogue(scale, bias), out),
+            "bits alone": conv.prepare(packed, Epilogue(scale, bias), None, bits),
+            "residual": conv.prepare(packed, Epilogue(scale, bias, residual), out),
+            "residual, PReLU, bits": conv.prepare(packed, prelu, out, bits),
+            "residual, RPReLU, bits": conv.prepare(packed, rprelu, out, bits),
+        }
+        spent = per_unit({name: (call, 1.0) for name, call in calls.items()}, rounds)
+        result[layer_name(shape)] = {
+            name: {"over_plain": ratio(spent[name], spent["plain"]), "us": microseconds(seconds)}
+            for name, seconds in spent.items()
+        }
+    return result
+
+
+def loading(rounds: int) -> dict[str, object]:
+    """Milliseconds from packed weights to kernels ready to run: a MobileNet-like network, dense."""
+    sizes = [(32, 64, 112), (64, 128, 56), (128, 128, 56), (128, 256, 28), (256, 256, 28)]
+    sizes += [(256, 512, 14)] + [(512, 512, 14)] * 5 + [(512, 1024, 7), (1024, 1024, 7)]
+    shapes = [
+        shape
+        for inputs, outputs, size in sizes
+        for shape in (
+            layer_shape(3, inputs, size),
+            ConvShape(size, size, inputs, outputs, 1),
+        )
+    ]
+    rng = np.random.default_rng(0)
+    calls: list[Call] = []
+    for shape in shapes:
+        weights = rng.integers(0, 256, num_weight_bytes(shape), np.uint8)
+        calls.append(partial(kernels.BinaryConv.from_packed, weights, shape))
+    seconds = per_unit({"load": (sequence(calls), 1.0)}, rounds)["load"]
+    num_bytes = sum(num_weight_bytes(shape) for shape in shapes)
+    return {"convolutions": len(shapes), "bytes": num_bytes, "ms": microseconds(seconds) / 1e3}
+
+
+def two_threads(rounds: int) -> dict[str, object]:
+    """T9: a layer on two threads over the same on one; first what the machine itself gives.
+
+    The peak loop touches no memory and shares nothing: two of them at once take as long as one
+    where two cores are free, and more where others use them.
+    """
+    peak = partial(kernels.peak_macs, 400_000)
+    with ThreadPoolExecutor(2) as pool:
+
+        def both() -> None:
+            list(pool.map(lambda _: peak(), range(2)))
+
+        spent = per_unit({"one": (peak, 1), "two": (both, 2)}, rounds)
+    result: dict[str, object] = {"peak loop": {"speedup": ratio(spent["one"], spent["two"])}}
     for layer in LAYERS:
         shape = layer_shape(*layer)
         chain = binary_chain(shape)
@@ -230,6 +299,8 @@ PARTS = {
     "peak": share_of_peak,
     "layers": against_torch,
     "groups": grouped,
+    "fused": fused,
+    "loading": loading,
     "threads": two_threads,
     "avx2": limited_to_avx2,
 }
@@ -238,7 +309,7 @@ PARTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--print", action="store_true", help="print the result, write no file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What every benchmark shares: sides timed in turns, medians, and a dated result file."""
+"""What every benchmark shares: the machine, and a dated result file."""
 
 from __future__ import annotations
 
@@ -7,39 +7,15 @@ import importlib.metadata
 import json
 import os
 import platform
-import random
-import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.timing import in_turns as in_turns
+from deploy.timing import ratio as ratio
+
 RESULTS = Path(__file__).parent / "results"
-
-
-def in_turns(
-    sides: Mapping[str, Callable[[], object]], rounds: int, seed: int = 0
-) -> dict[str, list[float]]:
-    """Seconds of each side in each round; the order of the sides is drawn anew every round."""
-    rng, seconds = random.Random(seed), {name: [] for name in sides}
-    for _ in range(rounds):
-        for name in rng.sample(list(sides), len(sides)):
-            began = time.perf_counter()
-            sides[name]()
-            seconds[name].append(time.perf_counter() - began)
-    return seconds
-
-
-def ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
-    """Median and quartiles of slow/fast, formed within each round."""
-    ratios = [a / b for a, b in zip(slow, fast, strict=True)]
-    low, _, high = statistics.quantiles(ratios, n=4)
-    return {
-        "median": round(statistics.median(ratios), 2),
-        "quartile_low": round(low, 2),
-        "quartile_high": round(high, 2),
-        "n": len(ratios),
-    }
+SPINS = "1000"  # some 40 us: longer than from one layer to the next, short against a turn
 
 
 def machine() -> dict[str, object]:
@@ -57,6 +33,16 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         **versions,
     }
+
+
+def spin_briefly() -> None:
+    """Start this program anew with OpenMP threads that soon sleep when they have nothing to do.
+
+    Else torch's idle threads would take the cores from the next side for milliseconds, and from
+    each other where other programs run. To be called before anything is computed.
+    """
+    if "GOMP_SPINCOUNT" not in os.environ:
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, "GOMP_SPINCOUNT": SPINS})
 
 
 def write_result(theme: str, result: Mapping[str, object]) -> Path:
