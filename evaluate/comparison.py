@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluate.baselines import fitting_uniform, random_baselines, uniform_baselines
+from evaluate.baselines import (
+    CostsOf,
+    analytic_costs,
+    fitting_uniform,
+    random_baselines,
+    uniform_baselines,
+)
 from supernet.architecture import Architecture
-from supernet.costs import cost
 from supernet.limits import broken, describe_limits
 from supernet.space import SearchSpace
 
@@ -57,10 +62,14 @@ class LimitSet:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every network once, finalists first, and the sets of limits that their roles count."""
+    """Every network once, finalists first, and the sets of limits that their roles count.
+
+    `costs_of` gives the costs that the limits are on.
+    """
 
     entries: tuple[Entry, ...]
     limit_sets: tuple[LimitSet, ...]
+    costs_of: CostsOf = analytic_costs
 
     def warnings(self, space: SearchSpace) -> list[str]:
         """In words, the finalists that break the limits of their own comparison."""
@@ -71,7 +80,7 @@ class Comparison:
             if role.kind == "finalist"
             and (
                 problems := broken(
-                    cost(space.decode(entry.architecture)).as_dict(),
+                    self.costs_of(space.decode(entry.architecture)),
                     self.limit_sets[role.limits].limits,
                 )
             )
@@ -86,6 +95,7 @@ def compare(
     random: int,
     seed: int,
     limits: Mapping[str, float] | None = None,
+    costs_of: CostsOf = analytic_costs,
 ) -> Comparison:
     """Finalists, each with its limits, then for each distinct set of limits its baselines.
 
@@ -107,13 +117,14 @@ def compare(
         name = "finalist" if len(finalists) == 1 else f"finalist {n}"
         add(architecture, name, "finalist", distinct.index(of_one))
     for number, one in enumerate(distinct):
-        for name, architecture in uniform_baselines(space, one, uniform).items():
+        for name, architecture in uniform_baselines(space, one, uniform, costs_of).items():
             add(architecture, name, "uniform", number)
-        for name, architecture in random_baselines(space, one, random, seed).items():
+        for name, architecture in random_baselines(space, one, random, seed, costs_of).items():
             add(architecture, name, "random", number)
     return Comparison(
         tuple(Entry(architecture, tuple(of_one)) for architecture, of_one in roles.items()),
-        tuple(LimitSet(one, len(fitting_uniform(space, one))) for one in distinct),
+        tuple(LimitSet(one, len(fitting_uniform(space, one, costs_of))) for one in distinct),
+        costs_of,
     )
 
 

@@ -10,12 +10,22 @@ from typing import Any
 
 from evaluate.retrain import STAGE
 from evaluate.statistics import mean_and_interval, spread
-from supernet.costs import COST_NAMES
 from supernet.files import write_json, write_text
 from supernet.limits import broken, describe_limits
 from training.run_folder import open_finished
 
 Row = dict[str, Any]
+
+
+COLUMNS = {
+    "ops": "OPs",
+    "flops": "FLOPs",
+    "bops": "BOPs",
+    "parameters": "parameters",
+    "bits": "model bits",
+    "latency_ms": "predicted ms",
+}
+"""Costs in the table, with their headings; latency where a table predicted it."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +62,16 @@ class Report:
             limits = f"limits: {limits if self.limits[0] else 'none'}"
         else:
             limits = f"each finalist against baselines under its own limits: {limits}"
+        columns = {name: title for name, title in COLUMNS.items() if name in self.rows[0]}
         lines = [
             f"Test split of {self.data}, {self.epochs} epochs of training from scratch; {limits}.",
             "",
-            "| network | test top-1 % | seeds | OPs | FLOPs | BOPs | parameters | model bits |",
-            "|---|---|---|---|---|---|---|---|",
+            "| network | test top-1 % | seeds | " + " | ".join(columns.values()) + " |",
+            "|---" * (3 + len(columns)) + "|",
         ]
         lines += [
             f"| {row['name']} | {_with_spread(row['top1_mean'], row['top1_std'])} "
-            f"| {len(row['top1'])} | "
-            + " | ".join(
-                f"{row[name]:,.10g}" for name in ("ops", "flops", "bops", "parameters", "bits")
-            )
-            + " |"
+            f"| {len(row['top1'])} | " + " | ".join(f"{row[name]:,.10g}" for name in columns) + " |"
             for row in self.rows
         ]
         lines += [
@@ -119,7 +126,7 @@ def _row(network: Row) -> Row:
         "top1_mean": fmean(top1),
         "top1_std": spread(top1),
         "top5_mean": fmean(network["test_top5"]),
-        **{name: network["costs"][name] for name in COST_NAMES},
+        **network["costs"],
         "networks": network["networks"],
     }
 

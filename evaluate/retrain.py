@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from evaluate.baselines import costs_with_latency
 from evaluate.comparison import Comparison, Entry, compare
 from evaluate.jobs import run_jobs
 from evaluate.timing import training_step_seconds
 from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
-from supernet.costs import cost
 from supernet.files import UserError
 from supernet.limits import check_limits
 from supernet.network import build
@@ -41,7 +41,8 @@ class RetrainConfig(TrainingSettings):
 
     `uniform`: the so many uniform architectures of most OPs within the limits. `random`: so many
     random ones. `limits`: `max_*` and `min_*` of the baselines; None gives each finalist baselines
-    under the limits it was found under. `workers`: networks trained side by side as Ray tasks, 0
+    under the limits it was found under. `latency_table`: predicts the latency that limits are on;
+    the one of the search. `workers`: networks trained side by side as Ray tasks, 0
     trains one after another in this process. `threads`: CPU threads of each network; None is 1,
     whatever the number of workers, because results depend on it in their last digits.
     """
@@ -50,6 +51,7 @@ class RetrainConfig(TrainingSettings):
     uniform: int = Field(2, ge=0)
     random: int = Field(3, ge=0)
     limits: dict[str, float] | None = None
+    latency_table: Path | None = None
     workers: int = Field(0, ge=0)
 
 
@@ -126,6 +128,9 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
     device = choose_device(config.device)
     # Refuses 'on' without a compiler; the decision itself is taken, once a run, in its folder.
     decide(config.compile, device, graphs=0, planned_steps=0, eager_step_seconds=lambda: 0.0)
+    costs_of = costs_with_latency(
+        config.latency_table, space, [*([limits] if limits else []), *(f for _, f in finalists)]
+    )
     comparison = compare(
         space,
         finalists,
@@ -133,6 +138,7 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
         random=config.random,
         seed=stage.seed,
         limits=limits,
+        costs_of=costs_of,
     )
     data = open_training_data(stage.data)
     check_fit(space.decode(space.first()), data)
@@ -185,7 +191,7 @@ def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict
                 "kind": entry.kind,
                 "roles": [asdict(role) for role in entry.roles],
                 "choices": dict(entry.architecture.choices),
-                "costs": cost(space.decode(entry.architecture)).as_dict(),
+                "costs": dict(prepared.comparison.costs_of(space.decode(entry.architecture))),
                 "test_top1": [scores[job.name]["top1"] for e, _, job in jobs if e is entry],
                 "test_top5": [scores[job.name]["top5"] for e, _, job in jobs if e is entry],
                 "networks": [

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from evobit.commands import cost, data, demo, deploy, doctor, evaluate, search, training
+from evobit.commands import cost, data, demo, deploy, doctor, evaluate, latency, search, training
 from evobit.errors import exit_code
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("pack")(deploy.pack)
 app.command("predict")(deploy.predict)
 app.command("bench")(deploy.bench)
+app.add_typer(latency.app, name="latency-table")
 app.command("cost")(cost.cost)
 app.command("cache")(data.cache)
 app.command("demo")(demo.demo)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from search.config import SearchStage as SearchStage
     from search.constraints import Constraint as Constraint
     from search.export import export_best as export_best
+    from search.export_front import export_front as export_front
     from search.feasibility import check_feasibility as check_feasibility
     from search.history import read_history as read_history
     from search.run import run_search as run_search
@@ -26,6 +27,7 @@ _HOME = {
     "Searcher": "search.searchers",
     "check_feasibility": "search.feasibility",
     "export_best": "search.export",
+    "export_front": "search.export_front",
     "read_history": "search.history",
     "run_search": "search.run",
 }

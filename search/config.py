@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from search.constraints import Limits
+from search.latency import COST, LatencyConfig
 from search.searchers import SearcherConfig
+from search.searchers.nsga2 import OBJECTIVES
 from training.data.config import DataConfig
 from training.scoring import ScoringConfig
 
@@ -15,7 +17,7 @@ HOW_IT_RUNS = ("workers", "address", "timeout_s")
 """Fields of `search` that no result depends on: a run may be resumed with others."""
 
 
-class SearchConfig(SearcherConfig, Limits):
+class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     """Searcher, budget, limits and workers of one search.
 
     `evaluations` is the number of candidates to score; None: `population` and then `generations`
@@ -26,7 +28,7 @@ class SearchConfig(SearcherConfig, Limits):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    searcher: Literal["evolution", "regularized", "random"] = "evolution"
+    searcher: Literal["evolution", "nsga2", "regularized", "random"] = "evolution"
     generations: int = Field(default=20, ge=0)
     evaluations: int | None = Field(default=None, ge=1)
     workers: int = Field(default=0, ge=0)
@@ -34,6 +36,29 @@ class SearchConfig(SearcherConfig, Limits):
     timeout_s: float | None = Field(default=None, gt=0)
     feasibility_samples: int = Field(default=2000, ge=1)
     scoring: ScoringConfig = Field(default_factory=ScoringConfig)
+
+    @model_validator(mode="after")
+    def _has_objectives(self) -> Self:
+        if self.objectives is not None and self.searcher != "nsga2":
+            raise ValueError(f"objectives are for searcher nsga2, not for {self.searcher}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_table(self) -> Self:
+        wanted = [name for name in self.limits() if name.endswith(COST)]
+        wanted += [name for name in self.minimised if name == COST]
+        if wanted and self.latency_table is None:
+            raise ValueError(f"{wanted[0]} needs latency_table, a file of 'evobit latency-table'")
+        return self
+
+    def _check_shares(self) -> None:
+        if self.searcher != "nsga2":  # Its children fill the population, whatever the shares.
+            super()._check_shares()
+
+    @property
+    def minimised(self) -> tuple[str, ...]:
+        """The costs minimised beside top-1; none where the searcher looks at top-1 alone."""
+        return (self.objectives or OBJECTIVES) if self.searcher == "nsga2" else ()
 
     @property
     def budget(self) -> int:

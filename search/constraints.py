@@ -15,8 +15,9 @@ UNITS = {
     "bops": "binary multiply-adds",
     "parameters": "parameters",
     "bits": "bits",
+    "latency_ms": "milliseconds",
 }
-"""The costs that can be limited, with their units."""
+"""The costs that can be limited, with their units; latency needs a table."""
 
 Limit = FiniteFloat | None
 
@@ -36,6 +37,8 @@ class Limits(BaseModel):
     min_bops: Limit = Field(default=None, ge=0)
     min_parameters: Limit = Field(default=None, ge=0)
     min_bits: Limit = Field(default=None, ge=0)
+    max_latency_ms: Limit = Field(default=None, ge=0)
+    min_latency_ms: Limit = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _ordered(self) -> Limits:

@@ -8,14 +8,18 @@ from pathlib import Path
 from search.candidate import Candidate, best
 from search.constraints import constraints_from, is_feasible
 from search.history import read_history
+from search.latency import rejected
 from supernet.architecture_file import save_architecture
-from supernet.files import UserError
+from supernet.files import UserError, read_json
+from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.run_folder import RunFolder
 
 
 def export_best(run: Path, output: Path, limits: Sequence[Mapping[str, float]] = ()) -> list[Path]:
     """Write the best architecture of a search's history; returns the files written.
+
+    Candidates that broke a limit on latency when they were measured do not count.
 
     With one set of limits (`{"max_ops": 3.2e6}`), the best that keeps them. With several, the
     best at each, in files numbered in their order: best-1.json, best-2.json, ... An unfinished
@@ -24,15 +28,15 @@ def export_best(run: Path, output: Path, limits: Sequence[Mapping[str, float]] =
     Raises:
         UserError: not a search run, a damaged history, or no scored candidate keeps the limits.
     """
-    from search.run import STAGE, provenance_of
+    from search.outcome import MEASURED_FILE, provenance_of
 
-    folder = RunFolder(Path(run), STAGE)
-    if not (folder.path / "manifest.json").exists() or folder.manifest.get("stage") != STAGE:
-        raise UserError(f"{run}: not the run folder of a search")
-    space = space_from_description(folder.config["space"])
-    candidates = read_history(folder.path / "history.jsonl", space)
+    folder, space, candidates = open_search(run)
     asked = [dict(one) for one in limits] or [{}]
-    winners = [_best_under(candidates, one, run) for one in asked]
+    broken = (
+        rejected(read_json(measured)) if (measured := folder.path / MEASURED_FILE).exists() else ()
+    )
+    standing = [one for one in candidates if one.index not in broken] or candidates
+    winners = [_best_under(standing, one, run) for one in asked]
     output = Path(output)
     files = [output]
     if len(asked) > 1:
@@ -47,14 +51,30 @@ def export_best(run: Path, output: Path, limits: Sequence[Mapping[str, float]] =
     return files
 
 
+def open_search(run: Path) -> tuple[RunFolder, SearchSpace, list[Candidate]]:
+    """The run folder of a search, finished or not, its space and its history.
+
+    Raises:
+        UserError: not a search run, a damaged history, or no candidate in it is scored yet.
+    """
+    from search.run import STAGE
+
+    folder = RunFolder(Path(run), STAGE)
+    if not (folder.path / "manifest.json").exists() or folder.manifest.get("stage") != STAGE:
+        raise UserError(f"{run}: not the run folder of a search")
+    space = space_from_description(folder.config["space"])
+    candidates = read_history(folder.path / "history.jsonl", space)
+    if all(candidate.top1 is None for candidate in candidates):
+        raise UserError(f"{run}: its history holds no scored candidate yet")
+    return folder, space, candidates
+
+
 def _best_under(
     candidates: Sequence[Candidate], limits: Mapping[str, float], run: Path
 ) -> Candidate:
     """The best candidate that keeps `limits`; refuses, naming the nearest extremes, if none."""
     constraints = constraints_from(limits)
     scored = [candidate for candidate in candidates if candidate.top1 is not None]
-    if not scored:
-        raise UserError(f"{run}: its history holds no scored candidate yet")
     if kept := [c for c in scored if is_feasible(constraints, c.costs)]:
         return best(kept, 1)[0]
     ranges = "; ".join(

@@ -85,8 +85,8 @@ class Feasibility:
         rows = [heads]
         for name, found in self.ranges.items():
             mark = "" if found.exact else "~"
-            quantiles = (f"{found.quantiles[percent]:,.0f}" for percent in PERCENTS)
-            ends = (f"{mark}{found.minimum:,.0f}", f"{mark}{found.maximum:,.0f}")
+            quantiles = (_number(found.quantiles[percent]) for percent in PERCENTS)
+            ends = (f"{mark}{_number(found.minimum)}", f"{mark}{_number(found.maximum)}")
             rows.append([name, ends[0], *quantiles, ends[1]])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
@@ -95,7 +95,7 @@ class Feasibility:
         ]
         if not all(found.exact for found in self.ranges.values()):
             lines.append("~ an estimate: the cost is not a sum over positions")
-        limits = ", ".join(f"{name} {limit:,.0f}" for name, limit in self.limits.items())
+        limits = ", ".join(f"{name} {_number(limit)}" for name, limit in self.limits.items())
         share = f"{100 * self.acceptance:.3g} % of {self.num_samples:,} uniform draws"
         lines.append(f"limits: {limits}; kept by {share}" if limits else "limits: none")
         return "\n".join(lines)
@@ -218,3 +218,8 @@ def _feasible_start(
     )
     has = ", ".join(f"{costs[c.name]:,.10g} {c.unit}" for c in constraints)
     raise UserError(f"no architecture found that keeps {asked}; the nearest, {nearest}, has {has}")
+
+
+def _number(value: float) -> str:
+    """Counts without decimals; milliseconds with some."""
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"

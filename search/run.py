@@ -12,13 +12,16 @@ from typing import Any
 from search.candidate import Candidate, best
 from search.config import HOW_IT_RUNS, SearchConfig, SearchStage
 from search.feasibility import Feasibility, check_feasibility
+from search.front import Objectives
 from search.history import History
+from search.latency import measured_costs, open_latency
 from search.loop import SearchLoop
 from search.measure import CostMeter, Measure
+from search.outcome import finish
 from search.pool import Arrays, ScorerFactory, ScoringPool, SerialPool
 from search.sampling import FeasibleSampler
 from search.searchers import SEARCHERS
-from supernet.architecture_file import describe_difference, save_architecture
+from supernet.architecture_file import describe_difference
 from supernet.files import UserError, write_json
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
@@ -47,11 +50,12 @@ def run_search(
     """Search into the run folder `run`, resuming where it was interrupted; returns its summary.
 
     Writes feasibility.json, history.jsonl and best.json. A finished run goes on where the budget
-    grew. `scorer_factory` replaces the supernet's scorer, and is then given no arrays.
+    grew. With several objectives the manifest holds their reference point from the start.
+    `scorer_factory` replaces the supernet's scorer, and is then given no arrays.
 
     Raises:
-        UserError: limits that nothing keeps, a supernet that is unfinished or of another space or
-            split, a run folder of another config, a damaged history.
+        UserError: limits that nothing keeps, an unknown objective, a supernet that is unfinished or
+            of another space or split, a run folder of another config, a damaged history.
         RuntimeError: no candidate could be scored, or no worker is left.
     """
     space = space_from_description(stage.space)
@@ -61,7 +65,8 @@ def run_search(
     if scorer_factory is None:
         splits = _check_splits(trained, stage)
         load_supernet(supernet)  # weights that do not fit are refused before anything is made
-    measure = CostMeter(space)
+    latency = open_latency(stage.search, space)
+    measure = CostMeter(space, measured_costs(latency))
     feasibility = check_feasibility(
         space,
         measure,
@@ -69,18 +74,35 @@ def run_search(
         stage.search.feasibility_samples,
         stream(stage.seed, "feasibility"),
     )
-    folder = RunFolder.open(
-        run, STAGE, _run_config(stage, space), {"supernet": supernet}, growable=GROWABLE
-    )
+    costs = stage.search.minimised
+    objectives = Objectives.within(costs, feasibility.as_dict()) if costs else None
+    inputs = {"supernet": supernet}
+    if stage.search.latency_table is not None:
+        inputs["latency table"] = stage.search.latency_table
+    folder = RunFolder.open(run, STAGE, _run_config(stage, space), inputs, growable=GROWABLE)
     with folder.lock():
         if folder.summary is not None:
             return folder.summary
         if splits is not None:
             folder.record_once("splits", splits)
+        if objectives is not None:
+            point = folder.record_once("reference_point", objectives.reference_point)
+            objectives = Objectives.at(point)
         print(feasibility.table(), file=sys.stderr)
         write_json(folder.path / "feasibility.json", feasibility.as_dict())
         make_pool = partial(_pool, stage, space, supernet, scorer_factory)
-        return _search(stage, space, measure, feasibility, folder, make_pool)
+        candidates, is_complete = _search(
+            stage, space, measure, feasibility, objectives, folder, make_pool
+        )
+        return finish(
+            space,
+            candidates,
+            feasibility,
+            objectives,
+            latency,
+            folder,
+            is_exhausted=not is_complete,
+        )
 
 
 def _search(
@@ -88,10 +110,11 @@ def _search(
     space: SearchSpace,
     measure: Measure,
     feasibility: Feasibility,
+    objectives: Objectives | None,
     folder: RunFolder,
     make_pool: Callable[[], ScoringPool],
-) -> dict[str, Any]:
-    """Run the loop to the budget, then write best.json and the summary."""
+) -> tuple[list[Candidate], bool]:
+    """Run the loop to the budget; returns all candidates, and whether the budget was used."""
     config = stage.search
     sampler = FeasibleSampler(space, measure, feasibility.constraints, feasibility.start)
     searcher = SEARCHERS[config.searcher](sampler, config, stream(stage.seed, "search"))
@@ -115,41 +138,14 @@ def _search(
             numbers = [one.top1 for one in leader if one.top1 is not None]
             started[0][1].advance(best_top1=max(numbers, default=0.0))
 
-        loop = SearchLoop(
-            searcher, measure, history, pool, on_candidate=on_candidate, log=folder.log
-        )
+        def log(event: str, **fields: Any) -> None:
+            if objectives is not None:
+                fields["hypervolume"] = objectives.hypervolume(history.candidates)
+            folder.log(event, **fields)
+
+        loop = SearchLoop(searcher, measure, history, pool, on_candidate=on_candidate, log=log)
         is_complete = loop.run(config.budget)
-        candidates = history.candidates
-    winner = best(candidates, 1)[0]
-    provenance = provenance_of(winner, folder)
-    save_architecture(folder.path / "best.json", space, winner.architecture, provenance=provenance)
-    summary = {
-        "evaluations": len(candidates),
-        "failed": sum(candidate.top1 is None for candidate in candidates),
-        "is_exhausted": not is_complete,
-        "best": str(winner.architecture),
-        "search_top1": winner.top1,
-        **winner.costs,
-        "file": "best.json",
-    }
-    folder.finish(summary)
-    return summary
-
-
-def provenance_of(candidate: Candidate, folder: RunFolder) -> dict[str, Any]:
-    """Where an exported architecture comes from; `top1` is percent on the search split."""
-    limits = SearchConfig.model_validate(folder.config["search"]).limits()
-    return {
-        "run": folder.path.resolve().name,
-        "seed": folder.config["seed"],
-        "supernet_sha256": folder.manifest["inputs"]["supernet"]["sha256"],
-        "limits": limits,
-        # Retraining refuses other splits: what was searched on must not become test images.
-        **({"splits": splits} if (splits := folder.manifest.get("splits")) else {}),
-        "index": candidate.index,
-        "top1": candidate.top1,
-        "split": "search",
-    }
+        return history.candidates, is_complete
 
 
 def _run_config(stage: SearchStage, space: SearchSpace) -> dict[str, Any]:
@@ -161,6 +157,7 @@ def _run_config(stage: SearchStage, space: SearchSpace) -> dict[str, Any]:
     # Two ways to give one budget; recorded as one, so that a resume can compare it.
     config["search"]["evaluations"] = stage.search.budget
     del config["search"]["generations"]
+    config["search"]["objectives"] = list(stage.search.minimised) or None
     return config
 
 

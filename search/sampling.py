@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from random import Random
 
-from search.constraints import Constraint, is_feasible
+from search.constraints import Constraint, is_feasible, violation
 from search.measure import Measure
 from supernet.architecture import Architecture
 from supernet.space import SearchSpace
@@ -50,6 +50,10 @@ class FeasibleSampler:
     def is_feasible(self, architecture: Architecture) -> bool:
         """Whether `architecture` keeps every limit."""
         return is_feasible(self._constraints, self._measure(architecture))
+
+    def violation(self, costs: Mapping[str, int | float]) -> float:
+        """By how much `costs` break the limits, in shares of them; 0 where all are kept."""
+        return violation(self._constraints, costs)
 
     def draw(self, rng: Random, known: Collection[Architecture]) -> Architecture | None:
         """One feasible architecture outside `known`, or None where none was found."""

@@ -1,4 +1,4 @@
-"""Limits on the analytic costs by name, such as `max_ops`: their check, and who keeps them."""
+"""Limits on costs by name, such as `max_ops`: their check, and who keeps them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import Any
 from supernet.costs import COST_NAMES
 from supernet.files import UserError
 
-LIMIT_NAMES = tuple(f"{end}_{name}" for name in COST_NAMES for end in ("max", "min"))
+LATENCY = "latency_ms"
+LIMITED = (*COST_NAMES, LATENCY)
+"""Costs that can be limited: the analytic ones, and latency where there is a table of it."""
+
+LIMIT_NAMES = tuple(f"{end}_{name}" for name in LIMITED for end in ("max", "min"))
 
 
 def check_limits(limits: Mapping[str, Any], where: str = "limits") -> dict[str, float]:
@@ -29,7 +33,7 @@ def check_limits(limits: Mapping[str, Any], where: str = "limits") -> dict[str, 
         is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
         if not is_number or not math.isfinite(limit):
             raise UserError(f"{where}: {name} is {limit!r}: expected a finite number")
-    for name in COST_NAMES:
+    for name in LIMITED:
         low, high = limits.get(f"min_{name}", -math.inf), limits.get(f"max_{name}", math.inf)
         if low > high:
             raise UserError(f"{where}: min_{name} {low:,.10g} is above max_{name} {high:,.10g}")

@@ -30,7 +30,9 @@ def search(
     On an unfinished run folder it resumes; on a finished one it goes on if the budget grew.
     """
     from evobit.config import load_stage
+    from search.latency import open_latency
     from search.run import SearchStage, run_search
+    from supernet.spaces import space_from_description
 
     with output(as_json) as out:
         stage = load_stage(config, SearchStage, overrides or [])
@@ -39,9 +41,10 @@ def search(
         if dry_run:
             from evaluate.estimate import estimate
 
-            _check_limits(stage)
+            _check_feasibility(stage)
             out.show(estimate(stage, folder), title=f"would search in {folder}")
             return
+        open_latency(stage.search, space_from_description(stage.space))  # refused before all else
         trained = supernet or run_folder(config, "supernet")
         if not trained.is_dir():
             raise UserError(
@@ -55,8 +58,14 @@ def search(
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a search.")],
     to: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Architecture file.")
-    ] = Path("best.json"),
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Architecture file [default: best.json]; with --pareto a folder [front].",
+        ),
+    ] = None,
     limits: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,13 +74,33 @@ def export(
             help="The best under this limit; each use gives one more file.",
         ),
     ] = None,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="The whole front of top-1 and costs, with a plot.")
+    ] = False,
+    objectives: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--objective",
+            metavar="COST",
+            help="A cost of --pareto's front [default: those of the search].",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the best architectures of a search."""
+    """Write the best architectures of a search, or its Pareto front."""
     from search.export import export_best
+    from search.export_front import export_front
 
+    if limits and pareto:
+        raise UserError("--limit is for single architectures: leave it or --pareto out")
+    if objectives and not pareto:
+        raise UserError("--objective is for --pareto only")
     with output(as_json) as out:
-        files = export_best(run, to, [_limit(text) for text in limits or []])
+        if pareto:
+            files = export_front(run, to or Path("front"), objectives or [])
+        else:
+            asked = [_limit(text) for text in limits or []]
+            files = export_best(run, to or Path("best.json"), asked)
         out.show({"files": files}, text="\n".join(map(str, files)))
 
 
@@ -89,18 +118,21 @@ def _limit(text: str) -> dict[str, float]:
     return found
 
 
-def _check_limits(stage: Any) -> None:
-    """Refuse limits that nothing keeps, as `run_search` does before it starts."""
+def _check_feasibility(stage: Any) -> None:
+    """Refuse limits that nothing keeps and unknown objectives, as `run_search` does at first."""
     from search.feasibility import check_feasibility
+    from search.front import Objectives
+    from search.latency import measured_costs, open_latency
     from search.measure import CostMeter
     from supernet.spaces import space_from_description
     from training.seeds import stream
 
     space = space_from_description(stage.space)
-    check_feasibility(
+    found = check_feasibility(
         space,
-        CostMeter(space),
+        CostMeter(space, measured_costs(open_latency(stage.search, space))),
         stage.search.limits(),
         stage.search.feasibility_samples,
         stream(stage.seed, "feasibility"),
     )
+    Objectives.within(stage.search.minimised, found.as_dict())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from search.searchers.base import Proposal, Searcher, SearcherConfig
 from search.searchers.evolution import Evolution
+from search.searchers.nsga2 import Nsga2
 from search.searchers.random_search import RandomSearch
 from search.searchers.regularized import RegularizedEvolution
 
 SEARCHERS: dict[str, type[Searcher]] = {
     "evolution": Evolution,
+    "nsga2": Nsga2,
     "regularized": RegularizedEvolution,
     "random": RandomSearch,
 }

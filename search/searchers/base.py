@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -22,9 +23,10 @@ TRIES = 10
 class SearcherConfig(BaseModel):
     """Settings of the searchers; the defaults are those of SPOS's and MetaPruning's code.
 
-    `population` candidates a generation (evolution, random) or alive at once (regularized).
+    `population` candidates a generation (evolution, nsga2, random) or alive at once (regularized).
     `parents`, `mutations`, `crossovers`: evolution. `mutation_probability` is per position.
-    `tournament` and `children` a generation: regularized evolution.
+    `tournament` and `children` a generation: regularized evolution. `objectives`: nsga2; the costs
+    that it minimises beside top-1, None for OPs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,15 +38,19 @@ class SearcherConfig(BaseModel):
     mutation_probability: float = Field(default=0.1, ge=0, le=1)
     tournament: int = Field(default=10, ge=1)
     children: int = Field(default=16, ge=1)
+    objectives: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
-    def _fits(self) -> SearcherConfig:
+    def _fits(self) -> Self:
+        self._check_shares()
+        return self
+
+    def _check_shares(self) -> None:
         if self.mutations + self.crossovers > self.population:
             raise ValueError(
                 f"mutations {self.mutations} and crossovers {self.crossovers} are more than "
                 f"the population of {self.population}"
             )
-        return self
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from statistics import stdev
 
 import pytest
 
-from evaluate.baselines import random_baselines, uniform_baselines
+from evaluate.baselines import analytic_costs, random_baselines, uniform_baselines
 from evaluate.comparison import Comparison, compare
 from evaluate.estimate import estimate
 from evaluate.report import report
@@ -16,6 +16,8 @@ from supernet.architecture_file import save_architecture
 from supernet.costs import cost
 from supernet.files import UserError
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+from supernet.spec import BinaryUnitSpec
+from tests.latency_tables.group_table import save_group_table
 from training.data import open_training_data
 from training.run_folder import RunFolder
 
@@ -50,15 +52,15 @@ def ops(space: MobileNetGroups, groups: int) -> float:
 
 def test_baselines_keep_the_limits(tiny_space: MobileNetGroups) -> None:
     limits = {"max_ops": ops(tiny_space, 2)}
-    uniform = uniform_baselines(tiny_space, limits, 5)
+    uniform = uniform_baselines(tiny_space, limits, 5, analytic_costs)
     assert list(uniform) == ["uniform g=2", "uniform g=4"]  # dearest first, g=1 too dear
-    drawn = random_baselines(tiny_space, limits, 3, seed=0)
+    drawn = random_baselines(tiny_space, limits, 3, 0, analytic_costs)
     assert len(set(drawn.values())) == 3
     for architecture in (*uniform.values(), *drawn.values()):
         assert cost(tiny_space.decode(architecture)).ops <= limits["max_ops"]
-    assert drawn == random_baselines(tiny_space, limits, 3, seed=0)
+    assert drawn == random_baselines(tiny_space, limits, 3, 0, analytic_costs)
     with pytest.raises(UserError, match="found 1 of 2 random architectures"):
-        random_baselines(tiny_space, {"max_ops": ops(tiny_space, 4)}, 2, seed=0)
+        random_baselines(tiny_space, {"max_ops": ops(tiny_space, 4)}, 2, 0, analytic_costs)
 
 
 def test_uniform_takes_the_largest_legal_choice() -> None:
@@ -128,10 +130,27 @@ def test_wrong_limits_are_refused(
 def test_unknown_limits_of_a_file_are_refused(
     tmp_path: Path, tiny_space: MobileNetGroups, stages: dict
 ) -> None:
-    best = best_file(tmp_path, tiny_space, limits={"max_latency_ms": 3})
-    with pytest.raises(UserError, match=r"best-2.json: provenance.limits .*'max_latency_ms'"):
+    best = best_file(tmp_path, tiny_space, limits={"max_energy_mj": 3})
+    with pytest.raises(UserError, match=r"best-2.json: provenance.limits .*'max_energy_mj'"):
         prepare(stage_of(stages), [best])
     assert prepare(stage_of(stages, limits={}), [best]).comparison.limit_sets[0].limits == {}
+
+
+def test_limits_on_latency_need_the_table(
+    tmp_path: Path, tiny_space: MobileNetGroups, stages: dict
+) -> None:
+    best = best_file(tmp_path, tiny_space, limits={"max_latency_ms": 10})
+    with pytest.raises(UserError, match="set retrain.latency_table"):
+        prepare(stage_of(stages), [best])
+    # A layer takes as many milliseconds as it has groups; stem and head take none to speak of.
+    table = save_group_table(tmp_path / "t.csv", tiny_space)
+    stage = stage_of(stages, latency_table=table, random=3)
+    comparison = prepare(stage, [best]).comparison
+    for entry in comparison.entries[1:]:
+        spec = tiny_space.decode(entry.architecture)
+        found = sum(block.groups for block in spec.blocks if isinstance(block, BinaryUnitSpec))
+        assert found <= 10
+        assert comparison.costs_of(spec)["latency_ms"] == pytest.approx(found, abs=0.01)
 
 
 def test_architectures_of_other_splits_are_refused(

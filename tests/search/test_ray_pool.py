@@ -49,18 +49,19 @@ def make_factory(score, tmp_path):
     return make
 
 
+@pytest.mark.parametrize("name", ["evolution", "nsga2"])
 def test_the_same_history_for_any_number_of_workers(
-    ray, wide_space, search, make_factory, tmp_path
+    ray, wide_space, search, make_factory, tmp_path, name
 ):
     def fails_sometimes(architecture):
         if architecture["block1.spatial"] == 8:
             raise ValueError(f"cannot run {architecture}")
 
     factory = make_factory(fails_sometimes)
-    search(wide_space, "evolution", tmp_path / "serial", 40, pool=SerialPool(factory, {}))
+    search(wide_space, name, tmp_path / "serial", 40, pool=SerialPool(factory, {}))
     for workers in (1, 2):
         path = tmp_path / f"ray{workers}"
-        search(wide_space, "evolution", path, 40, pool=RayPool(factory, {}, workers))
+        search(wide_space, name, path, 40, pool=RayPool(factory, {}, workers))
         assert path.read_bytes() == (tmp_path / "serial").read_bytes()
     assert b"cannot run" in path.read_bytes()
 

@@ -1,0 +1,67 @@
+"""NSGA-II: Deb, Pratap, Agarwal, Meyarivan, IEEE TEC 6(2), 2002, section III; limits: section VI.
+
+Differs from the paper: choices are crossed uniformly and mutated as in `search.operators`, every
+child is both; children that break a limit or repeat an architecture are drawn anew, unscored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from search.candidate import Candidate
+from search.operators import crossover, mutate
+from search.pareto import crowding_distances, sort_into_fronts
+from search.searchers.base import Searcher
+from supernet.architecture import Architecture
+
+OBJECTIVES = ("ops",)
+"""The costs minimised beside top-1 where a config names none."""
+
+
+class Nsga2(Searcher):
+    """Generation 0 is random; of parents and children the best `population` stay.
+
+    Better is who lies in an earlier front, then who lies less crowded. A child crosses the winners
+    of two tournaments of two and is mutated.
+    """
+
+    _ranked: Sequence[Candidate] = ()
+    """The population, best first."""
+
+    @property
+    def size(self) -> int:
+        """Every generation holds `population` proposals."""
+        return self.config.population
+
+    def next_generation(self) -> Iterator[tuple[str, Architecture]]:
+        """Children; none while there is no scored candidate to descend from."""
+        if self._ranked:
+            for child in self.vary(self.size, self._child):
+                yield "crossover", child
+
+    def learn(self, candidates: Sequence[Candidate]) -> None:
+        """Rank parents and children together and keep the best `population`."""
+        scored = [c for c in (*self._ranked, *candidates) if c.top1 is not None]
+        points = [self._point(candidate) for candidate in scored]
+        violations = [self.sampler.violation(candidate.costs) for candidate in scored]
+        ranked: list[Candidate] = []
+        for front in sort_into_fronts(points, violations):
+            distances = crowding_distances([points[i] for i in front])
+            order = sorted(range(len(front)), key=lambda k: -distances[k])
+            ranked += [scored[front[k]] for k in order]
+        self._ranked = ranked[: self.config.population]
+
+    def _point(self, candidate: Candidate) -> tuple[float, ...]:
+        assert candidate.top1 is not None
+        costs = self.config.objectives or OBJECTIVES
+        return -candidate.top1, *(candidate.costs[name] for name in costs)
+
+    def _child(self) -> Architecture:
+        first, second = (self._winner().architecture for _ in range(2))
+        child = crossover(self.space, first, second, self.rng)
+        return mutate(self.space, child, self.rng, self.config.mutation_probability)
+
+    def _winner(self) -> Candidate:
+        """The better of two drawn with replacement."""
+        places = range(len(self._ranked))
+        return self._ranked[min(self.rng.choices(places, k=2))]
