@@ -21,9 +21,17 @@ MAX_DRAWS = 20_000
 
 
 def layer_key(block: BlockSpec) -> str:
-    """A text that two blocks share exactly if they are equal: kind and every field."""
+    """A text that two blocks share exactly if they are equal: kind and fields.
+
+    Fields at their default are left out: one that is added later, with a default that means what
+    was meant before, leaves the keys of measured tables as they are.
+    """
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(block).__name__.removesuffix("Spec")).lower()
-    values = (f"{field.name}={getattr(block, field.name)}" for field in fields(block))
+    values = (
+        f"{field.name}={getattr(block, field.name)}"
+        for field in fields(block)
+        if getattr(block, field.name) != field.default
+    )
     return " ".join((kind, *values))
 
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from supernet.spec import ActivationSpec, ConvSpec, LayerSpec, LinearSpec, NetworkSpec, NormSpec
+from supernet.layer_spec import (
+    ActivationSpec,
+    ConvSpec,
+    LayerSpec,
+    LinearSpec,
+    NormSpec,
+    ShiftSpec,
+)
+from supernet.spec import NetworkSpec
 
 ACTIVATION_PARAMETERS = {"none": 0, "prelu": 1, "rprelu": 3}
 """Learned numbers a channel: PReLU's slope; RPReLU's two shifts and slope."""
@@ -65,9 +73,11 @@ def layer_cost(layer: LayerSpec) -> Costs:
             )
         case LinearSpec():
             macs = layer.in_features * layer.out_features
-            return Costs(flops=macs, parameters=macs + layer.out_features)
+            return Costs(flops=macs, parameters=macs + layer.bias * layer.out_features)
         case NormSpec():
-            return Costs(parameters=2 * layer.channels)
+            return Costs(parameters=(1 + layer.factor) * layer.channels)
+        case ShiftSpec():
+            return Costs(parameters=layer.channels)
         case ActivationSpec():
             return Costs(parameters=ACTIVATION_PARAMETERS[layer.kind] * layer.channels)
     raise TypeError(f"no cost rule for {type(layer).__name__}")

@@ -8,9 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from supernet.blocks.binary_unit import BinaryUnit, compute_unit
+from supernet.blocks.bottleneck import Bottleneck
 from supernet.blocks.ends import Head, Stem
+from supernet.blocks.plain import BinaryLayer, Logits, Pool
+from supernet.blocks.real_doubling import RealDoubling
 from supernet.layers.binary_conv import Precision
-from supernet.spec import BinaryUnitSpec, BlockSpec, HeadSpec, NetworkSpec, StemSpec
+from supernet.spec import (
+    BinaryLayerSpec,
+    BinaryUnitSpec,
+    BlockSpec,
+    BottleneckSpec,
+    HeadSpec,
+    LogitsSpec,
+    NetworkSpec,
+    PoolSpec,
+    RealDoublingSpec,
+    StemSpec,
+)
 
 
 def build_block(spec: BlockSpec) -> nn.Module:
@@ -20,6 +34,16 @@ def build_block(spec: BlockSpec) -> nn.Module:
             return Stem(spec)
         case BinaryUnitSpec():
             return BinaryUnit.from_spec(spec)
+        case RealDoublingSpec():
+            return RealDoubling(spec)
+        case BottleneckSpec():
+            return Bottleneck(spec)
+        case BinaryLayerSpec():
+            return BinaryLayer(spec)
+        case PoolSpec():
+            return Pool(spec)
+        case LogitsSpec():
+            return Logits(spec)
         case HeadSpec():
             return Head(spec)
     raise TypeError(f"no module for {type(spec).__name__}")

@@ -1,87 +1,42 @@
 """What a network is, as plain data: ordered blocks with shapes, groups, bits and strides.
 
 Every reader works from these: costs, the torch module, the supernet, the packed model. A network
-is a chain of blocks; a block takes one tensor and gives one. `layers()` lists what a block
-contains in the order of execution, so that costs need not know the kinds of block.
+is a chain of blocks; a block takes one tensor and gives one (bottlenecks pass on two). `layers()`
+lists what a block contains in the order of execution, so that costs need not know the kinds of
+block. Layers are in `supernet/layer_spec.py`, blocks here, in `unit_spec.py` and `plain_spec.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Shortcut = Literal["none", "identity", "pool", "duplicate", "conv"]
-Activation = Literal["none", "prelu", "rprelu"]
-
-
-@dataclass(frozen=True)
-class ConvSpec:
-    """A convolution without bias, with the size (height = width) of its output in pixels."""
-
-    name: str
-    in_channels: int
-    out_channels: int
-    kernel_size: int
-    stride: int
-    groups: int
-    out_size: int
-    weight_bits: int = 32
-    activation_bits: int = 32
-
-    def __post_init__(self) -> None:
-        for what in (self.in_channels, self.out_channels):
-            if what % self.groups:
-                raise ValueError(f"{self.name}: {self.groups} groups do not divide {what} channels")
-
-    @property
-    def num_weights(self) -> int:
-        """Weights of the kernel: out x in/groups x k x k."""
-        return self.out_channels * (self.in_channels // self.groups) * self.kernel_size**2
-
-    @property
-    def is_binary(self) -> bool:
-        """Both operands are 1-bit."""
-        return self.weight_bits == 1 and self.activation_bits == 1
-
-
-@dataclass(frozen=True)
-class LinearSpec:
-    """A fully connected layer with bias, real-valued."""
-
-    name: str
-    in_features: int
-    out_features: int
-
-
-@dataclass(frozen=True)
-class NormSpec:
-    """BatchNorm over channels, with a learned factor and shift each."""
-
-    name: str
-    channels: int
-
-
-@dataclass(frozen=True)
-class ActivationSpec:
-    """A learned activation: PReLU has one parameter a channel, RPReLU three."""
-
-    name: str
-    kind: Activation
-    channels: int
-
-
-LayerSpec = ConvSpec | LinearSpec | NormSpec | ActivationSpec
+from supernet.layer_spec import Activation as Activation
+from supernet.layer_spec import ActivationSpec as ActivationSpec
+from supernet.layer_spec import ConvSpec as ConvSpec
+from supernet.layer_spec import LayerSpec as LayerSpec
+from supernet.layer_spec import LinearSpec as LinearSpec
+from supernet.layer_spec import NormSpec as NormSpec
+from supernet.layer_spec import ShiftSpec as ShiftSpec
+from supernet.plain_spec import BinaryLayerSpec as BinaryLayerSpec
+from supernet.plain_spec import LogitsSpec as LogitsSpec
+from supernet.plain_spec import PoolSpec as PoolSpec
+from supernet.unit_spec import BinaryUnitSpec as BinaryUnitSpec
+from supernet.unit_spec import BottleneckSpec as BottleneckSpec
+from supernet.unit_spec import RealDoublingSpec as RealDoublingSpec
+from supernet.unit_spec import Shortcut as Shortcut
 
 
 @dataclass(frozen=True)
 class StemSpec:
-    """Real k x k convolution and BatchNorm, no activation."""
+    """Real k x k convolution and BatchNorm, no activation unless `relu`."""
 
     in_channels: int
     out_channels: int
     kernel_size: int
     stride: int
     in_size: int
+    relu: bool = False
+    norm_factor: bool = True
 
     @property
     def out_size(self) -> int:
@@ -100,87 +55,34 @@ class StemSpec:
                 1,
                 self.out_size,
             ),
-            NormSpec("norm", self.out_channels),
+            NormSpec("norm", self.out_channels, self.norm_factor),
         )
-
-
-@dataclass(frozen=True)
-class BinaryUnitSpec:
-    """One binary convolution with a shortcut around it (Bi-Real Net's rule).
-
-    y = activation(norm(conv(sign(x))) + shortcut(x)). Shortcuts: identity; pool (2x2 average, for
-    stride 2); duplicate (the input twice along channels); conv (2x2 average for stride 2, then a
-    real 1x1 convolution and BatchNorm); none.
-    """
-
-    in_channels: int
-    out_channels: int
-    kernel_size: int
-    stride: int
-    groups: int
-    in_size: int
-    shortcut: Shortcut
-    activation: Activation
-
-    def __post_init__(self) -> None:
-        wanted = {"identity": 1, "pool": 1, "duplicate": 2}.get(self.shortcut)
-        if wanted is not None and self.out_channels != wanted * self.in_channels:
-            raise ValueError(
-                f"shortcut '{self.shortcut}' cannot turn {self.in_channels} channels "
-                f"into {self.out_channels}"
-            )
-        if self.stride != 1 and self.shortcut in ("identity", "duplicate"):
-            raise ValueError(f"shortcut '{self.shortcut}' cannot have stride {self.stride}")
-
-    @property
-    def out_size(self) -> int:
-        """Pixels a side of the output, with padding (k-1)/2."""
-        return -(-self.in_size // self.stride)
-
-    @property
-    def conv(self) -> ConvSpec:
-        """The binary convolution."""
-        return ConvSpec(
-            "conv",
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,
-            self.stride,
-            self.groups,
-            self.out_size,
-            weight_bits=1,
-            activation_bits=1,
-        )
-
-    def layers(self) -> tuple[LayerSpec, ...]:
-        """Binary convolution, norm, the shortcut's real convolution and norm, activation."""
-        layers: list[LayerSpec] = [self.conv, NormSpec("norm", self.out_channels)]
-        if self.shortcut == "conv":
-            layers += [
-                ConvSpec(
-                    "shortcut.conv", self.in_channels, self.out_channels, 1, 1, 1, self.out_size
-                ),
-                NormSpec("shortcut.norm", self.out_channels),
-            ]
-        if self.activation != "none":
-            layers.append(ActivationSpec("activation", self.activation, self.out_channels))
-        return tuple(layers)
 
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """Global average pooling and a real linear layer with bias."""
+    """Global average pooling and a real linear layer, with bias unless said."""
 
     in_channels: int
     num_classes: int
     in_size: int
+    bias: bool = True
 
     def layers(self) -> tuple[LayerSpec, ...]:
         """Linear."""
-        return (LinearSpec("linear", self.in_channels, self.num_classes),)
+        return (LinearSpec("linear", self.in_channels, self.num_classes, self.bias),)
 
 
-BlockSpec = StemSpec | BinaryUnitSpec | HeadSpec
+BlockSpec = (
+    StemSpec
+    | BinaryUnitSpec
+    | RealDoublingSpec
+    | BottleneckSpec
+    | BinaryLayerSpec
+    | PoolSpec
+    | LogitsSpec
+    | HeadSpec
+)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ def measure(network: Network) -> Costs:
     """Costs read off a module by one forward pass, by the convention of `supernet.costs`.
 
     fvcore counts the real convolutions and linear layers; hooks on `BinaryConv2d` count the
-    binary ones from the shapes of their actual weights and outputs.
+    binary ones from the shapes of their actual weights and outputs, as real ones where what they
+    read is no sign.
     """
     with warnings.catch_warnings():
         # fvcore still decorates with torch.jit.script, which warns of its own deprecation.
@@ -30,12 +31,17 @@ def measure(network: Network) -> Costs:
 
     spec = network.spec
     image = torch.zeros(1, spec.in_channels, spec.image_size, spec.image_size)
-    bops = 0
+    bops = flops = 0
 
-    def count(conv: nn.Module, inputs: object, output: torch.Tensor) -> None:
-        nonlocal bops
+    def count(conv: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal bops, flops
         # Cin/g * k * k multiply-adds for each of the output's elements.
-        bops += conv.weight[0].numel() * output[0].numel()  # type: ignore[index]
+        macs = conv.weight[0].numel() * output[0].numel()  # type: ignore[index]
+        # Both operands must be 1-bit: a first layer reads the image, here of zeros.
+        if (inputs[0].abs() == 1).all():
+            bops += macs
+        else:
+            flops += macs
 
     binary = [module for module in network.modules() if isinstance(module, BinaryConv2d)]
     hooks = [module.register_forward_hook(count) for module in binary]
@@ -47,7 +53,7 @@ def measure(network: Network) -> Costs:
     analysis = FlopCountAnalysis(network, image)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     by_module = analysis.by_module_and_operator()
-    flops = sum(
+    flops += sum(
         operators.get("conv", 0) + operators.get("linear", 0) + operators.get("addmm", 0)
         for name, operators in by_module.items()
         if isinstance(network.get_submodule(name), (nn.Conv2d, nn.Linear))

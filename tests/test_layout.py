@@ -23,9 +23,21 @@ WITHOUT_TORCH = (
     *(f"supernet/{name}.py" for name in ("architecture", "architecture_file", "space")),
     *(
         f"supernet/{name}.py"
-        for name in ("spec", "costs", "files", "limits", "plugins", "image_file", "chart")
+        for name in (
+            "spec",
+            "layer_spec",
+            "plain_spec",
+            "unit_spec",
+            "costs",
+            "files",
+            "limits",
+            "plugins",
+            "image_file",
+            "chart",
+        )
     ),
     "supernet/spaces/*.py",
+    "supernet/networks/*.py",
     *(f"search/{name}.py" for name in ("operators", "constraints", "candidate", "history")),
     *(f"search/{name}.py" for name in ("pareto", "front")),
     "search/searchers/*.py",

@@ -31,6 +31,14 @@ def cost(
     file: Annotated[
         Path | None, typer.Argument(metavar="ARCH.json", help="Architecture file.")
     ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            "--network",
+            help="In place of a file: a published network, reactnet-a, bireal-18, ...; its images "
+            "and classes are those of its paper unless said.",
+        ),
+    ] = None,
     space: Annotated[
         str | None,
         typer.Option(
@@ -49,6 +57,10 @@ def cost(
     width: Annotated[float | None, typer.Option(help="Factor on channels [default: 1.0].")] = None,
     shortcut: Annotated[str | None, typer.Option(help="duplicate or conv.")] = None,
     activation: Annotated[str | None, typer.Option(help="none, prelu or rprelu.")] = None,
+    stem: Annotated[
+        str | None,
+        typer.Option(help="Of --network: published, or small (3x3, stride 1) for small images."),
+    ] = None,
     stem_stride: Annotated[int | None, typer.Option(help="1 or 2 [default: 2].")] = None,
     overrides: Annotated[
         list[str] | None,
@@ -63,7 +75,8 @@ def cost(
 ) -> None:
     """Count the FLOPs, BOPs, OPs and bits of a network.
 
-    Every cost is recomputed, from an architecture file or from --space with its options.
+    Every cost is recomputed, from an architecture file, from --space with its options, or for a
+    published --network.
     """
     options: dict[str, Any] = {
         "image_size": image_size,
@@ -76,25 +89,45 @@ def cost(
     }
     given = {name: value for name, value in options.items() if value is not None}
     with output(as_json) as out:
-        if file is not None:
-            if groups is not None or given or overrides:
-                raise UserError(f"{file} already says its space and choices; give no other option")
-            found, architecture, document = _load(file, space)
-            _compare(document.get("costs"), found.decode(architecture), file)
-        elif space is not None:
-            found, architecture = _named(space, given, groups, overrides or [])
+        if network is not None:
+            if file is not None or space is not None or groups is not None or overrides:
+                raise UserError("--network takes no file, --space, --groups or --set")
+            spec, title = _published(network, given, stem), network
         else:
-            raise UserError("expected an architecture file or --space NAME")
-        spec = found.decode(architecture)
+            if stem is not None:
+                raise UserError("--stem is an option of --network")
+            if file is not None:
+                if groups is not None or given or overrides:
+                    raise UserError(
+                        f"{file} already says its space and choices; give no other option"
+                    )
+                found, architecture, document = _load(file, space)
+                _compare(document.get("costs"), found.decode(architecture), file)
+            elif space is not None:
+                found, architecture = _named(space, given, groups, overrides or [])
+            else:
+                raise UserError("expected an architecture file, --space NAME or --network NAME")
+            spec = found.decode(architecture)
+            title = f"{spec.name} {architecture}"
         costs: dict[str, Any] = count(spec).as_dict()
         verified = _verify(spec) if verify else None
         if as_json:
             out.show(costs if verified is None else {**costs, "verified": verified})
             return
         rows = [(name, f"{value:,}", UNITS[name]) for name, value in costs.items()]
-        out.table(("cost", "of one image", "unit"), rows, title=f"{spec.name} {architecture}")
+        out.table(("cost", "of one image", "unit"), rows, title=title)
         if verified is not None:
             out.show(verified, title="counted independently, and equal")
+
+
+def _published(name: str, options: dict[str, Any], stem: str | None) -> NetworkSpec:
+    """The published network of that name, for these images and classes."""
+    from supernet.networks import network_spec
+
+    for option in options:
+        if option not in ("image_size", "classes", "in_channels"):
+            raise UserError(f"--network takes no --{option.replace('_', '-')}")
+    return network_spec(name, **options, stem=stem or "published")
 
 
 def _load(file: Path, space: str | None) -> tuple[SearchSpace, Architecture, dict[str, Any]]:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from supernet.layers.binary_conv import BinaryConv2d, NestedBinaryConv2d, NestedPath
 from supernet.layers.rprelu import RPReLU
+from supernet.layers.rsign import RSign
 from supernet.layers.sign import approx_sign
-from supernet.spec import BinaryUnitSpec
+from supernet.spec import BinaryUnitSpec, RealDoublingSpec
 
 Sharing = Literal["independent", "nested"]
 
@@ -56,7 +57,7 @@ def build_shortcut(spec: BinaryUnitSpec) -> nn.Module:
     raise ValueError(f"no module for shortcut '{spec.shortcut}'")
 
 
-def build_activation(spec: BinaryUnitSpec) -> nn.Module:
+def build_activation(spec: BinaryUnitSpec | RealDoublingSpec) -> nn.Module:
     """The module of `spec.activation`."""
     match spec.activation:
         case "prelu":
@@ -64,6 +65,11 @@ def build_activation(spec: BinaryUnitSpec) -> nn.Module:
         case "rprelu":
             return RPReLU(spec.out_channels)
     return nn.Identity()
+
+
+def build_sign(spec: BinaryUnitSpec) -> RSign | None:
+    """The unit's RSign; none where its sign has no threshold."""
+    return RSign(spec.in_channels) if spec.rsign else None
 
 
 def build_conv(spec: BinaryUnitSpec) -> BinaryConv2d:
@@ -79,7 +85,10 @@ def build_conv(spec: BinaryUnitSpec) -> BinaryConv2d:
 
 
 class BinaryUnit(nn.Module):
-    """y = activation(norm(conv(sign(x))) + shortcut(x)); shapes (N, C, H, W)."""
+    """y = activation(norm(conv(sign(x))) + shortcut(x)); shapes (N, C, H, W).
+
+    `sign` is an RSign, or None for ApproxSign, which has no parameters.
+    """
 
     conv: BinaryConv2d | NestedPath
 
@@ -89,37 +98,44 @@ class BinaryUnit(nn.Module):
         norm: nn.Module,
         shortcut: nn.Module,
         activation: nn.Module,
+        sign: RSign | None = None,
     ) -> None:
         super().__init__()
+        self.sign = sign
         self.conv, self.norm, self.shortcut, self.activation = conv, norm, shortcut, activation
-        self.compute: Callable[[BinaryUnit, Tensor, Tensor], Tensor] = compute_unit
+        self.compute: Callable[[BinaryUnit, Tensor, Tensor, Tensor | None], Tensor] = compute_unit
 
     @classmethod
     def from_spec(cls, spec: BinaryUnitSpec) -> BinaryUnit:
         """A stand-alone unit with fresh weights."""
         norm = nn.BatchNorm2d(spec.out_channels)
-        return cls(build_conv(spec), norm, build_shortcut(spec), build_activation(spec))
+        shortcut, activation = build_shortcut(spec), build_activation(spec)
+        return cls(build_conv(spec), norm, shortcut, activation, build_sign(spec))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.compute(self, x, self.conv.weight)
+    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+        """The shortcut takes `source` where it is given, else x."""
+        return self.compute(self, x, self.conv.weight, source)
 
 
-def compute_unit(unit: BinaryUnit, x: Tensor, latent: Tensor) -> Tensor:
+def compute_unit(
+    unit: BinaryUnit, x: Tensor, latent: Tensor, source: Tensor | None = None
+) -> Tensor:
     """A unit's forward pass, as a function of its own so that it can be compiled.
 
     torch.compile makes one graph for all units of equal shape, whichever network they are in.
     The latent weight comes from outside, so that how it is shared stays out of the graph.
     """
-    y = unit.norm(unit.conv(approx_sign(x, unit.conv.input_dtype), latent))
-    return unit.activation(y + unit.shortcut(x))
+    sign = approx_sign if unit.sign is None else unit.sign
+    y = unit.norm(unit.conv(sign(x, unit.conv.input_dtype), latent))
+    return unit.activation(y + unit.shortcut(x if source is None else source))
 
 
 class BinaryUnitChoices(nn.Module):
     """The units that one block of a supernet can be: they differ in their groups alone.
 
     Every choice has its own BatchNorm. Sharing: 'independent' gives every choice its own
-    convolution, 'nested' one weight for all (`NestedBinaryConv2d`). Shortcut and activation are
-    common to all choices.
+    convolution, 'nested' one weight for all (`NestedBinaryConv2d`). Shortcut, activation and RSign
+    are common to all choices.
     """
 
     def __init__(self, candidates: tuple[BinaryUnitSpec, ...], sharing: Sharing) -> None:
@@ -128,6 +144,7 @@ class BinaryUnitChoices(nn.Module):
         if any(replace(spec, groups=first.groups) != first for spec in candidates):
             raise ValueError("the candidates of a binary unit may differ in their groups alone")
         self.shortcut, self.activation = build_shortcut(first), build_activation(first)
+        self.sign = build_sign(first)
         self.norms = nn.ModuleDict(
             {f"g{spec.groups}": nn.BatchNorm2d(spec.out_channels) for spec in candidates}
         )
@@ -155,6 +172,6 @@ class BinaryUnitChoices(nn.Module):
                 else cast(BinaryConv2d, self.convs[key])
             )
             self._units[spec.groups] = BinaryUnit(
-                conv, self.norms[key], self.shortcut, self.activation
+                conv, self.norms[key], self.shortcut, self.activation, self.sign
             )
         return self._units[spec.groups]

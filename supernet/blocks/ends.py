@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from supernet.layers.shift_norm import ShiftNorm
 from supernet.spec import HeadSpec, StemSpec
 
 
 class Stem(nn.Module):
-    """Real k x k convolution and BatchNorm: (N, Cin, H, W) -> (N, Cout, H/stride, W/stride)."""
+    """Real k x k convolution, BatchNorm, ReLU or not: (N, Cin, H, W) -> (N, Cout, H/s, W/s)."""
 
     def __init__(self, spec: StemSpec) -> None:
         super().__init__()
@@ -20,10 +21,12 @@ class Stem(nn.Module):
             spec.kernel_size // 2,
             bias=False,
         )
-        self.norm = nn.BatchNorm2d(spec.out_channels)
+        norm = nn.BatchNorm2d if spec.norm_factor else ShiftNorm
+        self.norm = norm(spec.out_channels)
+        self.activation = nn.ReLU() if spec.relu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        return self.activation(self.norm(self.conv(x)))
 
 
 class Head(nn.Module):
@@ -31,7 +34,7 @@ class Head(nn.Module):
 
     def __init__(self, spec: HeadSpec) -> None:
         super().__init__()
-        self.linear = nn.Linear(spec.in_channels, spec.num_classes)
+        self.linear = nn.Linear(spec.in_channels, spec.num_classes, bias=spec.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x.mean(dim=(2, 3)))

@@ -38,10 +38,7 @@ class BinaryWeight(torch.autograd.Function):
         in_forward = scaled and dtype == latent.dtype
         ctx.after = scaled and not in_forward
         signs = hard_sign(latent, dtype, zero)
-        if not in_forward:
-            return signs
-        assert scale is not None
-        return signs * scale
+        return signs * scale if in_forward and scale is not None else signs
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:

@@ -24,6 +24,10 @@ class RSign(nn.Module):
         self.zero = zero
         self.beta = nn.Parameter(torch.zeros(channels))
 
+    def shifted(self, x: Tensor) -> Tensor:
+        """x + beta: what the sign is taken of."""
+        return x + self.beta.view(1, -1, 1, 1)
+
     def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """Signs in `dtype` (default: x's)."""
-        return approx_sign(x + self.beta.view(1, -1, 1, 1), dtype or x.dtype, self.zero)
+        return approx_sign(self.shifted(x), dtype or x.dtype, self.zero)

@@ -170,3 +170,41 @@ def test_verify_that_finds_a_difference_fails(capsys, monkeypatch):
     monkeypatch.setattr(verifier, "verify", differs)
     assert run([*NAMED, "--verify"]) == 1
     assert "stem.conv: 1 counted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "value"),
+    [
+        (["reactnet-a"], "ops", 87_126_016),
+        (["bireal-18"], "ops", 163_985_408),
+        (["binarynet"], "parameters", 10_355_850),
+        (["reactnet-a", "--image-size", "32"], "bops", 98_304_000),
+        (["bireal-18", "--image-size", "32", "--stem", "small"], "bops", 547_356_672),
+        (["react-resnet-18", "--classes", "10"], "parameters", 11_196_554),
+    ],
+)
+def test_published_networks(capsys, options, name, value):
+    costs, stderr = result(capsys, ["cost", "--network", *options])
+    assert costs[name] == value
+    assert list(costs) == ["ops", "flops", "bops", "parameters", "binary_parameters", "bits"]
+    assert stderr == ""
+
+
+def test_a_published_network_is_verified(capsys):
+    options = ["cost", "--network", "reactnet-b", "--image-size", "32", "--verify"]
+    costs, _ = result(capsys, options)
+    assert costs.pop("verified") == costs
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--network", "reactnet-z"], "no network 'reactnet-z'"),
+        (["--network", "bireal-18", "--width", "0.5"], "--network takes no --width"),
+        (["--network", "bireal-18", "--groups", "4"], "--network takes no file"),
+        (["--network", "bireal-18", "--image-size", "-1"], "image_size is -1"),
+        (["--space", "mobilenet-groups", "--stem", "small"], "--stem is an option of --network"),
+    ],
+)
+def test_wrong_requests_for_a_published_network(capsys, options, part):
+    assert part in refused(capsys, ["cost", *options])

@@ -1,0 +1,82 @@
+"""Published networks by name, as plain data: one file a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast, get_args
+
+from supernet.files import UserError
+from supernet.networks import binary_alexnet, binarynet, bireal, reactnet, xnor_net
+from supernet.networks.stems import Image, Stem
+from supernet.spec import NetworkSpec
+
+
+@dataclass(frozen=True)
+class PublishedNetwork:
+    """How to write a network down, and the images and classes of its paper.
+
+    `stems`: whether it has the small stem besides that of its paper.
+    """
+
+    make: Callable[[str, Image, int, Stem], NetworkSpec]
+    image_size: int = 224
+    classes: int = 1000
+    stems: bool = True
+
+
+NETWORKS: dict[str, PublishedNetwork] = {
+    "reactnet-a": PublishedNetwork(reactnet.reactnet_a),
+    "reactnet-b": PublishedNetwork(reactnet.reactnet_b),
+    "reactnet-c": PublishedNetwork(reactnet.reactnet_c),
+    "react-resnet-18": PublishedNetwork(reactnet.react_resnet_18),
+    "react-resnet-34": PublishedNetwork(reactnet.react_resnet_34),
+    "bireal-18": PublishedNetwork(bireal.bireal_18),
+    "bireal-34": PublishedNetwork(bireal.bireal_34),
+    "bireal-50": PublishedNetwork(bireal.bireal_50),
+    "bireal-152": PublishedNetwork(bireal.bireal_152),
+    "binarynet": PublishedNetwork(binarynet.binarynet, 32, 10, stems=False),
+    "binary-alexnet": PublishedNetwork(binary_alexnet.binary_alexnet, stems=False),
+    "xnor-net": PublishedNetwork(xnor_net.xnor_net, stems=False),
+}
+
+
+def network_spec(
+    name: str,
+    image_size: int | None = None,
+    classes: int | None = None,
+    in_channels: int = 3,
+    stem: str = "published",
+) -> NetworkSpec:
+    """The network of that name, for its paper's images and classes unless said.
+
+    Args:
+        name: a key of `NETWORKS`.
+        image_size: pixels a side.
+        classes: number of logits.
+        in_channels: of an image.
+        stem: `published`, or `small`: 3x3 with stride 1 and no pool, for images of about 32 pixels.
+
+    Raises:
+        UserError: no such network or stem, a number below 1, or images too small for the network.
+    """
+    if name not in NETWORKS:
+        raise UserError(f"no network '{name}'; there are {', '.join(NETWORKS)}")
+    found = NETWORKS[name]
+    image_size = found.image_size if image_size is None else image_size
+    classes = found.classes if classes is None else classes
+    numbers = {"image_size": image_size, "classes": classes, "in_channels": in_channels}
+    for what, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UserError(
+                f"network '{name}': {what} is {value!r}; expected a whole number above 0"
+            )
+    stems = get_args(Stem)
+    if stem not in stems:
+        raise UserError(f"network '{name}': no stem '{stem}'; there are {', '.join(stems)}")
+    if stem != "published" and not found.stems:
+        raise UserError(f"network '{name}' has no stem but its published one")
+    try:
+        return found.make(name, Image(in_channels, image_size), classes, cast(Stem, stem))
+    except ValueError as error:
+        raise UserError(f"network '{name}': images of {image_size} pixels: {error}") from error

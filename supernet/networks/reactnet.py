@@ -1,0 +1,103 @@
+"""ReActNet: a binary MobileNet, and binary ResNets, with learned shifts at sign and activation.
+
+"ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions"
+(Liu et al., ECCV 2020, arXiv 2003.03488). Form of the authors' repository: both 1x1 convolutions of
+a doubling block read one RSign, so that they are one binary convolution to twice the channels.
+Released are A and the ResNets; B and C follow the paper's text: real doubling 1x1 convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from supernet.networks.bireal import UNITS_18, UNITS_34, basic_stages
+from supernet.networks.stems import Chain, Image, Stem, resnet_stem
+from supernet.spec import BinaryUnitSpec, HeadSpec, NetworkSpec, RealDoublingSpec, StemSpec
+
+STEM_CHANNELS = 32
+BLOCKS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)
+"""(output channels, stride) of MobileNetV1's 13 blocks."""
+
+
+def _mobile(
+    name: str, image: Image, classes: int, stem: Stem, real_groups: int | None = None
+) -> NetworkSpec:
+    """Stem, 13 x (3x3, 1x1), head. `real_groups`: those of real doubling 1x1 convolutions."""
+    chain = Chain(image)
+    stride = 1 if stem == "small" else 2
+    chain.add("stem", StemSpec(image.channels, STEM_CHANNELS, 3, stride, image.size))
+    before = STEM_CHANNELS
+    for number, (after, stride) in enumerate(BLOCKS, start=1):
+        spatial = BinaryUnitSpec(
+            in_channels=before,
+            out_channels=before,
+            kernel_size=3,
+            stride=stride,
+            groups=1,
+            in_size=chain.size,
+            shortcut="pool" if stride == 2 else "identity",
+            activation="rprelu",
+            rsign=True,
+        )
+        chain.add(f"block{number}_spatial", spatial)
+        pointwise: BinaryUnitSpec | RealDoublingSpec
+        if after != before and real_groups is not None:
+            pointwise = RealDoublingSpec(before, real_groups, chain.size, "rprelu")
+        else:
+            pointwise = BinaryUnitSpec(
+                in_channels=before,
+                out_channels=after,
+                kernel_size=1,
+                stride=1,
+                groups=1,
+                in_size=chain.size,
+                shortcut="identity" if after == before else "duplicate",
+                activation="rprelu",
+                rsign=True,
+            )
+        chain.add(f"block{number}_pointwise", pointwise)
+        before = after
+    chain.add("head", HeadSpec(before, classes, chain.size))
+    return chain.network(name, classes)
+
+
+def reactnet_a(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+    """All convolutions but the stem binary."""
+    return _mobile(name, image, classes, stem)
+
+
+def reactnet_b(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+    """A with real 1x1 convolutions of 4 groups in the five blocks that double the channels."""
+    return _mobile(name, image, classes, stem, real_groups=4)
+
+
+def reactnet_c(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+    """A with real 1x1 convolutions in the five blocks that double the channels."""
+    return _mobile(name, image, classes, stem, real_groups=1)
+
+
+def _resnet(units: Sequence[int], name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+    chain = resnet_stem(image, stem)
+    basic_stages(chain, units, "rprelu", rsign=True)
+    chain.add("head", HeadSpec(512, classes, chain.size))
+    return chain.network(name, classes)
+
+
+def react_resnet_18(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+    """Bi-Real-18 with RSign and RPReLU."""
+    return _resnet(UNITS_18, name, image, classes, stem)
+
+
+def react_resnet_34(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+    """Bi-Real-34 with RSign and RPReLU."""
+    return _resnet(UNITS_34, name, image, classes, stem)
