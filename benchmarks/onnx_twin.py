@@ -109,6 +109,8 @@ class _Writer:
                 result = self.node("AveragePool", [source], name, ceil_mode=1, **window)
             case "max_pool":
                 result = self.node("MaxPool", [source], name, ceil_mode=1, **window)
+            case "max_pool_inside":
+                result = self.node("MaxPool", [source], name, **window)
             case "global_avg_pool":
                 result = self.node("GlobalAveragePool", [source], name)
             case "linear":

@@ -21,9 +21,16 @@ from deploy.parameters import operation_parameters
 from deploy.plan import MapShape, Operation
 from deploy.runtime import PackedNetwork
 from deploy.shapes import Floats
-from supernet.layers.sign import approx_sign, hard_sign
+from supernet.layers.sign import approx_sign, hard_sign, ste_sign
 from supernet.network import Network
-from supernet.spec import BinaryUnitSpec, HeadSpec, StemSpec
+from supernet.spec import (
+    BinaryLayerSpec,
+    BinaryUnitSpec,
+    HeadSpec,
+    PoolSpec,
+    RealDoublingSpec,
+    StemSpec,
+)
 
 TOLERANCE = 1e-5
 """Greatest difference of a real value, relative to the greatest magnitude in its map."""
@@ -126,14 +133,17 @@ def _first_flips_at(
     packed: PackedNetwork, inputs: dict[str, Tensor], values: list[Floats], image: int, row: int
 ) -> str | None:
     """The first operation whose input signs differ, if all of these lie at the threshold."""
-    for operation in packed.plan.operations:
+    arrays = operation_parameters(packed.plan, packed.parameters)
+    for operation, own in zip(packed.plan.operations, arrays, strict=True):
         if operation.kind != "binary_conv":
             continue
         expected = inputs[operation.name][image]
+        limits = torch.from_numpy(_thresholds(own, len(expected))).view(-1, 1, 1)
         found = _nchw(values[operation.source][row : row + 1])[0]
-        flipped = (expected >= 0) != (found >= 0)
+        flipped = (expected >= limits) != (found >= limits)
         if flipped.any():
-            distance = torch.maximum(expected[flipped].abs(), found[flipped].abs()).max()
+            distances = torch.maximum((expected - limits).abs(), (found - limits).abs())
+            distance = distances[flipped].max()
             near = float(distance) <= TOLERANCE * float(expected.abs().max())
             return operation.name if near else None
     return None
@@ -175,10 +185,18 @@ def _by_torch(network: Network, operation: Operation, x: Tensor, added: Tensor |
         case BinaryUnitSpec() if layer == "shortcut.conv":
             return block.shortcut.norm(block.shortcut.conv(x))
         case BinaryUnitSpec():
-            y = block.norm(block.conv(approx_sign(x)))
+            y = block.norm(block.conv((block.sign or approx_sign)(x)))
             if added is not None:
                 y = y + (added if added.shape == y.shape else torch.cat([added, added], 1))
             return block.activation(y)
+        case RealDoublingSpec():
+            return block(x)
+        case BinaryLayerSpec() | PoolSpec() if layer == "pool":
+            return block.pool(x)
+        case PoolSpec():
+            return block.norm(x)
+        case BinaryLayerSpec():
+            return block.activation(block.norm(block.conv(x if block.is_real else ste_sign(x))))
     raise TypeError(f"no torch form for {type(spec).__name__}")
 
 
@@ -188,15 +206,20 @@ def _wrong_counts(
     """Counts that differ from torch's convolution of signs with signs, which is exact in fp32."""
     unit: Any = network.get_submodule(operation.name)
     conv: Any = unit.conv
-    signs = _nchw(np.where(source >= 0, np.float32(1), np.float32(-1)))
-    stride, padding, groups = conv.stride, conv.padding, conv.groups
-    expected = F.conv2d(signs, hard_sign(conv.weight), None, stride, padding, 1, groups)
     height, width, channels = source.shape[1:]
+    limits = _thresholds(arrays, channels)
+    signs = _nchw(np.where(source >= limits, np.float32(1), np.float32(-1)))
+    signs = F.pad(signs, (conv.padding,) * 4, value=float(conv.pad_value))
+    expected = F.conv2d(signs, hard_sign(conv.weight), None, conv.stride, 0, 1, conv.groups)
     shape = operation.conv_shape(MapShape(height, width, channels))
-    counts = BinaryConv.from_packed(arrays["bits"], shape).counts(
-        pack_signs(source, padding=operation.padding)
-    )
+    packed = BinaryConv.from_packed(arrays["bits"], shape, operation.pad_value)  # type: ignore[arg-type]
+    counts = packed.counts(pack_signs(source, limits, operation.padding))
     return int((_nchw(counts) != expected).sum())
+
+
+def _thresholds(arrays: dict[str, np.ndarray], channels: int) -> Floats:
+    """Where the signs of each channel change: 0 where none are stored."""
+    return arrays.get("thresholds", np.zeros(channels, np.float32))
 
 
 def _nchw(array: np.ndarray) -> Tensor:

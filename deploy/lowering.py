@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.folding import (
+    Doubles,
+    activation_of,
+    demand_plus_one,
+    doubles,
+    folded_conv,
+    folded_norm,
+    folded_scale,
+    relu_as_prelu,
+    without_groups,
+)
 from deploy.packing import pack_weights
 from deploy.parameters import Parameters
-from deploy.plan import Activation, Operation, Plan
+from deploy.plan import Operation, Plan
 from deploy.preprocessing import Preprocessing
 from deploy.shapes import Floats
 from supernet.files import UserError
-from supernet.spec import BinaryUnitSpec, BlockSpec, HeadSpec, StemSpec
+from supernet.spec import (
+    BinaryLayerSpec,
+    BinaryUnitSpec,
+    BlockSpec,
+    HeadSpec,
+    LogitsSpec,
+    PoolSpec,
+    RealDoublingSpec,
+    StemSpec,
+)
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from deploy.runtime import PackedNetwork
     from supernet.network import Network
-
-Doubles = NDArray[np.float64]
 
 
 def lower(network: Network) -> tuple[Plan, Parameters]:
@@ -70,6 +87,14 @@ class _Lowering:
                 self._stem(name, spec, module)
             case BinaryUnitSpec():
                 self._binary_unit(name, spec, module)
+            case RealDoublingSpec():
+                self._real_doubling(name, spec, module)
+            case BinaryLayerSpec():
+                self._binary_layer(name, spec, module)
+            case PoolSpec():
+                self._pool(name, spec, module)
+            case LogitsSpec():
+                pass  # the 1 x 1 map before it is the logits
             case HeadSpec():
                 self._head(name, spec, module)
             case _:
@@ -79,32 +104,91 @@ class _Lowering:
 
     def _stem(self, name: str, spec: StemSpec, module: Any) -> None:
         k = spec.kernel_size
-        operation = Operation(name, "conv", self.last, spec.out_channels, k, spec.stride, k // 2)
-        self.add(operation, *_folded_conv(module.conv, module.norm))
+        kind, slope = relu_as_prelu(spec.relu, spec.out_channels)
+        operation = Operation(
+            name, "conv", self.last, spec.out_channels, k, spec.stride, k // 2, activation=kind
+        )
+        self.add(operation, *folded_conv(module.conv, module.norm), *slope)
 
     def _binary_unit(self, name: str, spec: BinaryUnitSpec, module: Any) -> None:
-        from supernet.layers.binary_weight import weight_scale
-
         source = self.last
         added = self._shortcut(name, spec, module.shortcut, source)
-        latent = module.conv.weight.detach()
-        factor, bias = _folded_norm(module.norm)
-        scale = _doubles(weight_scale(latent)).ravel() * factor
-        kind, parameters = _activation(name, module.activation)
+        kind, parameters = activation_of(name, module.activation)
+        # sign(x + beta) is +1 where x >= -beta: in IEEE arithmetic a sum is 0 only if it is exact.
+        thresholds = () if module.sign is None else (-doubles(module.sign.beta),)
+        if module.sign is not None:
+            demand_plus_one(name, module.sign.zero)
+        operation = self._binary_conv(name, source, module.conv)
+        operation = replace(
+            operation, add=added, activation=kind, thresholds=module.sign is not None
+        )
+        self.add(operation, *thresholds, *folded_scale(module), *parameters)
+
+    def _binary_conv(self, name: str, source: int, conv: Any) -> Operation:
+        """The operation of a binary convolution, whose weights are appended, and nothing more."""
+        demand_plus_one(name, conv.zero)
+        latent = conv.weight.detach()
         self.bits.append(pack_weights(~(latent >= 0).numpy()))
-        operation = Operation(
+        return Operation(
             name,
             "binary_conv",
             source,
-            spec.out_channels,
-            spec.kernel_size,
-            spec.stride,
-            spec.kernel_size // 2,
-            spec.groups,
-            added,
-            kind,
+            latent.shape[0],
+            latent.shape[2],
+            conv.stride,
+            conv.padding,
+            conv.groups,
+            pad_value=conv.pad_value if conv.padding else 0,
         )
-        self.add(operation, scale, bias, *parameters)
+
+    def _real_doubling(self, name: str, spec: RealDoublingSpec, module: Any) -> None:
+        """One convolution of both halves, its groups written out: theirs do not lie side by side.
+
+        W (x + s) = W x + W s, so that the shift is part of the bias.
+        """
+        factor, bias = folded_norm(module.norm)
+        halves = [without_groups(doubles(conv.weight), spec.groups) for conv in module.both()]
+        weight = np.concatenate(halves) * factor[:, None]  # (2C, C)
+        bias = bias + weight @ doubles(module.shift.beta)
+        kind, parameters = activation_of(name, module.activation)
+        source = self.last
+        operation = Operation(name, "conv", source, spec.out_channels, add=source, activation=kind)
+        self.add(operation, weight[:, :, None, None], bias, *parameters)
+
+    def _binary_layer(self, name: str, spec: BinaryLayerSpec, module: Any) -> None:
+        """BatchNorm and ReLU go before the pool: neither turns the order of values around."""
+        conv, (scale, bias) = module.conv, folded_scale(module)
+        kind, slope = relu_as_prelu(spec.relu, spec.out_channels)
+        if spec.input == "sign":
+            operation = self._binary_conv(name, self.last, conv)
+            self.add(replace(operation, activation=kind), scale, bias, *slope)
+        else:
+            from supernet.layers.sign import hard_sign
+
+            weight = doubles(hard_sign(conv.weight, zero=conv.zero)) * scale[:, None, None, None]
+            operation = Operation(
+                name,
+                "conv",
+                self.last,
+                spec.out_channels,
+                spec.kernel_size,
+                spec.stride,
+                spec.padding,
+                activation=kind,
+            )
+            self.add(operation, weight, bias, *slope)
+        if spec.pool_size:
+            window = (spec.out_channels, spec.pool_size, 2)
+            self.add(Operation(f"{name}.pool", "max_pool_inside", self.last, *window))
+
+    def _pool(self, name: str, spec: PoolSpec, module: Any) -> None:
+        window = (spec.channels, spec.kernel_size, spec.stride, spec.padding)
+        self.add(Operation(f"{name}.pool", "max_pool_inside", self.last, *window))
+        if spec.norm:
+            factor, bias = folded_norm(module.norm)
+            # A 1x1 convolution of each channel by itself.
+            norm = Operation(f"{name}.norm", "conv", self.last, spec.channels, groups=spec.channels)
+            self.add(norm, factor[:, None, None, None], bias)
 
     def _shortcut(self, name: str, spec: BinaryUnitSpec, module: Any, source: int) -> int | None:
         """The value to add: the source itself where the addition can repeat its channels."""
@@ -116,49 +200,15 @@ class _Lowering:
             source = self.add(pool)
         if spec.shortcut == "conv":
             conv = Operation(f"{name}.shortcut.conv", "conv", source, spec.out_channels)
-            source = self.add(conv, *_folded_conv(module.conv, module.norm))
+            source = self.add(conv, *folded_conv(module.conv, module.norm))
         return source
 
     def _head(self, name: str, spec: HeadSpec, module: Any) -> None:
         channels = spec.in_channels
         pooled = self.add(Operation(f"{name}.pool", "global_avg_pool", self.last, channels))
         linear = Operation(f"{name}.linear", "linear", pooled, spec.num_classes)
-        self.add(linear, _doubles(module.linear.weight), _doubles(module.linear.bias))
-
-
-def _doubles(tensor: Tensor) -> Doubles:
-    return tensor.detach().cpu().numpy().astype(np.float64)
-
-
-def _folded_norm(norm: Any) -> tuple[Doubles, Doubles]:
-    """BatchNorm in evaluation as y = x * factor + bias, in doubles."""
-    deviation = np.sqrt(_doubles(norm.running_var) + float(norm.eps))
-    factor = _doubles(norm.weight) / deviation
-    return factor, _doubles(norm.bias) - _doubles(norm.running_mean) * factor
-
-
-def _folded_conv(conv: Any, norm: Any) -> tuple[Doubles, Doubles]:
-    """Weight and bias of a convolution without bias and the BatchNorm after it."""
-    factor, bias = _folded_norm(norm)
-    return _doubles(conv.weight) * factor[:, None, None, None], bias
-
-
-def _activation(name: str, module: Any) -> tuple[Activation, tuple[Doubles, ...]]:
-    """Kind and parameters of a unit's activation."""
-    from torch.nn import Identity, PReLU
-
-    from supernet.layers.rprelu import RPReLU
-
-    match module:
-        case Identity():
-            return "none", ()
-        case PReLU():
-            return "prelu", (_doubles(module.weight),)
-        case RPReLU():
-            return "rprelu", tuple(map(_doubles, (module.gamma, module.beta, module.zeta)))
-    raise UserError(
-        f"layer '{name}.activation' ({type(module).__name__}): there is no packed operation for it"
-    )
+        bias = np.zeros(spec.num_classes) if not spec.bias else doubles(module.linear.bias)
+        self.add(linear, doubles(module.linear.weight), bias)
 
 
 def pack(

@@ -17,7 +17,9 @@ from deploy.packing import num_weight_bytes
 from deploy.shapes import ConvShape
 from supernet.files import UserError
 
-Kind = Literal["conv", "binary_conv", "avg_pool", "max_pool", "global_avg_pool", "linear"]
+Kind = Literal[
+    "conv", "binary_conv", "avg_pool", "max_pool", "max_pool_inside", "global_avg_pool", "linear"
+]
 Activation = Literal["none", "prelu", "rprelu"]
 
 MAX_SIDE = 1 << 14
@@ -53,6 +55,7 @@ class Operation:
                     thresholds), padded with `pad_value`; then `add`, then the activation
     - avg_pool, max_pool: windows that begin inside the (padded) map and may end outside it
                     (torch's ceil_mode); an average divides by the pixels inside
+    - max_pool_inside: windows that also end inside the padded map (torch's default)
     - global_avg_pool, linear: vectors
 
     `add` is a value added before the activation, with all channels of y or half of them, which are
@@ -121,7 +124,9 @@ class Operation:
 
     def _pooled(self, side: int) -> int:
         """Windows along a side: the last may end outside, but begins inside the map or its left
-        padding, as in torch."""
+        padding, as in torch. Those of `max_pool_inside` end inside."""
+        if self.kind == "max_pool_inside":
+            return (side + 2 * self.padding - self.kernel_size) // self.stride + 1
         windows = -(-(side + 2 * self.padding - self.kernel_size) // self.stride) + 1
         if (windows - 1) * self.stride >= side + self.padding:
             windows -= 1
@@ -206,7 +211,7 @@ def _check_operation(operation: Operation, where: str, shapes: Sequence[MapShape
         raise UserError(f"{where}: {operation.kind} takes no groups, no addition, no activation")
     if operation.kind != "binary_conv" and (operation.thresholds or operation.pad_value):
         raise UserError(f"{where}: {operation.kind} takes no thresholds and no pad value")
-    if operation.kind in ("avg_pool", "max_pool"):
+    if operation.kind in ("avg_pool", "max_pool", "max_pool_inside"):
         if 2 * operation.padding > operation.kernel_size:
             raise UserError(f"{where}: padding of more than half the window")
         if operation.kind == "avg_pool" and operation.padding:

@@ -82,8 +82,9 @@ class _Step(nn.Module):
         match operation.kind:
             case "avg_pool":
                 return F.avg_pool2d(x, k, stride, ceil_mode=True)
-            case "max_pool":
-                return F.max_pool2d(x, k, stride, padding, ceil_mode=True)
+            case "max_pool" | "max_pool_inside":
+                ceil_mode = operation.kind == "max_pool"
+                return F.max_pool2d(x, k, stride, padding, ceil_mode=ceil_mode)
             case "global_avg_pool":
                 return x.mean(dim=(2, 3), keepdim=True)
             case "linear":

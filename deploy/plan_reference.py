@@ -82,8 +82,8 @@ class ReferenceOperation:
                 y = F.conv2d(maps, weight[:, :, None, None])
             elif operation.kind == "avg_pool":
                 y = F.avg_pool2d(maps, *window, ceil_mode=True, count_include_pad=False)
-            elif operation.kind == "max_pool":
-                y = F.max_pool2d(maps, *window, ceil_mode=True)
+            elif operation.kind in ("max_pool", "max_pool_inside"):
+                y = F.max_pool2d(maps, *window, ceil_mode=operation.kind == "max_pool")
             else:
                 y = maps.mean((2, 3), keepdim=True)
             return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())

@@ -232,7 +232,7 @@ class Program:
         struct.window_height = height if whole else operation.kernel_size
         struct.window_width = width if whole else operation.kernel_size
         struct.stride, struct.padding = operation.stride, operation.padding
-        struct.is_max = operation.kind == "max_pool"
+        struct.is_max = operation.kind in ("max_pool", "max_pool_inside")
         struct.input, struct.out = self._floats(source).ctypes.data, out.ctypes.data
         return struct
 

@@ -29,7 +29,11 @@ class RealDoubling(nn.Module):
         self.shortcut = Duplicate()
         self.activation = build_activation(spec)
 
+    def both(self) -> tuple[nn.Conv2d, nn.Conv2d]:
+        """The convolutions, in the order of their channels."""
+        return self.conv_a, self.conv_b
+
     def forward(self, x: Tensor) -> Tensor:
         shifted = self.shift.shifted(x)
-        y = self.norm(torch.cat([self.conv_a(shifted), self.conv_b(shifted)], 1))
+        y = self.norm(torch.cat([conv(shifted) for conv in self.both()], 1))
         return self.activation(y + self.shortcut(x))

@@ -200,7 +200,9 @@ class NestedBinaryConv2d(nn.Module):
 
 
 class NestedPath(_PrecisionRule, nn.Module):
-    """One group number of a `NestedBinaryConv2d`, used like a `BinaryConv2d`."""
+    """One group number of a `NestedBinaryConv2d`, used like a `BinaryConv2d` of default options."""
+
+    scaled, pad_value, zero = True, 0, 1
 
     def __init__(self, nested: NestedBinaryConv2d, groups: int) -> None:
         super().__init__()

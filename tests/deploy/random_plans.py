@@ -71,9 +71,10 @@ class Builder:
 
     def pool(self) -> None:
         source = self.source()
-        shape, kind = self.shapes[source], self.pick(("avg_pool", "max_pool"))
+        kinds = ("avg_pool", "max_pool", "max_pool_inside")
+        shape, kind = self.shapes[source], self.pick(kinds)
         kernel = self.pick([k for k in (1, 2, 3) if k <= min(shape.sides)])
-        padding = self.pick((0, kernel // 2)) if kind == "max_pool" else 0
+        padding = 0 if kind == "avg_pool" else self.pick((0, kernel // 2))
         stride = self.pick((1, 2))
         self.add(
             kind=kind, source=source, channels=shape.channels,
