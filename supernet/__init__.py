@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from supernet.architecture_file import save_architecture as save_architecture
     from supernet.costs import cost as cost
     from supernet.network import build as build
+    from supernet.networks import network_spec as network_spec
     from supernet.space import SearchSpace as SearchSpace
     from supernet.spaces import space_from_description as space_from_description
     from supernet.supernet import Supernet as Supernet
@@ -22,6 +23,7 @@ _HOME = {
     "build": "supernet.network",
     "cost": "supernet.costs",
     "load_architecture": "supernet.architecture_file",
+    "network_spec": "supernet.networks",
     "save_architecture": "supernet.architecture_file",
     "space_from_description": "supernet.spaces",
 }

@@ -14,7 +14,7 @@ from supernet.spec import NetworkSpec
 
 @dataclass(frozen=True)
 class PublishedNetwork:
-    """How to write a network down, and the images and classes of its paper.
+    """How to make its spec, and the images and classes of its paper.
 
     `stems`: whether it has the small stem besides that of its paper.
     """

@@ -1,5 +1,6 @@
 """The layers of a space and architectures that contain them all."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from latency_tables.layers import covering_architectures, distinct_layers, layer_key, spread_over
 from supernet.spaces import space_from_description
+from supernet.spec import BinaryUnitSpec, HeadSpec, StemSpec
 
 
 def test_a_key_names_kind_and_every_field(tiny_space):
@@ -17,6 +19,19 @@ def test_a_key_names_kind_and_every_field(tiny_space):
     assert keys[block].startswith("binary_unit in_channels=")
     assert f" groups={block.groups} " in keys[block]
     assert len(set(keys.values())) == len(keys)
+
+
+def test_keys_of_measured_tables_stay_and_new_fields_show():
+    unit = BinaryUnitSpec(64, 64, 3, 2, 4, 56, "pool", "prelu")
+    assert layer_key(unit) == (
+        "binary_unit in_channels=64 out_channels=64 kernel_size=3 stride=2 groups=4 in_size=56 "
+        "shortcut=pool activation=prelu"
+    )
+    assert layer_key(StemSpec(3, 32, 3, 2, 224)) == (
+        "stem in_channels=3 out_channels=32 kernel_size=3 stride=2 in_size=224"
+    )
+    assert layer_key(HeadSpec(64, 10, 7)) == "head in_channels=64 num_classes=10 in_size=7"
+    assert layer_key(replace(unit, rsign=True)) == f"{layer_key(unit)} rsign=True"
 
 
 def test_the_layers_of_the_group_space_at_224():

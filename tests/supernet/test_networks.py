@@ -5,7 +5,8 @@ import torch
 
 from supernet.costs import Costs, cost
 from supernet.files import UserError
-from supernet.network import build
+from supernet.layers.rsign import RSign
+from supernet.network import build, build_block, set_precision
 from supernet.networks import NETWORKS, network_spec
 from supernet.spec import BinaryUnitSpec, BottleneckSpec, NormSpec
 from supernet.verify import verify
@@ -150,6 +151,69 @@ def test_a_doubling_unit_is_two_convolutions_of_one_rsign() -> None:
         halves.append(norm + u)
     expected = unit.activation(torch.cat(halves, 1))
     assert torch.allclose(unit(u), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("sharing", ["independent", "nested"])
+def test_choices_of_a_unit_share_one_rsign(sharing: str) -> None:
+    from supernet.blocks.binary_unit import BinaryUnitChoices
+
+    specs = tuple(
+        BinaryUnitSpec(8, 8, 3, 1, groups, 4, "identity", "rprelu", rsign=True) for groups in (1, 2)
+    )
+    choices = BinaryUnitChoices(specs, sharing)
+    units = [choices.unit(spec) for spec in specs]
+    assert units[0].sign is units[1].sign is choices.sign
+    for unit in units:
+        choices.zero_grad()
+        unit(torch.randn(2, 8, 4, 4)).square().sum().backward()
+        assert choices.sign.beta.grad.abs().sum() > 0
+
+
+def test_exact_precision_leaves_a_unit_with_rsign_as_it_is() -> None:
+    torch.manual_seed(0)
+    network = build(network_spec("reactnet-a", image_size=32, classes=3)).eval()
+    for module in network.modules():
+        if isinstance(module, RSign):
+            torch.nn.init.normal_(module.beta, std=0.1)
+    x = torch.randn(2, 3, 32, 32)
+    expected = network.stem(x)
+    unit = network.block1_spatial  # 32 x 9 = 288 products; its 1x1 convolution has 32
+    expected = network.block1_pointwise(unit(expected))
+    set_precision(network, "exact")
+    assert network.block1_pointwise.conv.input_dtype == torch.bfloat16
+    found = network.block1_pointwise(unit(network.stem(x)))
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the compiler's own imports warn
+def test_compiled_units_with_rsign_and_with_two_streams_agree_with_eager_ones() -> None:
+    from training.compilation import find_compiler
+
+    if find_compiler() is None:
+        pytest.skip("torch.compile needs a C++ compiler, which is optional")
+    from supernet.network import compile_units
+
+    for block in (
+        BinaryUnitSpec(8, 8, 3, 1, 1, 8, "identity", "rprelu", rsign=True),
+        BottleneckSpec(32, 32, 1, 8),
+    ):
+        torch.manual_seed(0)
+        module = build_block(block)
+        for parameter in module.parameters():
+            if parameter.ndim == 1:
+                torch.nn.init.normal_(parameter, std=0.3)
+        x = torch.randn(2, block.in_channels, 8, 8)
+        inputs = (torch.randn(2, 8, 8, 8), x) if isinstance(block, BottleneckSpec) else x
+        results = []
+        for _ in range(2):
+            y = module(inputs)
+            y = torch.cat(y, 1) if isinstance(y, tuple) else y
+            gradients = torch.autograd.grad(y.square().sum(), list(module.parameters()))
+            results.append((y.detach(), *gradients))
+            compile_units(module)
+        for eager, compiled in zip(*results, strict=True):
+            assert torch.allclose(eager, compiled, rtol=1e-3, atol=1e-4)
 
 
 def test_leaky_clip() -> None:
