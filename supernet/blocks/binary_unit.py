@@ -108,9 +108,13 @@ class BinaryUnit(nn.Module):
     @classmethod
     def from_spec(cls, spec: BinaryUnitSpec) -> BinaryUnit:
         """A stand-alone unit with fresh weights."""
-        norm = nn.BatchNorm2d(spec.out_channels)
-        shortcut, activation = build_shortcut(spec), build_activation(spec)
-        return cls(build_conv(spec), norm, shortcut, activation, build_sign(spec))
+        return cls(
+            build_conv(spec),  # before the shortcut: the order in which weights are drawn
+            nn.BatchNorm2d(spec.out_channels),
+            build_shortcut(spec),
+            build_activation(spec),
+            build_sign(spec),
+        )
 
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         """The shortcut takes `source` where it is given, else x."""
