@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+
+# No test is timed: under a sanitizer, or on a busy machine, an example takes as long as it takes.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 READER = '''
 import numpy as np
