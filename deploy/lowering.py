@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
     from supernet.network import Network
 
 
+def is_packable(block: BlockSpec) -> bool:
+    """Whether there are packed operations for a block, whatever its weights."""
+    return type(block) in _LOWERED
+
+
 def lower(network: Network) -> tuple[Plan, Parameters]:
     """The plan that computes what `network` computes in evaluation mode.
 
@@ -49,13 +55,29 @@ def lower(network: Network) -> tuple[Plan, Parameters]:
             that is not finite.
     """
     spec = network.spec
+    modules = map(network.get_submodule, spec.block_names)
+    operations, parameters = lower_blocks(zip(spec.block_names, spec.blocks, modules, strict=True))
+    return Plan(spec.in_channels, spec.image_size, operations), parameters
+
+
+def lower_blocks(
+    blocks: Iterable[tuple[str, BlockSpec, Any]],
+) -> tuple[tuple[Operation, ...], Parameters]:
+    """Operations and parameters of a chain of blocks: their names, specs and modules.
+
+    Raises:
+        UserError: as `lower`.
+    """
     lowering = _Lowering()
-    for name, block in zip(spec.block_names, spec.blocks, strict=True):
-        lowering.block(name, block, network.get_submodule(name))
-    plan = Plan(spec.in_channels, spec.image_size, tuple(lowering.operations))
+    for name, block, module in blocks:
+        if not is_packable(block):
+            kind = type(block).__name__
+            raise UserError(f"block '{name}' ({kind}): there is no packed operation for it")
+        _LOWERED[type(block)](lowering, name, block, module)
     bits = lowering.bits or [np.zeros(0, np.uint8)]
-    reals = np.concatenate([part.ravel() for part in lowering.reals])
-    return plan, Parameters(np.concatenate(bits), reals)
+    reals = [part.ravel() for part in lowering.reals] or [np.zeros(0, np.float32)]
+    parameters = Parameters(np.concatenate(bits), np.concatenate(reals))
+    return tuple(lowering.operations), parameters
 
 
 class _Lowering:
@@ -81,28 +103,7 @@ class _Lowering:
         self.operations.append(operation)
         return self.last
 
-    def block(self, name: str, spec: BlockSpec, module: Any) -> None:
-        match spec:
-            case StemSpec():
-                self._stem(name, spec, module)
-            case BinaryUnitSpec():
-                self._binary_unit(name, spec, module)
-            case RealDoublingSpec():
-                self._real_doubling(name, spec, module)
-            case BinaryLayerSpec():
-                self._binary_layer(name, spec, module)
-            case PoolSpec():
-                self._pool(name, spec, module)
-            case LogitsSpec():
-                pass  # the 1 x 1 map before it is the logits
-            case HeadSpec():
-                self._head(name, spec, module)
-            case _:
-                raise UserError(
-                    f"block '{name}' ({type(spec).__name__}): there is no packed operation for it"
-                )
-
-    def _stem(self, name: str, spec: StemSpec, module: Any) -> None:
+    def stem(self, name: str, spec: StemSpec, module: Any) -> None:
         k = spec.kernel_size
         kind, slope = relu_as_prelu(spec.relu, spec.out_channels)
         operation = Operation(
@@ -110,7 +111,7 @@ class _Lowering:
         )
         self.add(operation, *folded_conv(module.conv, module.norm), *slope)
 
-    def _binary_unit(self, name: str, spec: BinaryUnitSpec, module: Any) -> None:
+    def binary_unit(self, name: str, spec: BinaryUnitSpec, module: Any) -> None:
         source = self.last
         added = self._shortcut(name, spec, module.shortcut, source)
         kind, parameters = activation_of(name, module.activation)
@@ -141,7 +142,7 @@ class _Lowering:
             pad_value=conv.pad_value if conv.padding else 0,
         )
 
-    def _real_doubling(self, name: str, spec: RealDoublingSpec, module: Any) -> None:
+    def real_doubling(self, name: str, spec: RealDoublingSpec, module: Any) -> None:
         """One convolution of both halves, its groups written out: theirs do not lie side by side.
 
         W (x + s) = W x + W s, so that the shift is part of the bias.
@@ -155,7 +156,7 @@ class _Lowering:
         operation = Operation(name, "conv", source, spec.out_channels, add=source, activation=kind)
         self.add(operation, weight[:, :, None, None], bias, *parameters)
 
-    def _binary_layer(self, name: str, spec: BinaryLayerSpec, module: Any) -> None:
+    def binary_layer(self, name: str, spec: BinaryLayerSpec, module: Any) -> None:
         """BatchNorm and ReLU go before the pool: neither turns the order of values around."""
         conv, (scale, bias) = module.conv, folded_scale(module)
         kind, slope = relu_as_prelu(spec.relu, spec.out_channels)
@@ -181,7 +182,7 @@ class _Lowering:
             window = (spec.out_channels, spec.pool_size, 2)
             self.add(Operation(f"{name}.pool", "max_pool_inside", self.last, *window))
 
-    def _pool(self, name: str, spec: PoolSpec, module: Any) -> None:
+    def pool(self, name: str, spec: PoolSpec, module: Any) -> None:
         window = (spec.channels, spec.kernel_size, spec.stride, spec.padding)
         self.add(Operation(f"{name}.pool", "max_pool_inside", self.last, *window))
         if spec.norm:
@@ -203,12 +204,27 @@ class _Lowering:
             source = self.add(conv, *folded_conv(module.conv, module.norm))
         return source
 
-    def _head(self, name: str, spec: HeadSpec, module: Any) -> None:
+    def head(self, name: str, spec: HeadSpec, module: Any) -> None:
         channels = spec.in_channels
         pooled = self.add(Operation(f"{name}.pool", "global_avg_pool", self.last, channels))
         linear = Operation(f"{name}.linear", "linear", pooled, spec.num_classes)
         bias = np.zeros(spec.num_classes) if not spec.bias else doubles(module.linear.bias)
         self.add(linear, doubles(module.linear.weight), bias)
+
+    def logits(self, name: str, spec: LogitsSpec, module: Any) -> None:
+        """Nothing: the 1 x 1 map before it is the logits."""
+
+
+_LOWERED: dict[type, Callable[[_Lowering, str, Any, Any], None]] = {
+    StemSpec: _Lowering.stem,
+    BinaryUnitSpec: _Lowering.binary_unit,
+    RealDoublingSpec: _Lowering.real_doubling,
+    BinaryLayerSpec: _Lowering.binary_layer,
+    PoolSpec: _Lowering.pool,
+    LogitsSpec: _Lowering.logits,
+    HeadSpec: _Lowering.head,
+}
+"""How each kind of block becomes operations; a kind that is not here has none."""
 
 
 def pack(

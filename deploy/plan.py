@@ -143,6 +143,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         _check_plan(self)
+        self._check_end()
+
+    def _check_end(self) -> None:
+        end = self.shapes()[-1]
+        if end.sides != (1, 1):
+            raise UserError(f"the plan's last operation gives {end}, expected 1 x 1 pixels")
 
     def shapes(self) -> tuple[MapShape, ...]:
         """The shape of every value, the input's first."""
@@ -177,8 +183,6 @@ def _check_plan(plan: Plan) -> None:
             same = (added.height, added.width) == (shape.height, shape.width)
             if not same or added.channels not in (shape.channels, shape.channels / 2):
                 raise UserError(f"{where}: {added} cannot be added to {shape}")
-    if (shapes[-1].height, shapes[-1].width) != (1, 1):
-        raise UserError(f"the plan's last operation gives {shapes[-1]}, expected 1 x 1 pixels")
 
 
 def _check_operation(operation: Operation, where: str, shapes: Sequence[MapShape]) -> None:

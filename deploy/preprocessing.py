@@ -26,13 +26,18 @@ class Preprocessing:
         if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
             raise UserError(f"{self}: expected finite numbers and positive stds")
 
+    def scale_and_shift(self) -> tuple[Floats, Floats]:
+        """Of each channel, (C,): a level becomes level * scale - shift."""
+        scale = np.array([1 / (255 * std) for std in self.std], np.float32)
+        shift = np.array(
+            [mean / std for mean, std in zip(self.mean, self.std, strict=True)], np.float32
+        )
+        return scale, shift
+
     def levels(self) -> Floats:
         """What each level of each channel becomes, (C, 256).
 
         Rounded twice, after the product and after the difference, as in training.
         """
-        scale = np.array([1 / (255 * std) for std in self.std], np.float32)
-        shift = np.array(
-            [mean / std for mean, std in zip(self.mean, self.std, strict=True)], np.float32
-        )
+        scale, shift = self.scale_and_shift()
         return np.arange(NUM_LEVELS, dtype=np.float32) * scale[:, None] - shift[:, None]

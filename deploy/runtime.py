@@ -21,8 +21,8 @@ from supernet.files import UserError
 MAX_IMAGES = (1 << 31) - 1
 
 
-class _AnyProgram(Protocol):
-    """A network on some backend."""
+class AnyProgram(Protocol):
+    """A plan on some backend."""
 
     batch: int
     kernels: list[str]
@@ -33,6 +33,20 @@ class _AnyProgram(Protocol):
     def run(self, images: np.ndarray, nanoseconds: NDArray[np.int64] | None = None) -> Floats: ...
 
     def values(self, count: int) -> list[Floats]: ...
+
+
+def make_program(
+    plan: Plan,
+    parameters: Sequence[dict[str, np.ndarray]],
+    preprocessing: Preprocessing,
+    keep_all: bool = False,
+) -> AnyProgram:
+    """The plan on the compiled kernels, or where they are not installed, in torch."""
+    if library.load() is None:
+        from deploy.plan_reference import ReferenceProgram
+
+        return ReferenceProgram(plan, parameters, preprocessing)
+    return Program(plan, parameters, preprocessing, keep_all=keep_all)
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,7 @@ class PackedNetwork:
         self.class_names = tuple(class_names)
         self._parameters = operation_parameters(plan, parameters)
         self._lock = threading.Lock()
-        self._checked: _AnyProgram | None = None
+        self._checked: AnyProgram | None = None
         self._program = self._make_program(keep_all=False)
 
     def __call__(self, images: Any) -> Floats:
@@ -148,12 +162,8 @@ class PackedNetwork:
         """Which code runs it."""
         return library.backend_info()
 
-    def _make_program(self, keep_all: bool) -> _AnyProgram:
-        if library.load() is None:
-            from deploy.plan_reference import ReferenceProgram
-
-            return ReferenceProgram(self.plan, self._parameters, self.preprocessing)
-        return Program(self.plan, self._parameters, self.preprocessing, keep_all=keep_all)
+    def _make_program(self, keep_all: bool) -> AnyProgram:
+        return make_program(self.plan, self._parameters, self.preprocessing, keep_all)
 
     def _images(self, images: Any) -> np.ndarray:
         """As a contiguous batch (N, C, S, S) of uint8 or float32."""

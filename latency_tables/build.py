@@ -1,4 +1,7 @@
-"""Build a table: measure every layer inside networks, then fit and test the sum on whole ones."""
+"""Build a table: measure every layer inside networks, then fit and test the sum on whole ones.
+
+A layer that has no packed operations runs in torch, in a network whose other layers are packed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,13 @@ import pandas as pd
 from deploy import kernels
 from latency_tables.device import this_device
 from latency_tables.fit import fit_and_test
-from latency_tables.layers import covering_architectures, distinct_layers, layer_key, spread_over
+from latency_tables.layers import (
+    covering_architectures,
+    distinct_layers,
+    layer_key,
+    layers_in_torch,
+    spread_over,
+)
 from latency_tables.predictor import Predictor
 from latency_tables.records import Records
 from latency_tables.table import COLUMNS, Header, LatencyTable, save_table
@@ -33,6 +42,8 @@ NETWORKS_FITTED = 30
 NETWORKS_HELD_OUT = 30
 NUM_REFERENCES = 3
 DRAWS = 2000
+LEAST_MS = 1e-6
+"""The clock's nanosecond: a table has times above 0, also of a block without a step."""
 AT_ONCE = 8
 """Networks in memory together; their order within a round is drawn."""
 
@@ -63,8 +74,7 @@ def build_table(
     Measurements so far lie beside `output`, in a file that is removed at the end.
 
     Raises:
-        UserError: the kernels are not compiled, a layer has no kernel, or measurements of other
-            settings lie there.
+        UserError: the kernels are not compiled, or measurements of other settings lie there.
     """
     check_output(output)
     if kernels.backend_info()["backend"] != "native":
@@ -141,16 +151,16 @@ class _Measurement:
                 (r, i) for r in range(self._settings.rounds) for i in rng.sample(group, len(group))
             ]
             missing = {i for r, i in wanted if self._records.get(f"{phase} {i} {r}") is None}
-            packed = {i: random_network(specs[i]) for i in sorted(missing)}
+            networks = {i: random_network(specs[i]) for i in sorted(missing)}
             for round_number, i in wanted:
                 name = f"{phase} {i} {round_number}"
                 sample = self._records.get(name)
                 if sample is None:
                     images = pixels(specs[i], self._settings.batch)
                     if phase == "layers":
-                        sample = time_layers(packed[i], specs[i].block_names, images)
+                        sample = time_layers(networks[i], specs[i].block_names, images)
                     else:
-                        sample = time_network(packed[i], images)
+                        sample = time_network(networks[i], images)
                     self._records.add(name, sample)
                     self._advance()
                 yield specs[i], sample
@@ -171,10 +181,12 @@ def _table(
     space: SearchSpace, settings: BuildSettings, by_layer: dict[str, list[float]]
 ) -> LatencyTable:
     """Medians and quartiles of the layers, uncorrected."""
-    rows = []
+    rows, in_torch = [], layers_in_torch(space)
     for key in distinct_layers(space).values():
-        low, median, high = np.percentile(by_layer[key], (25, 50, 75))
-        rows.append((key, median, low, high, len(by_layer[key]), "packed"))
+        quartiles = np.percentile(by_layer[key], (25, 50, 75))
+        low, median, high = np.maximum(quartiles, LEAST_MS)
+        runs_on = "torch" if key in in_torch else "packed"
+        rows.append((key, median, low, high, len(by_layer[key]), runs_on))
     device = this_device()
     header = Header(
         space=space.describe(),
@@ -185,5 +197,6 @@ def _table(
         kernel_version=device.kernel_version,
         date=datetime.date.today().isoformat(),
         source="measured",
+        layers_in_torch=len(in_torch),
     )
     return LatencyTable(header, pd.DataFrame(rows, columns=list(COLUMNS)).set_index("layer"))

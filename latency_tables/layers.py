@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from random import Random
 
+from deploy.lowering import is_packable
 from supernet.architecture import Architecture
 from supernet.files import UserError
 from supernet.space import SearchSpace
@@ -38,6 +39,11 @@ def layer_key(block: BlockSpec) -> str:
 def distinct_layers(space: SearchSpace) -> dict[BlockSpec, str]:
     """Every block that any architecture of `space` can contain, with its key."""
     return {block: layer_key(block) for blocks in space.block_candidates() for block in blocks}
+
+
+def layers_in_torch(space: SearchSpace) -> list[str]:
+    """Keys of the layers that have no packed operations: their times are torch's."""
+    return [key for block, key in distinct_layers(space).items() if not is_packable(block)]
 
 
 def covering_architectures(space: SearchSpace, turns: int, rng: Random) -> list[Architecture]:

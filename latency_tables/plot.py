@@ -13,6 +13,8 @@ def rows_by_groups(table: LatencyTable) -> tuple[tuple[str, ...], list[tuple[str
     cells: dict[str, dict[int, float]] = defaultdict(dict)
     for key, ms in table.milliseconds().items():
         name, groups = _short_name(key)
+        if table.frame.loc[key, "runs_on"] == "torch":
+            name += ", in torch"
         cells[name][groups] = ms
     numbers = sorted({groups for row in cells.values() for groups in row})
     heads = ("ms by groups", *map(str, numbers))
@@ -43,7 +45,8 @@ def _short_name(key: str) -> tuple[str, int]:
     fields = dict(pair.split("=", 1) for pair in pairs)
     groups = int(fields.pop("groups", 1))
     if kind != "binary_unit":
-        return " ".join((kind, *fields.values())), groups
+        values = (name if value == "True" else value for name, value in fields.items())
+        return " ".join((kind, *values)), groups
     text = "{kernel_size}x{kernel_size} {in_channels}-{out_channels} @{in_size}".format(**fields)
     return f"{text} /{fields['stride']} {fields['shortcut']}", groups
 

@@ -1,4 +1,8 @@
-"""Times of packed networks and their layers, with random weights: no time depends on them."""
+"""Times of networks and their layers, with random weights: no time depends on them.
+
+A network is packed where its blocks have packed operations; the others run in torch in between
+(`deploy/mixed.py`), so that every layer is timed in the company it will have.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from deploy import kernels
+from deploy.lowering import is_packable, pack
+from deploy.mixed import MixedNetwork
 from deploy.runtime import PackedNetwork
 from supernet.spec import NetworkSpec
+
+AnyNetwork = PackedNetwork | MixedNetwork
 
 PEAK_ITERATIONS = 100_000
 MIN_CALLS = 3
@@ -27,17 +35,21 @@ class Sample:
     peak: float
 
 
-def random_network(spec: NetworkSpec) -> PackedNetwork:
-    """The packed network of `spec` with weights drawn by a fixed seed; torch's state is kept."""
+def random_network(spec: NetworkSpec) -> AnyNetwork:
+    """The network of `spec`, packed where it can be, with weights drawn by a fixed seed.
+
+    torch's state is kept.
+    """
     import torch
 
-    from deploy.lowering import pack
     from supernet.network import build
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build(spec).eval()
     ones = (1.0,) * spec.in_channels
+    if not all(map(is_packable, spec.blocks)):
+        return MixedNetwork(network, ones, ones)
     return pack(network, ones, ones, tuple(map(str, range(spec.num_classes))))
 
 
@@ -54,7 +66,7 @@ def peak_rate() -> float:
     return 1e-9 * macs / (time.perf_counter() - began)
 
 
-def time_layers(network: PackedNetwork, block_names: Sequence[str], images: np.ndarray) -> Sample:
+def time_layers(network: AnyNetwork, block_names: Sequence[str], images: np.ndarray) -> Sample:
     """Milliseconds of each block of a network while the whole network runs.
 
     A block's steps are those named after it; what belongs to none (the conversion of the image)
@@ -66,12 +78,12 @@ def time_layers(network: PackedNetwork, block_names: Sequence[str], images: np.n
     after = peak_rate()
     by_block = dict.fromkeys(block_names, 0.0)
     for step in times:
-        block = step.name.partition(".")[0]
+        block = step.name.partition(".")[0].partition(":")[0]
         by_block[block if block in by_block else block_names[0]] += 1e3 * step.seconds
     return Sample(list(by_block.values()), (before + after) / 2)
 
 
-def time_network(network: PackedNetwork, images: np.ndarray) -> Sample:
+def time_network(network: AnyNetwork, images: np.ndarray) -> Sample:
     """Milliseconds of a call, image in, class out: the median of a few after a warm-up."""
     calls = _calls(network, images)
     before = peak_rate()
@@ -84,7 +96,7 @@ def time_network(network: PackedNetwork, images: np.ndarray) -> Sample:
     return Sample([statistics.median(spent)], (before + after) / 2)
 
 
-def _calls(network: PackedNetwork, images: np.ndarray) -> int:
+def _calls(network: AnyNetwork, images: np.ndarray) -> int:
     """Calls that make up a sample; they are made after a warm-up, which this is."""
     network(images)
     began = time.perf_counter()

@@ -52,9 +52,10 @@ class Latency:
     """Whole networks and their milliseconds, from the table."""
 
     def measure(self, spec: NetworkSpec) -> float:
-        """Milliseconds of the packed network, with random weights, on this machine.
+        """Milliseconds of the network, with random weights, on this machine.
 
-        It is timed in turns with the table's reference networks, whose milliseconds are known: the
+        It runs as the table's networks did: packed, but for layers without packed operations. It
+        is timed in turns with the table's reference networks, whose milliseconds are known: the
         median of the ratios, so that other work on the machine cancels out. A table without
         references is normalised by the peak loop instead.
         """

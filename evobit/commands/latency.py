@@ -26,6 +26,9 @@ Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Fi
 Threads = Annotated[int, typer.Option(help="Threads a network runs on.", min=1, max=256)]
 Batch = Annotated[int, typer.Option(help="Images a call.", min=1)]
 
+NAMED = 3
+"""Layers in torch that a build names."""
+
 
 @app.command("build")
 def build(
@@ -39,15 +42,23 @@ def build(
 ) -> None:
     """Measure every layer of a space on this machine.
 
-    An interrupted build goes on where it stopped.
+    Layers that have no 1-bit kernel run in torch. An interrupted build goes on where it stopped.
     """
     from latency_tables.build import BuildSettings, build_table
+    from latency_tables.layers import distinct_layers, layers_in_torch
     from latency_tables.predictor import check_predictor
     from training.progress import Progress
 
     with output(as_json) as out:
         space = _space(config, overrides)
         settings = BuildSettings(threads=threads, batch=batch, rounds=rounds)
+        if in_torch := layers_in_torch(space):
+            more = f" and {len(in_torch) - NAMED} more" if len(in_torch) > NAMED else ""
+            say(
+                f"note: {len(in_torch)} of {len(distinct_layers(space))} layers have no 1-bit "
+                f"kernel and run in torch: "
+                f"{'; '.join(in_torch[:NAMED])}{more}"
+            )
         started: list[Progress] = []
 
         def advance(done: int, total: int) -> None:
