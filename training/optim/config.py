@@ -1,0 +1,111 @@
+"""The optimiser's settings: which it is, its schedule, what decays, and Bop for binary weights."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class BopConfig(BaseModel):
+    """Bop (arXiv 1906.02107) for the weights of binary convolutions; defaults are larq's.
+
+    `gamma`, the adaptivity rate, stays, or goes linearly by step to `gamma_end` over the whole
+    run, or is multiplied by `gamma_decay` every `gamma_decay_epochs` epochs. `tau`, the threshold,
+    stays, or goes linearly by step to `tau_end`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gamma: float = Field(1e-4, gt=0, le=1)
+    tau: float = Field(1e-8, ge=0)
+    gamma_end: float | None = Field(None, ge=0, le=1)
+    gamma_decay_epochs: float | None = Field(None, gt=0)
+    gamma_decay: float = Field(0.1, gt=0, le=1)
+    tau_end: float | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_schedule_of_gamma(self) -> Self:
+        if self.gamma_end is not None and self.gamma_decay_epochs is not None:
+            raise ValueError("give gamma_end or gamma_decay_epochs, not both")
+        if self.gamma_decay_epochs is None and _is_changed(self, "gamma_decay"):
+            raise ValueError("gamma_decay has no effect without gamma_decay_epochs")
+        return self
+
+
+Schedule = Literal["linear", "linear-epochs", "cosine", "milestones", "constant"]
+
+Decayed = Literal["all", "weights", "official"]
+"""all: every parameter.
+weights: those of two or more dimensions; no bias, norm, slope or shift.
+official: those that the code of ReActNet (arXiv 2003.03488) decays, all 4-D tensors. In it the
+shifts of RSign and RPReLU are (1, C, 1, 1) and so decayed; the linear layer is not."""
+
+ADAMS = ("adam", "adamw")
+FALLING = ("linear", "linear-epochs", "cosine")
+
+# field -> the field that decides whether it is used, and the values of that one that use it
+USED_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "betas": ("name", ADAMS),
+    "eps": ("name", ADAMS),
+    "momentum": ("name", ("sgd",)),
+    "nesterov": ("name", ("sgd",)),
+    "end": ("schedule", FALLING),
+    "milestones": ("schedule", ("milestones",)),
+    "decay": ("schedule", ("milestones",)),
+}
+
+
+class OptimiserConfig(BaseModel):
+    """Optimiser, schedule of the learning rate, and what decays. Default: Adam, linear to zero.
+
+    `schedule`: linear and cosine fall by step to `end`, a share of the learning rate;
+    linear-epochs falls by epoch and is one epoch early, as in the code of Bi-Real Net and
+    ReActNet, so that the last epoch runs at `end`; milestones multiplies by `decay` at each of
+    `milestones`, in epochs. For `warmup_epochs` the schedule is multiplied by a ramp from 0 to 1.
+    `decayed` names what weight decay reaches, see `Decayed`.
+    `bop`: move the weights of binary convolutions by Bop; the rest is the named optimiser's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    schedule: Schedule = "linear"
+    end: float = Field(0.0, ge=0, le=1)
+    milestones: tuple[float, ...] = ()
+    decay: float = Field(0.1, gt=0, le=1)
+    warmup_epochs: float = Field(0.0, ge=0)
+    decayed: Decayed = "all"
+    bop: BopConfig | None = None
+
+    @model_validator(mode="after")
+    def _no_ignored_field(self) -> Self:
+        for field, (chooser, users) in USED_WITH.items():
+            chosen = getattr(self, chooser)
+            if chosen not in users and _is_changed(self, field):
+                raise ValueError(f"{field} is for {chooser} {' or '.join(users)}, not for {chosen}")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {self.betas}, expected two numbers in [0, 1)")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        if self.schedule == "milestones":
+            if not self.milestones:
+                raise ValueError("schedule milestones needs milestones, a list of epochs")
+            if any(later <= earlier for earlier, later in pairwise((0.0, *self.milestones))):
+                raise ValueError(
+                    f"milestones are {self.milestones}, expected rising epochs above 0"
+                )
+        return self
+
+
+def _is_changed(config: BaseModel, field: str) -> bool:
+    return bool(getattr(config, field) != type(config).model_fields[field].default)
