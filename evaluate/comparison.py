@@ -100,6 +100,7 @@ def compare(
     """Finalists, each with its limits, then for each distinct set of limits its baselines.
 
     `limits` replace those of every finalist. Where sets of limits differ, names end in them.
+    A space of one architecture has no baselines; its finalist is named after the network.
 
     Raises:
         UserError: too few architectures keep a set of limits.
@@ -114,9 +115,12 @@ def compare(
         roles.setdefault(architecture, []).append(Role(name + label, kind, number))
 
     for n, ((architecture, _), of_one) in enumerate(zip(finalists, own, strict=True), start=1):
-        name = "finalist" if len(finalists) == 1 else f"finalist {n}"
+        if space.size == 1:
+            name = space.decode(architecture).name
+        else:
+            name = "finalist" if len(finalists) == 1 else f"finalist {n}"
         add(architecture, name, "finalist", distinct.index(of_one))
-    for number, one in enumerate(distinct):
+    for number, one in enumerate(distinct if space.size > 1 else []):
         for name, architecture in uniform_baselines(space, one, uniform, costs_of).items():
             add(architecture, name, "uniform", number)
         for name, architecture in random_baselines(space, one, random, seed, costs_of).items():

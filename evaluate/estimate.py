@@ -44,6 +44,7 @@ def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[
     if isinstance(stage, RetrainStage):
         return _retraining(stage, run, architectures)
     space = space_from_description(stage.space)
+    space.check_searchable()
     data = open_training_data(stage.data)
     check_fit(space.decode(space.first()), data)
     if isinstance(stage, SupernetStage):
@@ -60,7 +61,7 @@ def _retraining(stage: RetrainStage, run: Path, architectures: Sequence[Path]) -
     """The dearest network's time, for as many networks as there are."""
     prepared = prepare(stage, architectures)
     trained = [entry.architecture for entry in prepared.comparison.entries]
-    if not architectures:
+    if not architectures and prepared.space.size > 1:
         trained.append(prepared.space.first())
     specs = [prepared.space.decode(architecture) for architecture in trained]
     dearest = max(specs, key=lambda spec: cost(spec).ops)

@@ -81,6 +81,8 @@ class Prepared:
 def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> dict[str, Any]:
     """Train every architecture file and the baselines into the run folder `run`.
 
+    Without files, the baselines alone; where the space has one architecture, that one.
+
     Writes networks/<id>-seed<k>/network.safetensors and results.json; a network that is already
     trained or scored there is not trained or scored again. Returns the summary.
 
@@ -125,6 +127,8 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
             found_under = check_limits(provenance.get("limits") or {}, where)
         finalists.append((architecture, found_under))
         recorded.append((path, provenance))
+    if not architectures and space.size == 1:
+        finalists.append((space.first(), {}))
     device = choose_device(config.device)
     # Refuses 'on' without a compiler; the decision itself is taken, once a run, in its folder.
     decide(config.compile, device, graphs=0, planned_steps=0, eager_step_seconds=lambda: 0.0)

@@ -165,7 +165,12 @@ def _check_space(space: dict[str, Any], where: Callable[[str], str]) -> None:
         options = [str(name) for name in space if name != "name"]
         # Without the space's name, which may contain an option's: mobilenet-groups, groups.
         text = str(error).replace(f"'{space.get('name')}'", "")
-        guilty = next((o for o in options if re.search(rf"\b{re.escape(o)}\b", text)), "name")
+        # What follows the colon says it best: "network 'bireal-18': width 0.3 makes ...".
+        parts = (text.partition(": ")[2], text)
+        mentioned = (
+            o for part in parts for o in options if re.search(rf"\b{re.escape(o)}\b", part)
+        )
+        guilty = next(mentioned, "name")
         raise UserError(f"{where(f'space.{guilty}')}: {error}") from error
 
 

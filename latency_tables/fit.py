@@ -10,6 +10,9 @@ from latency_tables.predictor import Predictor, line_errors, rank_correlation
 from supernet.costs import cost
 from supernet.spec import NetworkSpec
 
+MIN_NETWORKS = 2
+"""To fit a line through, and to rank: so many on either side."""
+
 
 def fit_and_test(
     sums: Predictor,
@@ -19,10 +22,13 @@ def fit_and_test(
 ) -> dict[str, Any]:
     """The correction fitted on the first `num_fitted` networks, and errors on the rest.
 
-    `rounds` holds each network's milliseconds in each round. Returns fields of a table's header.
+    `rounds` holds each network's milliseconds in each round. Returns fields of a table's header:
+    of too few networks only the points, of the plain sums that are then not corrected.
     """
     measured = list(zip(specs, map(statistics.median, rounds), strict=True))
     fitted, held_out = measured[:num_fitted], measured[num_fitted:]
+    if min(len(fitted), len(held_out)) < MIN_NETWORKS:
+        return {"points": [[round(sums(spec), 6), round(ms, 6)] for spec, ms in measured]}
     (intercept, factor), predicted, found = line_errors(sums, fitted, held_out)
     true = [ms for _, ms in held_out]
     repeat = None

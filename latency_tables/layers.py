@@ -15,7 +15,7 @@ from deploy.lowering import is_packable
 from supernet.architecture import Architecture
 from supernet.files import UserError
 from supernet.space import SearchSpace
-from supernet.spec import BlockSpec
+from supernet.spec import BlockSpec, LogitsSpec
 
 MAX_DRAWS = 20_000
 """Random architectures drawn for blocks that no turn through the choices has shown."""
@@ -36,9 +36,19 @@ def layer_key(block: BlockSpec) -> str:
     return " ".join((kind, *values))
 
 
+def takes_time(block: BlockSpec) -> bool:
+    """Whether anything runs for it: logits are the last layer's values under another name."""
+    return not isinstance(block, LogitsSpec)
+
+
 def distinct_layers(space: SearchSpace) -> dict[BlockSpec, str]:
-    """Every block that any architecture of `space` can contain, with its key."""
-    return {block: layer_key(block) for blocks in space.block_candidates() for block in blocks}
+    """Every block that takes time in any architecture of `space`, with its key."""
+    return {
+        block: layer_key(block)
+        for blocks in space.block_candidates()
+        for block in blocks
+        if takes_time(block)
+    }
 
 
 def layers_in_torch(space: SearchSpace) -> list[str]:
@@ -75,7 +85,7 @@ def covering_architectures(space: SearchSpace, turns: int, rng: Random) -> list[
 
 def _one_turn(space: SearchSpace, rng: Random) -> list[Architecture]:
     orders = {p.name: rng.sample(p.choices, len(p.choices)) for p in space.positions}
-    length = max(map(len, orders.values()))
+    length = max(map(len, orders.values()), default=1)  # without positions, the one architecture
     return [
         space.architecture({name: order[i % len(order)] for name, order in orders.items()})
         for i in range(length)

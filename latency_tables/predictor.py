@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latency_tables.layers import layer_key
+from latency_tables.layers import layer_key, takes_time
 from latency_tables.table import Errors, LatencyTable
 from supernet.files import UserError
 from supernet.spec import BlockSpec, NetworkSpec
@@ -42,7 +42,9 @@ class Predictor:
         return self._by_block[block]
 
     def __call__(self, spec: NetworkSpec) -> float:
-        return self.intercept_ms + self.factor * sum(map(self.layer_ms, spec.blocks))
+        return self.intercept_ms + self.factor * sum(
+            self.layer_ms(block) for block in spec.blocks if takes_time(block)
+        )
 
 
 def fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
@@ -95,7 +97,7 @@ def check_predictor(table: LatencyTable, where: object) -> None:
     if found is None:
         raise UserError(
             f"latency table {where}: nobody measured how well it predicts whole networks "
-            f"(imported without --networks); {insist}"
+            f"(imported without --networks, or too few networks to tell); {insist}"
         )
     if found.mean_error_percent > MAX_MEAN_ERROR_PERCENT:
         raise UserError(

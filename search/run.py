@@ -54,11 +54,13 @@ def run_search(
     `scorer_factory` replaces the supernet's scorer, and is then given no arrays.
 
     Raises:
-        UserError: limits that nothing keeps, an unknown objective, a supernet that is unfinished or
-            of another space or split, a run folder of another config, a damaged history.
+        UserError: a space of one architecture, limits that nothing keeps, an unknown objective, a
+            supernet that is unfinished or of another space or split, a run folder of another
+            config, a damaged history.
         RuntimeError: no candidate could be scored, or no worker is left.
     """
     space = space_from_description(stage.space)
+    space.check_searchable()
     trained = open_finished(supernet, SUPERNET_STAGE)
     _check_supernet(trained, space)
     splits = None

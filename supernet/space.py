@@ -34,7 +34,10 @@ class SearchSpace(ABC):
     @property
     @abstractmethod
     def positions(self) -> tuple[Position, ...]:
-        """All positions, in a fixed order; each has at least one choice and a unique name."""
+        """All positions, in a fixed order; each has at least one choice and a unique name.
+
+        None is a space of one architecture, which can be trained but not searched.
+        """
 
     @abstractmethod
     def decode(self, architecture: Architecture) -> NetworkSpec:
@@ -55,6 +58,17 @@ class SearchSpace(ABC):
     def size(self) -> int:
         """The number of architectures."""
         return math.prod(len(position.choices) for position in self.positions)
+
+    def check_searchable(self) -> None:
+        """Demand something to choose.
+
+        Raises:
+            UserError: the space has one architecture.
+        """
+        if self.size == 1:
+            raise UserError(
+                f"space '{self.name}' has one architecture: nothing to search; use 'evobit retrain'"
+            )
 
     def architecture(self, choices: Mapping[str, Any]) -> Architecture:
         """Check `choices` (position name -> choice) and put them in order.
@@ -100,7 +114,7 @@ class SearchSpace(ABC):
         depends on at most one position. A space whose blocks depend on several overrides it.
         """
         base = dict(self.first().choices)
-        found: list[dict[BlockSpec, None]] = [{} for _ in self.decode(self.first()).blocks]
+        found: list[dict[BlockSpec, None]] = [{b: None} for b in self.decode(self.first()).blocks]
         for position in self.positions:
             for choice in position.choices:
                 network = self.decode(self.architecture({**base, position.name: choice}))

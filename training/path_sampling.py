@@ -63,8 +63,10 @@ def check_sampling(space: SearchSpace, config: PathSamplingConfig, rng: Random) 
     """Refuse a rule that cannot be followed, before any training.
 
     Raises:
-        UserError: an unknown cost, or no architecture in the cost range in 1,000 draws.
+        UserError: a space of one architecture, an unknown cost, or no architecture in the cost
+            range in 1,000 draws.
     """
+    space.check_searchable()
     if config.rule != "cost-range":
         return
     if config.cost not in COST_NAMES:

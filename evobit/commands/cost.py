@@ -43,8 +43,8 @@ def cost(
         str | None,
         typer.Option(
             "--space",
-            help="In place of a file: a search space, mobilenet-groups. With a file: the space of "
-            "your own that it names, whose code may then be run.",
+            help="In place of a file: a search space, mobilenet-groups or network. With a file: "
+            "the space of your own that it names, whose code may then be run.",
         ),
     ] = None,
     groups: Annotated[
@@ -108,7 +108,7 @@ def cost(
             else:
                 raise UserError("expected an architecture file, --space NAME or --network NAME")
             spec = found.decode(architecture)
-            title = f"{spec.name} {architecture}"
+            title = f"{spec.name} {architecture}".strip()
         costs: dict[str, Any] = count(spec).as_dict()
         verified = _verify(spec) if verify else None
         if as_json:
@@ -125,7 +125,7 @@ def _published(name: str, options: dict[str, Any], stem: str | None) -> NetworkS
     from supernet.networks import network_spec
 
     for option in options:
-        if option not in ("image_size", "classes", "in_channels"):
+        if option not in ("image_size", "classes", "in_channels", "width"):
             raise UserError(f"--network takes no --{option.replace('_', '-')}")
     return network_spec(name, **options, stem=stem or "published")
 
@@ -161,6 +161,8 @@ def _named(
         except UserError:
             pass  # a number that divides nowhere; the positions below say where it was wanted
     positions = space.positions
+    if not positions:
+        raise UserError(f"--groups: space '{name}' has one architecture: nothing to choose")
     if len(numbers) not in (1, len(positions)):
         raise UserError(
             f"--groups: {len(numbers)} numbers; expected 1, or {len(positions)}, one a position"

@@ -72,6 +72,12 @@ def build(
             for progress in started:
                 progress.__exit__(None, None, None)
         out.show(_summary(table), title=str(to))
+        if table.header.held_out is None:
+            say(
+                f"note: space '{space.name}' has too few networks to fit a correction or to test "
+                f"it: the table predicts the plain sum of a network's layers"
+            )
+            return
         try:
             check_predictor(table, to)
         except UserError as error:

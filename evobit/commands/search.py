@@ -36,6 +36,8 @@ def search(
 
     with output(as_json) as out:
         stage = load_stage(config, SearchStage, overrides or [])
+        space = space_from_description(stage.space)
+        space.check_searchable()
         folder = run or run_folder(config, "search")
         check_folder(folder)
         if dry_run:
@@ -44,7 +46,7 @@ def search(
             _check_feasibility(stage)
             out.show(estimate(stage, folder), title=f"would search in {folder}")
             return
-        open_latency(stage.search, space_from_description(stage.space))  # refused before all else
+        open_latency(stage.search, space)  # refused before all else
         trained = supernet or run_folder(config, "supernet")
         if not trained.is_dir():
             raise UserError(

@@ -11,6 +11,7 @@ from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_fol
 from evobit.output import output
 from evobit.resuming import announced, check_folder
 from supernet.architecture_file import load_architecture
+from supernet.files import UserError
 from supernet.spaces import space_from_description
 
 
@@ -46,8 +47,12 @@ def train_supernet(
 def retrain(
     config: Config,
     architectures: Annotated[
-        list[Path], typer.Argument(metavar="ARCH.json...", help="Architecture files.")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="ARCH.json...",
+            help="Architecture files; none where the space is one network.",
+        ),
+    ] = None,
     run: RunFolder = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
@@ -64,16 +69,25 @@ def retrain(
     with output(as_json) as out:
         stage = load_stage(config, RetrainStage, overrides or [])
         space = space_from_description(stage.space)
-        for path in architectures:
+        files = architectures or []
+        if not files and space.size > 1:
+            raise UserError(
+                f"expected the architecture files (ARCH.json) to retrain: space '{space.name}' has "
+                f"{space.size:,} architectures; 'evobit export RUN' writes what a search found"
+            )
+        for path in files:
             load_architecture(path, expected_space=space)
         folder = run or run_folder(config, "retrain")
         check_folder(folder)
         if dry_run:
             from evaluate.estimate import estimate
 
-            title = f"would retrain {len(architectures)} architectures in {folder}"
-            out.show(estimate(stage, folder, architectures=architectures), title=title)
+            what = f"{len(files)} architectures" if files else space.decode(space.first()).name
+            out.show(
+                estimate(stage, folder, architectures=files),
+                title=f"would retrain {what} in {folder}",
+            )
             return
         with announced(folder, "retrain", stage):
-            summary = train(stage, architectures, folder)
+            summary = train(stage, files, folder)
         out.show(summary, title=f"retrained in {folder}")

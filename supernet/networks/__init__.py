@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast, get_args
@@ -16,13 +18,15 @@ from supernet.spec import NetworkSpec
 class PublishedNetwork:
     """How to make its spec, and the images and classes of its paper.
 
-    `stems`: whether it has the small stem besides that of its paper.
+    `stems`: whether it has the small stem besides that of its paper. `widths`: whether its numbers
+    of channels can be multiplied.
     """
 
-    make: Callable[[str, Image, int, Stem], NetworkSpec]
+    make: Callable[[str, Image, int, Stem, float], NetworkSpec]
     image_size: int = 224
     classes: int = 1000
     stems: bool = True
+    widths: bool = True
 
 
 NETWORKS: dict[str, PublishedNetwork] = {
@@ -35,9 +39,9 @@ NETWORKS: dict[str, PublishedNetwork] = {
     "bireal-34": PublishedNetwork(bireal.bireal_34),
     "bireal-50": PublishedNetwork(bireal.bireal_50),
     "bireal-152": PublishedNetwork(bireal.bireal_152),
-    "binarynet": PublishedNetwork(binarynet.binarynet, 32, 10, stems=False),
-    "binary-alexnet": PublishedNetwork(binary_alexnet.binary_alexnet, stems=False),
-    "xnor-net": PublishedNetwork(xnor_net.xnor_net, stems=False),
+    "binarynet": PublishedNetwork(binarynet.binarynet, 32, 10, stems=False, widths=False),
+    "binary-alexnet": PublishedNetwork(binary_alexnet.binary_alexnet, stems=False, widths=False),
+    "xnor-net": PublishedNetwork(xnor_net.xnor_net, stems=False, widths=False),
 }
 
 
@@ -47,6 +51,7 @@ def network_spec(
     classes: int | None = None,
     in_channels: int = 3,
     stem: str = "published",
+    width: float = 1.0,
 ) -> NetworkSpec:
     """The network of that name, for its paper's images and classes unless said.
 
@@ -56,12 +61,17 @@ def network_spec(
         classes: number of logits.
         in_channels: of an image.
         stem: `published`, or `small`: 3x3 with stride 1 and no pool, for images of about 32 pixels.
+        width: factor on all numbers of channels but the image's; 1 is the paper's.
 
     Raises:
-        UserError: no such network or stem, a number below 1, or images too small for the network.
+        UserError: no such network, stem or width, a number below 1, or images too small for the
+            network.
     """
     if name not in NETWORKS:
-        raise UserError(f"no network '{name}'; there are {', '.join(NETWORKS)}")
+        (nearest,) = difflib.get_close_matches(name, NETWORKS, n=1, cutoff=0.0)
+        raise UserError(
+            f"no network '{name}'; did you mean '{nearest}'? There are {', '.join(NETWORKS)}"
+        )
     found = NETWORKS[name]
     image_size = found.image_size if image_size is None else image_size
     classes = found.classes if classes is None else classes
@@ -76,7 +86,14 @@ def network_spec(
         raise UserError(f"network '{name}': no stem '{stem}'; there are {', '.join(stems)}")
     if stem != "published" and not found.stems:
         raise UserError(f"network '{name}' has no stem but its published one")
+    if not math.isfinite(width) or width <= 0:
+        raise UserError(f"network '{name}': width is {width}; expected a finite number above 0")
+    if width != 1 and not found.widths:
+        raise UserError(f"network '{name}' has no width but 1")
+    image = Image(in_channels, image_size)
     try:
-        return found.make(name, Image(in_channels, image_size), classes, cast(Stem, stem))
+        return found.make(name, image, classes, cast(Stem, stem), width)
+    except UserError as error:
+        raise UserError(f"network '{name}': {error}") from error
     except ValueError as error:
         raise UserError(f"network '{name}': images of {image_size} pixels: {error}") from error

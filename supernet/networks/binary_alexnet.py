@@ -21,7 +21,7 @@ CONVOLUTIONS = (
 FEATURES = 4096
 
 
-def binary_alexnet(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def binary_alexnet(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """At 224 pixels the maps have 56 -> 27, 27 -> 13, 13, 13, 13 -> 6 pixels a side."""
     chain = Chain(image)
     before = image.channels

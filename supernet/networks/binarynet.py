@@ -14,7 +14,7 @@ from supernet.spec import BinaryLayerSpec, LogitsSpec, NetworkSpec
 MOMENTUM = 0.01
 
 
-def binarynet(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def binarynet(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """At 32 pixels the maps have 30, 30 -> 15, 15 -> 7, 7 -> 3 pixels a side."""
     chain = Chain(image)
     before = image.channels

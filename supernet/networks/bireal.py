@@ -20,10 +20,10 @@ BOTTLENECKS_152 = (3, 8, 36, 3)
 
 
 def basic_stages(chain: Chain, units: Sequence[int], activation: Activation, rsign: bool) -> None:
-    """Append four stages of 3x3 binary units with 64, 128, 256 and 512 channels."""
-    before = 64
+    """Append four stages of 3x3 binary units with 64, 128, 256 and 512 channels, at width 1."""
+    before = chain.scaled(64)
     for stage, count in enumerate(units):
-        channels = 64 << stage
+        channels = chain.scaled(64 << stage)
         for number in range(count):
             halves = stage > 0 and number == 0
             unit = BinaryUnitSpec(
@@ -41,20 +41,22 @@ def basic_stages(chain: Chain, units: Sequence[int], activation: Activation, rsi
             before = channels
 
 
-def _basic(units: Sequence[int], name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
-    chain = resnet_stem(image, stem)
+def _basic(
+    units: Sequence[int], name: str, image: Image, classes: int, stem: Stem, width: float
+) -> NetworkSpec:
+    chain = resnet_stem(image, stem, width)
     basic_stages(chain, units, "none", rsign=False)
-    chain.add("head", HeadSpec(512, classes, chain.size))
+    chain.add("head", HeadSpec(chain.scaled(512), classes, chain.size))
     return chain.network(name, classes)
 
 
 def _bottlenecks(
-    blocks: Sequence[int], name: str, image: Image, classes: int, stem: Stem
+    blocks: Sequence[int], name: str, image: Image, classes: int, stem: Stem, width: float
 ) -> NetworkSpec:
-    chain = resnet_stem(image, stem)
-    before = 64
+    chain = resnet_stem(image, stem, width)
+    before = chain.scaled(64)
     for stage, count in enumerate(blocks):
-        channels = 256 << stage
+        channels = chain.scaled(256 << stage)
         for number in range(count):
             block = BottleneckSpec(
                 in_channels=before,
@@ -70,21 +72,21 @@ def _bottlenecks(
     return chain.network(name, classes)
 
 
-def bireal_18(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def bireal_18(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """16 binary 3x3 convolutions."""
-    return _basic(UNITS_18, name, image, classes, stem)
+    return _basic(UNITS_18, name, image, classes, stem, width)
 
 
-def bireal_34(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def bireal_34(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """32 binary 3x3 convolutions."""
-    return _basic(UNITS_34, name, image, classes, stem)
+    return _basic(UNITS_34, name, image, classes, stem, width)
 
 
-def bireal_50(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def bireal_50(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """16 bottlenecks, as in the authors' folder `BiReal_50`."""
-    return _bottlenecks(BOTTLENECKS_50, name, image, classes, stem)
+    return _bottlenecks(BOTTLENECKS_50, name, image, classes, stem, width)
 
 
-def bireal_152(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def bireal_152(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """50 bottlenecks: Bi-Real-50's block in ResNet-152's stages (no code of it was released)."""
-    return _bottlenecks(BOTTLENECKS_152, name, image, classes, stem)
+    return _bottlenecks(BOTTLENECKS_152, name, image, classes, stem, width)

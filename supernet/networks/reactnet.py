@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from supernet.files import UserError
 from supernet.networks.bireal import UNITS_18, UNITS_34, basic_stages
 from supernet.networks.stems import Chain, Image, Stem, resnet_stem
 from supernet.spec import BinaryUnitSpec, HeadSpec, NetworkSpec, RealDoublingSpec, StemSpec
@@ -26,18 +27,24 @@ BLOCKS = (
     (1024, 2),
     (1024, 1),
 )
-"""(output channels, stride) of MobileNetV1's 13 blocks."""
+"""(output channels at width 1, stride) of MobileNetV1's 13 blocks."""
 
 
 def _mobile(
-    name: str, image: Image, classes: int, stem: Stem, real_groups: int | None = None
+    name: str,
+    image: Image,
+    classes: int,
+    stem: Stem,
+    width: float,
+    real_groups: int | None = None,
 ) -> NetworkSpec:
     """Stem, 13 x (3x3, 1x1), head. `real_groups`: those of real doubling 1x1 convolutions."""
-    chain = Chain(image)
+    chain = Chain(image, width)
     stride = 1 if stem == "small" else 2
-    chain.add("stem", StemSpec(image.channels, STEM_CHANNELS, 3, stride, image.size))
-    before = STEM_CHANNELS
-    for number, (after, stride) in enumerate(BLOCKS, start=1):
+    before = chain.scaled(STEM_CHANNELS)
+    chain.add("stem", StemSpec(image.channels, before, 3, stride, image.size))
+    for number, (channels, stride) in enumerate(BLOCKS, start=1):
+        after = chain.scaled(channels)
         spatial = BinaryUnitSpec(
             in_channels=before,
             out_channels=before,
@@ -52,6 +59,11 @@ def _mobile(
         chain.add(f"block{number}_spatial", spatial)
         pointwise: BinaryUnitSpec | RealDoublingSpec
         if after != before and real_groups is not None:
+            if before % real_groups:
+                raise UserError(
+                    f"width {width} makes {before} channels, which {real_groups} groups do not "
+                    f"divide; choose a greater width"
+                )
             pointwise = RealDoublingSpec(before, real_groups, chain.size, "rprelu")
         else:
             pointwise = BinaryUnitSpec(
@@ -71,33 +83,35 @@ def _mobile(
     return chain.network(name, classes)
 
 
-def reactnet_a(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def reactnet_a(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """All convolutions but the stem binary."""
-    return _mobile(name, image, classes, stem)
+    return _mobile(name, image, classes, stem, width)
 
 
-def reactnet_b(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def reactnet_b(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """A with real 1x1 convolutions of 4 groups in the five blocks that double the channels."""
-    return _mobile(name, image, classes, stem, real_groups=4)
+    return _mobile(name, image, classes, stem, width, real_groups=4)
 
 
-def reactnet_c(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def reactnet_c(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """A with real 1x1 convolutions in the five blocks that double the channels."""
-    return _mobile(name, image, classes, stem, real_groups=1)
+    return _mobile(name, image, classes, stem, width, real_groups=1)
 
 
-def _resnet(units: Sequence[int], name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
-    chain = resnet_stem(image, stem)
+def _resnet(
+    units: Sequence[int], name: str, image: Image, classes: int, stem: Stem, width: float
+) -> NetworkSpec:
+    chain = resnet_stem(image, stem, width)
     basic_stages(chain, units, "rprelu", rsign=True)
-    chain.add("head", HeadSpec(512, classes, chain.size))
+    chain.add("head", HeadSpec(chain.scaled(512), classes, chain.size))
     return chain.network(name, classes)
 
 
-def react_resnet_18(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def react_resnet_18(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """Bi-Real-18 with RSign and RPReLU."""
-    return _resnet(UNITS_18, name, image, classes, stem)
+    return _resnet(UNITS_18, name, image, classes, stem, width)
 
 
-def react_resnet_34(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def react_resnet_34(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """Bi-Real-34 with RSign and RPReLU."""
-    return _resnet(UNITS_34, name, image, classes, stem)
+    return _resnet(UNITS_34, name, image, classes, stem, width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from supernet.files import UserError
 from supernet.spec import BlockSpec, NetworkSpec, PoolSpec, StemSpec
 
 Stem = Literal["published", "small"]
@@ -20,14 +21,32 @@ class Image(NamedTuple):
 
 @dataclass
 class Chain:
-    """Blocks so far, by name, and the size of the map that the last one gives."""
+    """Blocks so far, by name, and the size of the map that the last one gives.
+
+    `width`: factor on the paper's numbers of channels.
+    """
 
     image: Image
+    width: float = 1.0
     size: int = field(init=False)
     blocks: dict[str, BlockSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.size = self.image.size
+
+    def scaled(self, channels: int) -> int:
+        """The paper's number of channels, at this width.
+
+        Raises:
+            UserError: that is no whole number.
+        """
+        scaled = channels * self.width
+        if scaled != int(scaled):
+            raise UserError(
+                f"width {self.width} makes {scaled:g} of {channels} channels; choose a width that "
+                f"gives whole numbers"
+            )
+        return int(scaled)
 
     def add(self, name: str, block: BlockSpec) -> None:
         """Append a block; one with an `out_size` sets the size."""
@@ -41,12 +60,13 @@ class Chain:
         return NetworkSpec(name, *self.image, classes, names, blocks)
 
 
-def resnet_stem(image: Image, stem: Stem) -> Chain:
+def resnet_stem(image: Image, stem: Stem, width: float) -> Chain:
     """7x7 and a 3x3 max pool, both with stride 2; small: 3x3 alone. 64 channels, no ReLU."""
-    chain = Chain(image)
+    chain = Chain(image, width)
+    channels = chain.scaled(64)
     if stem == "small":
-        chain.add("stem", StemSpec(image.channels, 64, 3, 1, image.size))
+        chain.add("stem", StemSpec(image.channels, channels, 3, 1, image.size))
     else:
-        chain.add("stem", StemSpec(image.channels, 64, 7, 2, image.size))
-        chain.add("pool", PoolSpec(64, 3, 2, 1, chain.size))
+        chain.add("stem", StemSpec(image.channels, channels, 7, 2, image.size))
+        chain.add("pool", PoolSpec(channels, 3, 2, 1, chain.size))
     return chain

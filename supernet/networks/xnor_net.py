@@ -18,7 +18,7 @@ FEATURES = 4096
 NORM_EPS = 1e-4
 
 
-def xnor_net(name: str, image: Image, classes: int, stem: Stem) -> NetworkSpec:
+def xnor_net(name: str, image: Image, classes: int, stem: Stem, width: float) -> NetworkSpec:
     """At 224 pixels the maps have 56 -> 27, 27 -> 13, 13, 13, 13 -> 6 pixels a side."""
     chain = Chain(image)
     before = STEM_CHANNELS

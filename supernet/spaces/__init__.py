@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from supernet.files import UserError
 from supernet.plugins import load_module
 from supernet.space import SearchSpace
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+from supernet.spaces.published import PublishedNetworkSpace
 
-SPACES: dict[str, type[SearchSpace]] = {MobileNetGroups.name: MobileNetGroups}
+SPACES: dict[str, type[SearchSpace]] = {
+    MobileNetGroups.name: MobileNetGroups,
+    PublishedNetworkSpace.name: PublishedNetworkSpace,
+}
 
 _loaded: dict[str, type[SearchSpace]] = {}
 """The user's own spaces that something trusted has named in this process."""
@@ -70,7 +74,8 @@ def space_from_description(
         raise UserError("search space: field 'name' is missing or not text")
     same = known is not None and name == known.name
     found: Any = known if same else space_class(name, trusted=trusted)
-    names = [field.name for field in fields(found) if field.init]
+    own = [field for field in fields(found) if field.init]
+    names = [field.name for field in own]
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -93,6 +98,10 @@ def space_from_description(
             raise UserError(
                 f"search space '{name}': {where}: {first['msg']}, found {first['input']!r}"
             ) from error
+    for field in own:
+        needed = field.default is MISSING and field.default_factory is MISSING
+        if needed and field.name not in options:
+            raise UserError(f"search space '{name}': option '{field.name}' is missing")
     try:
         return found(**options)
     except (TypeError, ValueError, AssertionError) as error:

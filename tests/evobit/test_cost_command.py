@@ -200,7 +200,9 @@ def test_a_published_network_is_verified(capsys):
     ("options", "part"),
     [
         (["--network", "reactnet-z"], "no network 'reactnet-z'"),
-        (["--network", "bireal-18", "--width", "0.5"], "--network takes no --width"),
+        (["--network", "bireal-18", "--shortcut", "conv"], "--network takes no --shortcut"),
+        (["--network", "bireal-18", "--width", "0.3"], "width 0.3 makes 19.2 of 64 channels"),
+        (["--network", "binarynet", "--width", "0.5"], "network 'binarynet' has no width but 1"),
         (["--network", "bireal-18", "--groups", "4"], "--network takes no file"),
         (["--network", "bireal-18", "--image-size", "-1"], "image_size is -1"),
         (["--space", "mobilenet-groups", "--stem", "small"], "--stem is an option of --network"),

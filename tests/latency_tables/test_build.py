@@ -10,9 +10,10 @@ from latency_tables import build as building
 from latency_tables.build import BuildSettings, build_table
 from latency_tables.exchange import export_layers, export_networks, import_table
 from latency_tables.layers import distinct_layers
-from latency_tables.predictor import Predictor
+from latency_tables.predictor import Predictor, check_predictor
 from latency_tables.table import load_table
 from supernet.files import UserError
+from supernet.spaces.published import PublishedNetworkSpace
 
 SETTINGS = BuildSettings(turns=1, rounds=2, fitted=4, held_out=4)
 
@@ -34,6 +35,31 @@ def test_every_layer_is_measured(tiny_space, tmp_path):
     assert load_table(tmp_path / "t.csv").header == table.header
     assert table.header.held_out.networks == len(table.header.points) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+@needs_native
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"network": "binarynet", "image_size": 16},
+        {"network": "reactnet-a", "image_size": 16, "stem": "small", "width": 0.25},
+    ],
+)
+def test_a_space_of_one_network_has_no_correction(tmp_path, options):
+    space = PublishedNetworkSpace(classes=3, **options)
+    table = build_table(space, tmp_path / "t.csv", SETTINGS)
+    loaded = load_table(tmp_path / "t.csv")
+    assert loaded.header == table.header
+    assert (loaded.header.intercept_ms, loaded.header.factor) == (0, 1)
+    assert loaded.header.held_out is None and loaded.header.repeat_correlation is None
+    ((predicted, measured),) = loaded.header.points
+    assert [one["choices"] for one in loaded.header.references] == [{}]
+    assert measured == loaded.header.references[0]["latency_ms"]
+    # The plain sum; every layer's six digits round by up to 5e-6 of it.
+    found = Predictor(loaded)(space.decode(space.first()))
+    assert found == pytest.approx(predicted, rel=1e-5, abs=1e-6)
+    with pytest.raises(UserError, match="too few networks to tell"):
+        check_predictor(loaded, "t.csv")
 
 
 class Interrupted(Exception):

@@ -242,7 +242,7 @@ def test_bottlenecks_of_bireal_50_are_those_of_its_repository() -> None:
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"name": "bireal-19"}, "no network 'bireal-19'; there are reactnet-a"),
+        ({"name": "bireal-19"}, "no network 'bireal-19'; did you mean 'bireal-18'"),
         ({"name": "bireal-18", "image_size": 0}, "image_size is 0; expected a whole number"),
         ({"name": "bireal-18", "stem": "tiny"}, "no stem 'tiny'; there are published, small"),
         ({"name": "binarynet", "stem": "small"}, "no stem but its published one"),
