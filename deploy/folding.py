@@ -64,6 +64,16 @@ def demand_plus_one(name: str, zero: int) -> None:
         raise UserError(f"block '{name}': its sign(0) is {zero}; a packed bit needs +1")
 
 
+def demand_binary(name: str, module: Any) -> None:
+    """Refuse a block whose convolution has real weights, or was to read real activations."""
+    if not module.binarization.is_binary:
+        setting = module.binarization
+        raise UserError(
+            f"block '{name}': it has {setting.weights} weights and {setting.activations} "
+            f"activations; only binary weights and activations can be packed"
+        )
+
+
 def activation_of(name: str, module: Any) -> tuple[Activation, tuple[Doubles, ...]]:
     """Kind and parameters of a unit's activation."""
     from torch.nn import Identity, PReLU

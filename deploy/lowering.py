@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deploy.folding import (
     Doubles,
     activation_of,
+    demand_binary,
     demand_plus_one,
     doubles,
     folded_conv,
@@ -51,8 +52,8 @@ def lower(network: Network) -> tuple[Plan, Parameters]:
     """The plan that computes what `network` computes in evaluation mode.
 
     Raises:
-        UserError: a block or layer for which there is no operation, by its name; or a parameter
-            that is not finite.
+        UserError: a block or layer for which there is no operation, by its name; one that is
+            not binary, or whose sign(0) is not +1; or a parameter that is not finite.
     """
     spec = network.spec
     modules = map(network.get_submodule, spec.block_names)
@@ -112,6 +113,7 @@ class _Lowering:
         self.add(operation, *folded_conv(module.conv, module.norm), *slope)
 
     def binary_unit(self, name: str, spec: BinaryUnitSpec, module: Any) -> None:
+        demand_binary(name, module)
         source = self.last
         added = self._shortcut(name, spec, module.shortcut, source)
         kind, parameters = activation_of(name, module.activation)
@@ -158,6 +160,7 @@ class _Lowering:
 
     def binary_layer(self, name: str, spec: BinaryLayerSpec, module: Any) -> None:
         """BatchNorm and ReLU go before the pool: neither turns the order of values around."""
+        demand_binary(name, module)
         conv, (scale, bias) = module.conv, folded_scale(module)
         kind, slope = relu_as_prelu(spec.relu, spec.out_channels)
         if spec.input == "sign":

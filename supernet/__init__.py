@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from supernet.architecture import Architecture as Architecture
     from supernet.architecture_file import load_architecture as load_architecture
     from supernet.architecture_file import save_architecture as save_architecture
+    from supernet.binarization import Binarization as Binarization
     from supernet.costs import cost as cost
     from supernet.network import build as build
     from supernet.networks import network_spec as network_spec
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Architecture": "supernet.architecture",
+    "Binarization": "supernet.binarization",
     "SearchSpace": "supernet.space",
     "Supernet": "supernet.supernet",
     "build": "supernet.network",

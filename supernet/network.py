@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from supernet.blocks.binary_unit import BinaryUnit, compute_unit
+from supernet.binarization import Binarization
+from supernet.blocks.binary_unit import BinaryUnit, BinaryUnitChoices, compute_unit
 from supernet.blocks.bottleneck import Bottleneck
 from supernet.blocks.ends import Head, Stem
 from supernet.blocks.plain import BinaryLayer, Logits, Pool
@@ -92,8 +93,37 @@ def build_from(spec: NetworkSpec, tensors: Mapping[str, Tensor]) -> Network:
     return network
 
 
+def stand_alone_copy(network: Network) -> Network:
+    """A network with copies of the weights and statistics of `network`, and with its settings."""
+    copy = build_from(
+        network.spec, {name: tensor.clone() for name, tensor in network.tensors().items()}
+    )
+    for (_, own), (_, original) in zip(binary_parts(copy), binary_parts(network), strict=True):
+        own.conv.precision = original.conv.precision
+        own.set_binarization(original.binarization)
+    return copy.train(network.training)
+
+
+def binary_parts(network: nn.Module) -> Iterator[tuple[str, BinaryUnit | BinaryLayer]]:
+    """What holds one binary convolution and the norm after it, in order, with its name."""
+    for name, module in network.named_modules():
+        if isinstance(module, (BinaryUnit, BinaryLayer)):
+            yield name, module
+
+
+def set_binarization(module: nn.Module, binarization: Binarization) -> None:
+    """Choose how every binary convolution of `module` is made; see `Binarization`.
+
+    `module` is a network, a block or a supernet. What was chosen before has no effect; names and
+    shapes of parameters stay. A layer that reads a real input (a first layer) still does.
+    """
+    for part in module.modules():
+        if isinstance(part, (BinaryUnit, BinaryLayer, BinaryUnitChoices)):
+            part.set_binarization(binarization)
+
+
 def set_precision(network: nn.Module, precision: Precision) -> None:
-    """Choose where the +-1 operands of every binary unit below `network` are bf16."""
+    """Choose where the operands of every binary unit below `network` are bf16."""
     for unit in network.modules():
         if isinstance(unit, BinaryUnit):
             unit.conv.precision = precision

@@ -12,9 +12,17 @@ from typing import cast
 from torch import Tensor, nn
 
 from supernet.architecture import Architecture
-from supernet.blocks.binary_unit import BinaryUnit, BinaryUnitChoices, Sharing
+from supernet.binarization import Binarization
+from supernet.blocks.binary_unit import BinaryUnitChoices, Sharing
 from supernet.layers.binary_conv import Precision
-from supernet.network import Network, build_block, build_from, compile_units, set_precision
+from supernet.network import (
+    Network,
+    build_block,
+    compile_units,
+    set_binarization,
+    set_precision,
+    stand_alone_copy,
+)
 from supernet.space import SearchSpace
 from supernet.spec import BinaryUnitSpec, BlockSpec
 
@@ -56,17 +64,16 @@ class Supernet(nn.Module):
 
     def extract(self, architecture: Architecture) -> Network:
         """A stand-alone network with copies of the weights and statistics of one path."""
-        path = self.path(architecture)
-        tensors = {name: tensor.clone() for name, tensor in path.tensors().items()}
-        network = build_from(path.spec, tensors)
-        for own, shared in zip(_units(network), _units(path), strict=True):
-            own.conv.precision = shared.conv.precision
-        return network.train(self.training)
+        return stand_alone_copy(self.path(architecture)).train(self.training)
 
     def set_precision(self, precision: Precision) -> None:
-        """Choose where +-1 operands are bf16, for every path."""
+        """Choose where the operands are bf16, for every path."""
         for unit in self._every_unit():
             set_precision(unit, precision)
+
+    def set_binarization(self, binarization: Binarization) -> None:
+        """Choose how the binary convolutions of every path are made."""
+        set_binarization(self, binarization)
 
     def compile_units(self) -> None:
         """Compile the binary units of every path, each on its first use."""
@@ -93,7 +100,3 @@ def _build(candidates: tuple[BlockSpec, ...], sharing: Sharing) -> nn.Module:
         return BinaryUnitChoices(cast(tuple[BinaryUnitSpec, ...], candidates), sharing)
     kinds = ", ".join(sorted({type(spec).__name__ for spec in candidates}))
     raise TypeError(f"no shared block for alternatives of {kinds}")
-
-
-def _units(network: Network) -> list[BinaryUnit]:
-    return [block for block in network.children() if isinstance(block, BinaryUnit)]

@@ -24,6 +24,7 @@ WITHOUT_TORCH = (
     *(
         f"supernet/{name}.py"
         for name in (
+            "binarization",
             "spec",
             "layer_spec",
             "plain_spec",

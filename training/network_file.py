@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from supernet.architecture import Architecture
+from supernet.binarization import Binarization
 from supernet.files import UserError, check_header, check_names_and_shapes, load_weights
 from supernet.files import save_weights as save_tensors
-from supernet.network import Network, build, build_from
+from supernet.network import Network, build, build_from, set_binarization
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.data.config import DataConfig
@@ -25,7 +26,10 @@ _KEY = "evobit"  # where safetensors' metadata holds the description
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network with its origin: `normalisation` is what it must be fed with."""
+    """A network with its origin: `normalisation` is what it must be fed with.
+
+    `binarization` is the setting that it was trained under and is to be used with.
+    """
 
     network: Network
     space: SearchSpace
@@ -33,11 +37,12 @@ class TrainedNetwork:
     normalisation: Normalisation
     class_names: tuple[str, ...]
     data: DataConfig
+    binarization: Binarization = Binarization()
 
 
 def save_network(path: Path, trained: TrainedNetwork) -> None:
     """Write safetensors whose names are the `state_dict` names, the rest as JSON metadata."""
-    description = {
+    description: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "space": trained.space.describe(),
@@ -46,6 +51,8 @@ def save_network(path: Path, trained: TrainedNetwork) -> None:
         "class_names": list(trained.class_names),
         "data": trained.data.model_dump(mode="json"),
     }
+    if setting := trained.binarization.describe():
+        description["binarization"] = setting
     save_tensors(path, trained.network.state_dict(), {_KEY: json.dumps(description)})
 
 
@@ -74,9 +81,16 @@ def load_network(path: Path) -> TrainedNetwork:
         data = DataConfig(**description["data"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: incomplete description ({error!r})") from error
+    try:
+        binarization = Binarization.from_description(description.get("binarization", {}))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     spec = space.decode(architecture)
     with torch.device("meta"):
         expected = build(spec).state_dict()
     check_names_and_shapes(tensors, expected, path)
     network = build_from(spec, tensors).eval()
-    return TrainedNetwork(network, space, architecture, normalisation, class_names, data)
+    set_binarization(network, binarization)
+    return TrainedNetwork(
+        network, space, architecture, normalisation, class_names, data, binarization
+    )

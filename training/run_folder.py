@@ -28,6 +28,7 @@ from supernet.files import (
     write_json,
     write_text,
 )
+from supernet.spaces import space_from_description
 
 FORMAT = "evobit/run"
 VERSION = 1
@@ -112,7 +113,7 @@ class RunFolder:
                 f"{self.path}: holds a run of stage '{self.manifest.get('stage')}', "
                 f"not '{self.stage}'"
             )
-        old, new = _flatten(self.config), _flatten(_plain(config))
+        old, new = _flatten(_with_newer_options(self.config)), _flatten(_plain(config))
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         grown = [key for key in changed if key in growable and _has_grown(old.get(key), new[key])]
         if different := [key for key in changed if key not in grown]:
@@ -253,6 +254,15 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     for key, inner in value.items():
         flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
     return flat
+
+
+def _with_newer_options(config: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the options that its space has got since it was written, at their defaults."""
+    try:
+        space = space_from_description(config.get("space", {}), trusted=False)
+    except UserError:
+        return config  # no space, or one that this process does not know
+    return {**config, "space": _plain(space.describe())}
 
 
 def _has_grown(old: Any, new: Any) -> bool:

@@ -9,10 +9,12 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from supernet.layers.binary_conv import BinaryConv2d, NestedBinaryConv2d, NestedPath
+from supernet.binarization import Binarization
+from supernet.layers.binary_conv import BinaryConv2d
+from supernet.layers.binary_input import BinaryInput
+from supernet.layers.nested_conv import NestedBinaryConv2d, NestedPath
 from supernet.layers.rprelu import RPReLU
 from supernet.layers.rsign import RSign
-from supernet.layers.sign import approx_sign
 from supernet.spec import BinaryUnitSpec, RealDoublingSpec
 
 Sharing = Literal["independent", "nested"]
@@ -84,10 +86,14 @@ def build_conv(spec: BinaryUnitSpec) -> BinaryConv2d:
     )
 
 
+OWN_INPUT = BinaryInput(surrogate="approx")
+
+
 class BinaryUnit(nn.Module):
     """y = activation(norm(conv(sign(x))) + shortcut(x)); shapes (N, C, H, W).
 
-    `sign` is an RSign, or None for ApproxSign, which has no parameters.
+    `sign` is an RSign, or None for ApproxSign, which has no parameters. `binarization` can put
+    something real in place of the signs.
     """
 
     conv: BinaryConv2d | NestedPath
@@ -103,6 +109,7 @@ class BinaryUnit(nn.Module):
         super().__init__()
         self.sign = sign
         self.conv, self.norm, self.shortcut, self.activation = conv, norm, shortcut, activation
+        self.binarization, self.function = Binarization(), OWN_INPUT
         self.compute: Callable[[BinaryUnit, Tensor, Tensor, Tensor | None], Tensor] = compute_unit
 
     @classmethod
@@ -115,6 +122,13 @@ class BinaryUnit(nn.Module):
             build_activation(spec),
             build_sign(spec),
         )
+
+    def set_binarization(self, binarization: Binarization) -> None:
+        """Choose how the convolution is made; None leaves the unit's own."""
+        self.binarization, self.function = binarization, OWN_INPUT.under(binarization)
+        if self.sign is not None:
+            self.sign.set_binarization(binarization)
+        self.conv.set_binarization(binarization)
 
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         """The shortcut takes `source` where it is given, else x."""
@@ -129,8 +143,8 @@ def compute_unit(
     torch.compile makes one graph for all units of equal shape, whichever network they are in.
     The latent weight comes from outside, so that how it is shared stays out of the graph.
     """
-    sign = approx_sign if unit.sign is None else unit.sign
-    y = unit.norm(unit.conv(sign(x, unit.conv.input_dtype), latent))
+    function = unit.function if unit.sign is None else unit.sign
+    y = unit.norm(unit.conv(function(x, unit.conv.input_dtype), latent))
     return unit.activation(y + unit.shortcut(x if source is None else source))
 
 
@@ -165,6 +179,13 @@ class BinaryUnitChoices(nn.Module):
             self.convs = nn.ModuleDict({f"g{spec.groups}": build_conv(spec) for spec in candidates})
         # A plain dict: these views share the modules registered above and must not be registered.
         self._units: dict[int, BinaryUnit] = {}
+        self._binarization = Binarization()
+
+    def set_binarization(self, binarization: Binarization) -> None:
+        """Choose how the convolutions are made, of every choice."""
+        self._binarization = binarization
+        for unit in self._units.values():
+            unit.set_binarization(binarization)
 
     def unit(self, spec: BinaryUnitSpec) -> BinaryUnit:
         """The unit of `spec`, made of this block's own modules."""
@@ -175,7 +196,7 @@ class BinaryUnitChoices(nn.Module):
                 if hasattr(self, "nested")
                 else cast(BinaryConv2d, self.convs[key])
             )
-            self._units[spec.groups] = BinaryUnit(
-                conv, self.norms[key], self.shortcut, self.activation, self.sign
-            )
+            unit = BinaryUnit(conv, self.norms[key], self.shortcut, self.activation, self.sign)
+            unit.set_binarization(self._binarization)
+            self._units[spec.groups] = unit
         return self._units[spec.groups]

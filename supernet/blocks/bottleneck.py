@@ -7,22 +7,11 @@ Differs from the repository: its first block has a 1x1 convolution that nothing 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from supernet.blocks.binary_unit import BinaryUnit, ConvShortcut, build_conv
+from supernet.layers.binary_input import leaky_clip
 from supernet.spec import BinaryUnitSpec, BottleneckSpec
-
-OUTER_SLOPE = 0.1
-
-
-def leaky_clip(x: Tensor) -> Tensor:
-    """x in [-1, 1], outside of it with a slope of 0.1.
-
-    Forward:   y = clip(x, -1, 1) + 0.1 (x - clip(x, -1, 1)).
-    Backward:  dy/dx = 1 where |x| <= 1, else 0.1, by autograd.
-    """
-    return torch.lerp(x.clamp(-1, 1), x, OUTER_SLOPE)
 
 
 class RealNarrow(nn.Module):

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from supernet.binarization import Binarization
 from supernet.layers.binary_conv import BinaryConv2d
+from supernet.layers.binary_input import BinaryInput
 from supernet.layers.shift_norm import ShiftNorm
-from supernet.layers.sign import ste_sign
 from supernet.spec import BinaryLayerSpec, LogitsSpec, PoolSpec
+
+OWN_INPUT = BinaryInput(surrogate="ste")
 
 
 class BinaryLayer(nn.Module):
     """y = norm(pool(conv(ste_sign(x)))), the order of BinaryNet (arXiv 1602.02830), in fp32.
 
-    (N, Cin, H, W) -> (N, Cout, H', W'). An input that is real goes in without a sign.
+    (N, Cin, H, W) -> (N, Cout, H', W'). An input that is real goes in without a sign, whatever
+    `binarization` says of activations.
     """
 
     def __init__(self, spec: BinaryLayerSpec) -> None:
         super().__init__()
+        self.binarization, self.function = Binarization(), OWN_INPUT
         self.is_real = spec.input == "real"
         self.conv = BinaryConv2d(
             spec.in_channels,
@@ -31,8 +36,13 @@ class BinaryLayer(nn.Module):
         self.norm = ShiftNorm(spec.out_channels, spec.norm_eps, spec.norm_momentum)
         self.activation = nn.ReLU() if spec.relu else nn.Identity()
 
+    def set_binarization(self, binarization: Binarization) -> None:
+        """Choose how the convolution is made; None leaves the layer's own."""
+        self.binarization, self.function = binarization, OWN_INPUT.under(binarization)
+        self.conv.set_binarization(binarization)
+
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x if self.is_real else ste_sign(x))
+        y = self.conv(x if self.is_real else self.function(x))
         return self.activation(self.norm(self.pool(y)))
 
 

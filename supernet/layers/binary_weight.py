@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from supernet.layers.sign import SignOfZero, hard_sign
-
-WeightGradient = Literal["clip", "magnitude", "straight"]
-"""dL/dW from G, the gradient with respect to the weight that is convolved:
-clip: G * 1{|W| <= 1}; the PyTorch repositories of Bi-Real Net and ReActNet.
-magnitude: G * scale * 1{|W| <= 1}; Bi-Real Net's paper and larq's MagnitudeAwareSign.
-straight: G; Bi-Real Net's Caffe code, and Bop."""
+from supernet.binarization import SignOfZero
+from supernet.binarization import WeightGradient as WeightGradient
+from supernet.layers.sign import hard_sign
 
 
 class BinaryWeight(torch.autograd.Function):

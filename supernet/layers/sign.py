@@ -7,14 +7,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-SignOfZero = Literal[-1, 0, 1]
-"""What sign(0) is. +1: here and in larq, the value that packs to a bit. 0: torch.sign in the
-repositories of Bi-Real Net and ReActNet. -1: their papers, and Bi-Real Net's Caffe code."""
+from supernet.binarization import SignOfZero as SignOfZero
 
 
 def hard_sign(x: Tensor, dtype: torch.dtype | None = None, zero: SignOfZero = 1) -> Tensor:

@@ -61,6 +61,8 @@ class MobileNetGroups(SearchSpace):
     shortcut: Literal["duplicate", "conv"] = "duplicate"
     activation: Activation = "prelu"
     blocks: tuple[tuple[int, int], ...] = BLOCKS
+    rsign: bool = False
+    """ReActNet's learned thresholds (arXiv 2003.03488) in every binary unit's sign."""
 
     def __post_init__(self) -> None:
         for what in ("image_size", "classes", "in_channels"):
@@ -161,6 +163,7 @@ class MobileNetGroups(SearchSpace):
                 in_size=size,
                 shortcut="pool" if stride == 2 else "identity",
                 activation=self.activation,
+                rsign=self.rsign,
             )
             size = spatial.out_size
             pointwise = BinaryUnitSpec(
@@ -172,6 +175,7 @@ class MobileNetGroups(SearchSpace):
                 in_size=size,
                 shortcut=self._pointwise_shortcut(before, after),
                 activation=self.activation,
+                rsign=self.rsign,
             )
             names += [f"block{number}_spatial", f"block{number}_pointwise"]
             chain += [spatial, pointwise]

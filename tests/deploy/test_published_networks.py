@@ -7,8 +7,9 @@ import torch
 from deploy.checking import check_classes, check_operations
 from deploy.lowering import lower, pack
 from deploy.plan_module import PlanModule
+from supernet.binarization import Binarization
 from supernet.files import UserError
-from supernet.network import Network, build
+from supernet.network import Network, binary_parts, build, set_binarization
 from supernet.networks import network_spec
 from supernet.spec import NetworkSpec
 from tests.deploy.networks import random_images
@@ -76,9 +77,8 @@ def test_rsign_becomes_thresholds_and_a_doubling_unit_one_operation() -> None:
 
 def test_padding_and_missing_scale_are_lowered() -> None:
     network = settled(network_spec("bireal-18", image_size=32, classes=10, stem="small"))
-    units = [m for m in network.modules() if hasattr(m, "conv") and hasattr(m.conv, "pad_value")]
-    for number, unit in enumerate(units):
-        unit.conv.pad_value, unit.conv.scaled = (-1, 0, 1)[number % 3], False
+    for number, (_, unit) in enumerate(binary_parts(network)):
+        unit.set_binarization(Binarization(pad_value=(-1, 0, 1)[number % 3], scaled=False))
     network.train()
     images = random_images(network, 4, torch.Generator().manual_seed(2))
     with torch.no_grad():
@@ -95,9 +95,26 @@ def test_what_cannot_be_packed_is_refused_by_name() -> None:
     with pytest.raises(UserError, match=r"'stage1_block1' \(BottleneckSpec\): there is no packed"):
         lower(build(network_spec("bireal-50", image_size=32, classes=10)))
     network = build(network_spec("bireal-18", image_size=32, classes=10))
-    network.get_submodule("stage2_unit3").conv.zero = 0
+    set_binarization(network.get_submodule("stage2_unit3"), Binarization(sign_of_zero=0))
     with pytest.raises(UserError, match=r"'stage2_unit3': its sign\(0\) is 0"):
         lower(network)
+
+
+@pytest.mark.parametrize("name", ["bireal-18", "binarynet", "react-resnet-18"])
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (Binarization(weights="real"), "real weights and binary activations"),
+        (Binarization(activations="clip"), "binary weights and clip activations"),
+    ],
+)
+def test_real_operands_are_refused(name: str, setting: Binarization, words: str) -> None:
+    network = build(network_spec(name, image_size=32, classes=10))
+    set_binarization(network, setting)
+    with pytest.raises(UserError, match=f"it has {words}; only binary"):
+        lower(network)
+    set_binarization(network, Binarization())
+    lower(network)
 
 
 @pytest.mark.parametrize("padding", [0, 1])

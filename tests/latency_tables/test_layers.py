@@ -1,6 +1,7 @@
 """The layers of a space and architectures that contain them all."""
 
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -8,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency_tables.layers import covering_architectures, distinct_layers, layer_key, spread_over
+from latency_tables.table import check_layers, load_table
+from supernet.files import UserError
 from supernet.spaces import space_from_description
 from supernet.spec import BinaryUnitSpec, HeadSpec, StemSpec
+
+TABLES = Path(__file__).parents[2] / "latency_tables" / "tables"
 
 
 def test_a_key_names_kind_and_every_field(tiny_space):
@@ -32,6 +37,16 @@ def test_keys_of_measured_tables_stay_and_new_fields_show():
     )
     assert layer_key(HeadSpec(64, 10, 7)) == "head in_channels=64 num_classes=10 in_size=7"
     assert layer_key(replace(unit, rsign=True)) == f"{layer_key(unit)} rsign=True"
+
+
+@pytest.mark.parametrize("name", ["fmnist-latency", "mobilenet-groups-224"])
+def test_shipped_tables_hold_every_layer_of_the_space_that_they_describe(name):
+    table = load_table(TABLES / f"{name}.csv")
+    space = space_from_description(table.header.space)
+    check_layers(table, distinct_layers(space), name)
+    # Thresholds are layers of their own times.
+    with pytest.raises(UserError, match="rsign=True"):
+        check_layers(table, distinct_layers(replace(space, rsign=True)), name)
 
 
 def test_the_layers_of_the_group_space_at_224():

@@ -9,11 +9,10 @@ from torch.nn import functional as F
 from supernet.layers.binary_conv import (
     MAX_EXACT_BF16_COUNT,
     BinaryConv2d,
-    NestedBinaryConv2d,
-    NestedPath,
     binary_conv2d,
     weight_scale,
 )
+from supernet.layers.nested_conv import NestedBinaryConv2d, NestedPath
 from supernet.layers.rprelu import RPReLU
 from supernet.layers.sign import approx_sign
 

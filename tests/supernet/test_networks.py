@@ -217,7 +217,7 @@ def test_compiled_units_with_rsign_and_with_two_streams_agree_with_eager_ones() 
 
 
 def test_leaky_clip() -> None:
-    from supernet.blocks.bottleneck import leaky_clip
+    from supernet.layers.binary_input import leaky_clip
 
     x = torch.tensor([-3.0, -1.0, -0.5, 0.0, 1.0, 2.0], dtype=torch.float64, requires_grad=True)
     y = leaky_clip(x)

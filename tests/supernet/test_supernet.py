@@ -7,7 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from supernet import Supernet, build
-from supernet.network import build_from, compile_units
+from supernet.costs import cost
+from supernet.network import binary_parts, build_from, compile_units
+from supernet.spaces import space_from_description
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
 SHARINGS = ["independent", "nested"]
@@ -124,6 +126,27 @@ def test_build_from_takes_the_tensors_themselves(tiny_space: MobileNetGroups) ->
     network = build_from(spec, source.state_dict())
     assert torch.equal(torch.get_rng_state(), state_before)
     assert network.head.linear.weight.data_ptr() == source.head.linear.weight.data_ptr()
+
+
+def test_the_option_rsign_gives_every_unit_thresholds() -> None:
+    plain, shifted = (MobileNetGroups(image_size=32, classes=5, rsign=r) for r in (False, True))
+    spec = shifted.decode(shifted.first())
+    before, after = cost(plain.decode(plain.first())), cost(spec)
+    # A threshold for each input channel of both convolutions of a block.
+    inputs = sum(2 * channels for channels in (32, 64, 128, 128, 256, 256, *[512] * 6, 1024))
+    assert inputs == 9_920  # those of ReActNet-A
+    assert after.parameters == before.parameters + inputs
+    assert (after.flops, after.bops) == (before.flops, before.bops)
+    network = build(spec)
+    assert sum(unit.sign.beta.numel() for _, unit in binary_parts(network)) == inputs
+
+
+def test_a_description_without_rsign_is_that_of_the_space_without(
+    tiny_space: MobileNetGroups,
+) -> None:
+    older = {key: value for key, value in tiny_space.describe().items() if key != "rsign"}
+    assert space_from_description(older) == tiny_space
+    assert space_from_description({**older, "rsign": True}).rsign
 
 
 @pytest.mark.slow

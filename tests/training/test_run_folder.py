@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from supernet.files import UserError, write_text
+from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.run_folder import RunFolder, open_finished
 
 CONFIG = {"search": {"evaluations": 10, "max_ops": 5}, "seed": 0}
@@ -28,6 +29,16 @@ def test_another_config_is_refused_with_the_difference(tmp_path: Path) -> None:
         RunFolder.open(tmp_path / "run", "search", other)
     with pytest.raises(UserError, match="stage 'search', not 'supernet'"):
         RunFolder.open(tmp_path / "run", "supernet", CONFIG)
+
+
+def test_a_space_that_got_an_option_since_is_the_same(tmp_path: Path) -> None:
+    space = MobileNetGroups(image_size=8, width=0.25)
+    older = {key: value for key, value in space.describe().items() if key != "rsign"}
+    RunFolder.open(tmp_path / "run", "search", {**CONFIG, "space": older})
+    RunFolder.open(tmp_path / "run", "search", {**CONFIG, "space": space.describe()})
+    other = MobileNetGroups(image_size=8, width=0.25, rsign=True).describe()
+    with pytest.raises(UserError, match=r"space\.rsign was False, now True"):
+        RunFolder.open(tmp_path / "run", "search", {**CONFIG, "space": other})
 
 
 def test_a_grown_budget_reopens(tmp_path: Path) -> None:
