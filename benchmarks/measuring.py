@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from deploy.timing import in_turns as in_turns
@@ -43,6 +43,20 @@ def spin_briefly() -> None:
     """
     if "GOMP_SPINCOUNT" not in os.environ:
         os.execve(sys.executable, sys.orig_argv, {**os.environ, "GOMP_SPINCOUNT": SPINS})
+
+
+def memory_kib(name: str) -> int:
+    """A line of /proc/self/status: VmRSS in use now, VmHWM at most since the reset."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{name}:")[1].split()[0])
+
+
+def peak_growth_bytes(run: Callable[[], object]) -> int:
+    """Bytes by which this process grows at most while `run` runs (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak (VmHWM) to what is in use
+    before = memory_kib("VmRSS")
+    run()
+    return 1024 * (memory_kib("VmHWM") - before)
 
 
 def write_result(theme: str, result: Mapping[str, object]) -> Path:

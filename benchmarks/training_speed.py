@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.measuring import in_turns, ratio, write_result
-from benchmarks.plain_mobilenet import build_plain
+from benchmarks.measuring import in_turns, peak_growth_bytes, ratio, write_result
+from benchmarks.plain_networks import build_plain
 from supernet.architecture import Architecture
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.supernet import Supernet
@@ -84,17 +84,12 @@ def print_memory(side: str, arguments: argparse.Namespace) -> None:
     small, _ = make_step(side, space, 2)  # imports, kernels, thread pools
     small(architecture)
     step, _ = make_step(side, space, arguments.batch)
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak (VmHWM) to what is in use
-    before = memory_kib("VmRSS")
-    for _ in range(3):
-        step(architecture)
-    print(1024 * (memory_kib("VmHWM") - before))
 
+    def three_steps() -> None:
+        for _ in range(3):
+            step(architecture)
 
-def memory_kib(name: str) -> int:
-    """A line of /proc/self/status: VmRSS in use now, VmHWM at most since the reset."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{name}:")[1].split()[0])
+    print(peak_growth_bytes(three_steps))
 
 
 def main() -> None:
