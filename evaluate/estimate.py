@@ -49,7 +49,7 @@ def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[
     check_fit(space.decode(space.first()), data)
     if isinstance(stage, SupernetStage):
         supernet = Supernet(space, stage.supernet.sharing)
-        steps = steps_per_epoch(data.train, stage.supernet) * stage.supernet.epochs
+        steps = steps_per_epoch(data.train, stage.supernet) * stage.supernet.total_epochs
         path = supernet.path(space.sample(stream(stage.seed, "estimate")))
         spec = space.decode(space.first())
         set_threads(stage.supernet.threads)
@@ -67,7 +67,7 @@ def _retraining(stage: RetrainStage, run: Path, architectures: Sequence[Path]) -
     dearest = max(specs, key=lambda spec: cost(spec).ops)
     network = build(dearest)
     set_threads(threads_of(stage.retrain))
-    steps = prepared.steps_per_epoch * stage.retrain.epochs
+    steps = prepared.steps_per_epoch * stage.retrain.total_epochs
     one = _training(run, network, network, dearest, stage.retrain, steps)
     number = len(trained) * stage.retrain.seeds
     side_by_side = max(stage.retrain.workers, 1)

@@ -11,6 +11,7 @@ from evaluate.score import score_network
 from supernet.files import UserError, read_json, write_json
 from training.data.test_part import open_test_part
 from training.device import set_threads
+from training.distributed import on_first
 from training.network_file import load_network
 from training.network_training import TrainingJob, train_network
 from training.progress import Progress
@@ -23,15 +24,22 @@ SCORE = "test_score.json"
 def train_and_score(job: TrainingJob) -> dict[str, float]:
     """Train the job's network, then open the test split and score it, once.
 
-    The score is kept in the job's folder; a second call reads it.
+    The score is kept in the job's folder; a second call reads it. Where torchrun started several
+    processes, all of them train and the first one scores.
     """
     score = job.folder / SCORE
-    if not score.exists():
+
+    def scored() -> dict[str, float]:
         set_threads(job.settings.threads)  # training sets it too, unless it was done before
-        trained = load_network(train_network(job))
+        trained = load_network(path)
         images = open_test_part(trained.data)
         write_json(score, score_network(trained, images, job.settings.device))
-    return read_json(score, what="test score")
+        return read_json(score, what="test score")
+
+    if not on_first(score.exists):
+        path = train_network(job)
+        return on_first(scored)
+    return on_first(lambda: read_json(score, what="test score"))
 
 
 def run_jobs(
@@ -51,15 +59,15 @@ def run_jobs(
         if workers and len(left) > 1:
             _run_on_ray(left, workers, progress, folder)
         for job in jobs:
-            is_new = not (job.folder / SCORE).exists()
+            is_old = on_first((job.folder / SCORE).exists)
             score = train_and_score(job)
-            if is_new:
+            if not is_old:
                 _note(job, score, progress, folder)
     return {job.name: train_and_score(job) for job in jobs}
 
 
 def _note(job: TrainingJob, score: dict[str, float], progress: Progress, folder: RunFolder) -> None:
-    folder.log("network", name=job.name, **score)
+    on_first(lambda: folder.log("network", name=job.name, **score))
     progress.advance(test_top1=score["top1"])
 
 

@@ -26,9 +26,11 @@ from supernet.spec import BlockSpec
 from training.compilation import decide, num_graphs
 from training.data import DataConfig, TrainingData, open_training_data
 from training.device import choose_device, set_threads
+from training.distributed import check_sharing, locked, on_first, part, processes
 from training.fit_check import check_fit
 from training.loop import steps_per_epoch
 from training.network_training import TrainingJob
+from training.phases import check_phases, inputs_of, num_settings
 from training.run_folder import RunFolder
 from training.seeds import derive_seed
 from training.settings import TrainingSettings
@@ -96,13 +98,22 @@ def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> di
     # How many train at a time changes no result; a run may be resumed with another number.
     del config["retrain"]["workers"]
     inputs = {f"architecture {n}": Path(path) for n, path in enumerate(architectures, start=1)}
-    folder = RunFolder.open(run, STAGE, config, inputs)
-    with folder.lock():
-        if folder.summary is not None:
-            return folder.summary
-        for warning in prepared.comparison.warnings(prepared.space):
-            print(warning, file=sys.stderr)
-        return _retrain(stage, prepared, folder)
+    inputs |= inputs_of(stage.retrain)
+    with processes(stage.retrain.device) as own:
+        if own.size > 1 and stage.retrain.workers:
+            raise UserError(
+                f"retrain.workers is {stage.retrain.workers}: with {own.size} processes that train "
+                f"one network together, expected 0"
+            )
+        check_sharing(stage.retrain.batch_size, stage.retrain.compile, stage.retrain.shared_norms)
+        folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs))
+        with locked(folder):
+            if (summary := on_first(lambda: folder.summary)) is not None:
+                return summary
+            for warning in prepared.comparison.warnings(prepared.space):
+                if own.rank == 0:
+                    print(warning, file=sys.stderr)
+            return _retrain(stage, prepared, folder)
 
 
 def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
@@ -146,6 +157,7 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
     )
     data = open_training_data(stage.data)
     check_fit(space.decode(space.first()), data)
+    check_phases(config, space.decode(space.first()))
     per_epoch = steps_per_epoch(data.everything, config)
     manifest = data.manifest()
     for path, provenance in recorded:
@@ -179,7 +191,7 @@ def _check_splits(path: Path, found: Any, now: Mapping[str, Any]) -> None:
 
 def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
     space, entries = prepared.space, prepared.comparison.entries
-    folder.record("data", prepared.manifest)
+    on_first(lambda: folder.record("data", prepared.manifest))
     compiled = _decide_compile(stage, prepared, folder)
     jobs = [
         (entry, k, _job(stage, space, entry, k, compiled, folder))
@@ -205,10 +217,10 @@ def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict
         )
     summary = {
         "limit_sets": [one.as_dict() for one in prepared.comparison.limit_sets],
-        "epochs": stage.retrain.epochs,
+        "epochs": stage.retrain.total_epochs,
         "networks": rows,
     }
-    folder.finish(summary)
+    on_first(lambda: folder.finish(summary))
     return summary
 
 
@@ -231,26 +243,31 @@ def _job(
 
 def _decide_compile(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> bool:
     """Decide once a run, for all networks: units of equal shape share their compiled graph."""
-    decided = folder.manifest.get("compile")
+    decided = on_first(lambda: folder.manifest.get("compile"))
     if decided is None:
-        settings, device = stage.retrain, prepared.device
-        set_threads(threads_of(settings))
-        specs = [prepared.space.decode(e.architecture) for e in prepared.comparison.entries]
-        blocks: list[BlockSpec] = [block for spec in specs for block in spec.blocks]
-        steps = prepared.steps_per_epoch * settings.epochs * settings.seeds * len(specs)
-
-        def eager_step_seconds() -> float:
-            network = build(specs[0])
-            return training_step_seconds(network, network, specs[0], settings.batch_size, device)
-
-        decision = decide(
-            settings.compile,
-            device,
-            num_graphs(blocks),
-            # Each worker compiles for itself.
-            steps // max(settings.workers, 1),
-            eager_step_seconds,
-        )
-        decided = {"compile": decision.compile, "reason": decision.reason}
-        folder.record("compile", decided)
+        decided = on_first(lambda: _decision(stage, prepared, folder))
     return bool(decided["compile"])
+
+
+def _decision(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
+    settings, device = stage.retrain, prepared.device
+    set_threads(threads_of(settings))
+    specs = [prepared.space.decode(e.architecture) for e in prepared.comparison.entries]
+    blocks: list[BlockSpec] = [block for spec in specs for block in spec.blocks]
+    steps = prepared.steps_per_epoch * settings.total_epochs * settings.seeds * len(specs)
+
+    def eager_step_seconds() -> float:
+        network = build(specs[0])
+        return training_step_seconds(network, network, specs[0], settings.batch_size, device)
+
+    made = decide(
+        settings.compile,
+        device,
+        num_graphs(blocks) * num_settings(settings),
+        # Each worker compiles for itself.
+        steps // max(settings.workers, 1),
+        eager_step_seconds,
+        waits_for_others=part().size > 1 and settings.shared_norms,
+    )
+    folder.record("compile", {"compile": made.compile, "reason": made.reason})
+    return folder.manifest["compile"]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from supernet.files import UserError
+from training.progress import is_first_process
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 INTERRUPTED = 130
@@ -44,7 +45,9 @@ def exit_code(command: Callable[[], Any]) -> int:
 
 
 def say(text: str) -> None:
-    """Print one line on stderr, marked as evobit's."""
+    """Print one line on stderr, marked as evobit's; torchrun's first process says it for all."""
+    if not is_first_process():
+        return
     print("evobit: " + " ".join(text.split()), file=sys.stderr)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
+
+from training.progress import is_first_process
 
 
 class Output:
@@ -46,8 +49,11 @@ class Output:
 
 @contextmanager
 def output(as_json: bool) -> Iterator[Output]:
-    """Keep stdout for the result; what anything else prints there goes to stderr."""
-    stdout = sys.stdout
+    """Keep stdout for the result; what anything else prints there goes to stderr.
+
+    Of several processes that train together the first shows the result.
+    """
+    stdout = sys.stdout if is_first_process() else io.StringIO()
     with redirect_stdout(sys.stderr):
         yield Output(stdout, as_json)
 

@@ -10,6 +10,7 @@ from evaluate.retrain import RetrainStage
 from evobit.config import load_stage
 from evobit.main import run
 from search.run import SearchStage
+from supernet.spaces import space_from_description
 from training.supernet_training import SupernetStage
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
@@ -19,7 +20,8 @@ CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 @pytest.mark.parametrize("stage", [SupernetStage, SearchStage, RetrainStage])
 def test_config_loads(path: Path, stage: type) -> None:
     loaded = load_stage(path, stage, [])
-    assert loaded.space["image_size"] == loaded.data.image_size
+    space = space_from_description(loaded.space)
+    assert space.decode(space.first()).image_size == loaded.data.image_size
 
 
 def test_own_images_from_a_folder(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from supernet.image_file import storage_size
+from training.distributed import WHOLE, Part
 
 # Random resized crops as in "Going deeper with convolutions" (arXiv 1409.4842), section 6.
 MAX_ASPECT_RATIO = 4 / 3
@@ -45,8 +46,9 @@ def augment(
     std: Sequence[float],
     size: int,
     generator: torch.Generator,
+    part: Part = WHOLE,
 ) -> Tensor:
-    """Vary and normalise a batch.
+    """Vary and normalise a batch, or one part of it as the whole batch would be.
 
     Args:
         images: uint8 (B, C, S, S) on any device.
@@ -55,19 +57,21 @@ def augment(
         std: of each channel.
         size: side of the images returned, pixels.
         generator: on the CPU; equal states give equal results.
+        part: which share of a batch the images are; draws are made for all of it.
 
     Returns:
         float32 (B, C, size, size) on the images' device.
     """
     assert images.dtype == torch.uint8, images.dtype
-    batch = len(images)
-    flip = torch.rand(batch, generator=generator) < 0.5 if config.flip else None
+    batch = len(images) * part.size
+    flip = part.of(torch.rand(batch, generator=generator) < 0.5) if config.flip else None
     if config.crop == "resized":
-        windows = _draw_windows(batch, images.shape[3], config.min_scale, generator)
+        drawn = _draw_windows(batch, images.shape[3], config.min_scale, generator)
+        windows = tuple(map(part.of, drawn))
         return _to_float(_resample(images, windows, flip, size), mean, std)
     images = _shrink(images, size)
     if config.crop == "pad":
-        images = _random_crop(images, config.pad, size, generator)
+        images = _random_crop(images, config.pad, size, generator, part)
     else:
         images = _centre_crop(images, size)
     if flip is not None:
@@ -117,11 +121,13 @@ def _centre_crop(images: Tensor, size: int) -> Tensor:
     return images[:, :, start : start + size, start : start + size]
 
 
-def _random_crop(images: Tensor, pad: int, size: int, generator: torch.Generator) -> Tensor:
+def _random_crop(
+    images: Tensor, pad: int, size: int, generator: torch.Generator, part: Part
+) -> Tensor:
     """Cut a window of each image out of the batch with a black border of `pad` pixels."""
     num_offsets = images.shape[3] + 2 * pad - size + 1
-    offsets = torch.randint(num_offsets, (2, len(images)), generator=generator)
-    top, left = offsets.to(images.device, non_blocking=True)
+    offsets = torch.randint(num_offsets, (2, len(images) * part.size), generator=generator)
+    top, left = part.of(offsets, 1).to(images.device, non_blocking=True)
     padded = F.pad(images, (pad, pad, pad, pad))
     windows = padded.unfold(2, size, 1).unfold(3, size, 1)  # (B, C, top, left, size, size), a view
     return windows[torch.arange(len(images), device=images.device), :, top, left]
@@ -148,7 +154,7 @@ def _draw_windows(
 
 def _resample(
     images: Tensor,
-    windows: tuple[Tensor, Tensor, Tensor, Tensor],
+    windows: tuple[Tensor, ...],
     flip: Tensor | None,
     size: int,
 ) -> Tensor:

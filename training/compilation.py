@@ -43,14 +43,20 @@ def decide(
     graphs: int,
     planned_steps: int,
     eager_step_seconds: Callable[[], float],
+    *,
+    waits_for_others: bool = False,
 ) -> CompileDecision:
     """`auto` compiles where the time saved over `planned_steps` exceeds the time compiling takes.
+
+    Not where a unit's BatchNorm waits for other processes (`waits_for_others`).
 
     Raises:
         UserError: 'on' without a C++ compiler for the CPU.
     """
     if setting == "off":
         return CompileDecision(False, "switched off")
+    if waits_for_others:
+        return CompileDecision(False, "BatchNorm statistics are shared by processes")
     lacking = None if device.type == "cuda" else missing_for_compiling()
     if setting == "on":
         if lacking:

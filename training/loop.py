@@ -2,7 +2,7 @@
 
 Nothing random is kept between steps. The order of images is drawn from (seed, epoch), the
 augmentation from (seed, step), the paths from (seed, step): a checkpoint needs weights, optimiser
-state and the step's number.
+state and the step's number. For the same reason a step means the same in any number of processes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,23 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from supernet.files import UserError
 from training.augment import augment
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.image_set import ImageSet
+from training.distributed import (
+    Part,
+    any_process,
+    average_gradients,
+    begin_alike,
+    mean_over_processes,
+    part,
+    state_of_first,
+)
 from training.interrupt import InterruptRequest
+from training.losses import Loss
+from training.optim import Optimiser, build_optimiser, figures, set_rates
 from training.progress import Progress
 from training.seeds import torch_stream
 from training.settings import TrainingSettings
@@ -72,35 +82,35 @@ def train(
     settings: TrainingSettings,
     normalisation: Normalisation,
     hooks: LoopHooks,
+    loss: Loss,
     *,
     seed: int,
     device: torch.device,
     checkpoint: Path,
     label: str,
+    phase: int = 1,
 ) -> None:
     """Train `module`'s parameters in place, from `checkpoint` on where it exists.
 
     Each step: for each path a forward and backward pass on the same augmented images, then one
-    Adam step at learning_rate * (1 - step / steps). Parameters of no path keep `grad=None` and do
-    not move, moments included.
+    step of the optimiser. Parameters of no path keep `grad=None` and do not move, moments
+    included. `phase` numbers a training that has several, whose checkpoints are not each other's.
     """
     per_epoch = steps_per_epoch(images, settings)
     total = per_epoch * settings.epochs
-    optimiser = torch.optim.Adam(
-        module.parameters(),
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        fused=True,
+    own = part()
+    optimiser = build_optimiser(
+        module, settings.optimiser, settings.learning_rate, settings.weight_decay
     )
-    first = _resume(checkpoint, module, optimiser, hooks) if checkpoint.exists() else 0
+    first = _resume(checkpoint, phase, module, optimiser, hooks)
+    begin_alike(module, shared_norms=settings.shared_norms)
     saved, started = time.monotonic(), time.monotonic()
     running = _RunningLoss()
     module.train()
     with Progress(label, total, first) as progress, InterruptRequest() as interrupt:
-        batches = _batches(images, settings.batch_size, per_epoch, total, first, seed, device)
+        batches = _batches(images, settings.batch_size, own, per_epoch, total, first, seed, device)
         for step, (pixels, labels) in enumerate(batches, start=first):
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * (1 - step / total)
+            set_rates(optimiser, settings.optimiser, settings.learning_rate, step, per_epoch, total)
             x = augment(
                 pixels,
                 settings.augment,
@@ -108,46 +118,55 @@ def train(
                 normalisation.std,
                 normalisation.size,
                 torch_stream(seed, "augment", step),
+                own,
             ).contiguous(memory_format=torch.channels_last)
-            running.add(training_step(hooks.paths(step), optimiser, x, labels, settings))
+            running.add(training_step(hooks.paths(step), module, optimiser, x, labels, loss))
             done = step + 1
             if done % STEPS_BETWEEN_LOGS == 0 or done == total:
-                loss = running.take()
-                if loss != loss:
+                mean_loss = mean_over_processes(running.take())
+                if mean_loss != mean_loss:
                     raise ArithmeticError(
                         f"{label}: loss is NaN at step {done}; lower learning_rate"
                     )
                 rate = (done - first) * settings.batch_size / (time.monotonic() - started)
-                hooks.log(
-                    step=done,
-                    epoch=done / per_epoch,
-                    loss=loss,
-                    learning_rate=optimiser.param_groups[0]["lr"],
-                    images_per_second=round(rate, 1),
-                )
-                progress.advance(done - progress.done, loss=loss)
+                numbers = {**loss.figures(), **figures(optimiser)}
+                if own.rank == 0:
+                    hooks.log(
+                        step=done,
+                        epoch=done / per_epoch,
+                        loss=mean_loss,
+                        learning_rate=_learning_rate(optimiser),
+                        images_per_second=round(rate, 1),
+                        phase=phase,
+                        **numbers,
+                    )
+                progress.advance(done - progress.done, loss=mean_loss)
+            interrupted = any_process(interrupt.requested)
             is_due = time.monotonic() - saved > settings.checkpoint_seconds
-            if (is_due or interrupt.requested) and done < total:
-                _save(checkpoint, module, optimiser, hooks, done)
+            if (is_due or interrupted) and done < total and own.rank == 0:
+                _save(checkpoint, phase, module, optimiser, hooks, done)
                 saved = time.monotonic()
-            if interrupt.requested:
+            if interrupted:
                 raise KeyboardInterrupt
 
 
 def training_step(
     paths: Sequence[nn.Module],
-    optimiser: torch.optim.Optimizer,
+    module: nn.Module,
+    optimiser: Optimiser,
     x: Tensor,
     labels: Tensor,
-    settings: TrainingSettings,
+    loss: Loss,
 ) -> Tensor:
     """One optimiser step over the summed gradients of `paths`; returns the mean loss, detached."""
     optimiser.zero_grad(set_to_none=True)
+    targets = loss.targets(x, labels)
     losses = []
     for path in paths:
-        loss = F.cross_entropy(path(x), labels, label_smoothing=settings.label_smoothing)
-        loss.backward()
-        losses.append(loss.detach())
+        value = loss(path(x), targets)
+        value.backward()
+        losses.append(value.detach())
+    average_gradients(module.parameters())
     optimiser.step()
     return torch.stack(losses).mean()
 
@@ -155,32 +174,39 @@ def training_step(
 def _batches(
     images: ImageSet,
     batch_size: int,
+    own: Part,
     per_epoch: int,
     total: int,
     first: int,
     seed: int,
     device: torch.device,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of steps first..total-1; an epoch is one permutation, cut into full batches."""
+    """The batches of steps first..total-1; an epoch is one permutation, cut into full batches.
+
+    Of each batch this process reads its own part.
+    """
     step = first
     while step < total:
         epoch, within = divmod(step, per_epoch)
         order = torch.randperm(len(images), generator=torch_stream(seed, "order", epoch))
         left = order[within * batch_size : per_epoch * batch_size]
-        yield from images.batches(left, batch_size, device)
+        parts = own.of(left.view(-1, batch_size), 1).flatten()
+        yield from images.batches(parts, batch_size // own.size, device)
         step = (epoch + 1) * per_epoch
 
 
 def _save(
     path: Path,
+    phase: int,
     module: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     hooks: LoopHooks,
     step: int,
 ) -> None:
     save_checkpoint(
         path,
         {
+            "phase": phase,
             "step": step,
             "module": module.state_dict(),
             "optimiser": optimiser.state_dict(),
@@ -190,10 +216,20 @@ def _save(
 
 
 def _resume(
-    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, hooks: LoopHooks
+    path: Path,
+    phase: int,
+    module: nn.Module,
+    optimiser: Optimiser,
+    hooks: LoopHooks,
 ) -> int:
-    """Take up the state in `path`; returns the number of steps done."""
-    state = load_checkpoint(path)
+    """Take up the state in `path`, which the first process reads; returns the steps done.
+
+    A checkpoint of the phase before is what a kill between two phases left.
+    """
+    state = load_checkpoint(path) if part().rank == 0 and path.exists() else None
+    state = state_of_first(state)
+    if state is None or state.get("phase", 1) != phase:
+        return 0
     try:
         module.load_state_dict(state["module"])
         optimiser.load_state_dict(state["optimiser"])
@@ -201,6 +237,11 @@ def _resume(
         raise UserError(f"{path}: training state of another network ({error})") from error
     hooks.load_extra_state(state["extra"])
     return int(state["step"])
+
+
+def _learning_rate(optimiser: Optimiser) -> float:
+    """The rate of the first group that has one; Bop's have none."""
+    return next((group["lr"] for group in optimiser.param_groups if "lr" in group), 0.0)
 
 
 class _RunningLoss:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,13 @@ class TrainedNetwork:
     binarization: Binarization = Binarization()
 
 
-def save_network(path: Path, trained: TrainedNetwork) -> None:
-    """Write safetensors whose names are the `state_dict` names, the rest as JSON metadata."""
+def save_network(
+    path: Path, trained: TrainedNetwork, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write safetensors whose names are the `state_dict` names, the rest as JSON metadata.
+
+    `metadata` is further text by name.
+    """
     description: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -53,7 +59,9 @@ def save_network(path: Path, trained: TrainedNetwork) -> None:
     }
     if setting := trained.binarization.describe():
         description["binarization"] = setting
-    save_tensors(path, trained.network.state_dict(), {_KEY: json.dumps(description)})
+    save_tensors(
+        path, trained.network.state_dict(), {**(metadata or {}), _KEY: json.dumps(description)}
+    )
 
 
 def load_network(path: Path) -> TrainedNetwork:

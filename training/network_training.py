@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from supernet.architecture import Architecture
-from supernet.network import build, compile_units, set_precision
+from supernet.network import build, compile_units, set_binarization, set_precision
 from supernet.spaces import space_from_description
 from training.data import DataConfig, open_training_data
 from training.device import choose_device, choose_precision, set_threads
+from training.distributed import on_first, part
 from training.fit_check import check_fit
-from training.loop import LoopHooks, Normalisation, train
+from training.loop import LoopHooks, Normalisation
 from training.network_file import TrainedNetwork, save_network
+from training.phases import CHECKPOINT, PhaseHooks, initialise, loss_of, train_in_phases
 from training.run_folder import RunFolder
 from training.run_log import TrainingLog
 from training.seeds import derive_seed
@@ -42,9 +45,12 @@ class TrainingJob:
 
 
 def train_network(job: TrainingJob) -> Path:
-    """Train the job's network and return its file; resumes, and does nothing when it is done."""
+    """Train the job's network and return its file; resumes, and does nothing when it is done.
+
+    Where torchrun started several processes, all of them call it; the first one writes.
+    """
     path = job.folder / WEIGHTS
-    if path.exists():
+    if on_first(path.exists):
         return path
     settings = job.settings
     space = space_from_description(job.space)
@@ -57,6 +63,7 @@ def train_network(job: TrainingJob) -> Path:
 
     torch.manual_seed(derive_seed(job.seed, "initialise", architecture.id))
     network = build(spec)
+    initialise(network, settings)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     precision = choose_precision(settings.precision, device, job.compile)
     set_precision(network, precision)
@@ -64,23 +71,45 @@ def train_network(job: TrainingJob) -> Path:
         compile_units(network)
     normalisation = Normalisation(data.mean, data.std, spec.image_size)
     folder = RunFolder(job.folder, "network")
-    job.folder.mkdir(parents=True, exist_ok=True)
-    folder.log("started", device=str(device), precision=precision, compiled=job.compile)
-    with TrainingLog(folder, job.name, settings.tensorboard) as log:
-        train(
+
+    def save(to: Path, phase: TrainingSettings, metadata: Mapping[str, str]) -> None:
+        trained = TrainedNetwork(
+            network,
+            space,
+            architecture,
+            normalisation,
+            data.class_names,
+            job.data,
+            phase.binarization,
+        )
+        save_network(to, trained, metadata)
+
+    def begin() -> None:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        folder.log("started", device=str(device), precision=precision, compiled=job.compile)
+
+    on_first(begin)
+    with TrainingLog(folder, job.name, settings.tensorboard and part().rank == 0) as log:
+        last = train_in_phases(
             network,
             data.everything,
             settings,
             normalisation,
             LoopHooks(paths=lambda step: [network], log=log),
+            PhaseHooks(
+                begin=lambda phase: set_binarization(network, phase.binarization),
+                loss=lambda phase: loss_of(phase, spec, normalisation, device),
+                save=save,
+            ),
             seed=job.seed,
             device=device,
-            checkpoint=job.folder / "checkpoint.pt",
+            folder=job.folder,
             label=job.name,
         )
-    trained = TrainedNetwork(
-        network.cpu(), space, architecture, normalisation, data.class_names, job.data
-    )
-    save_network(path, trained)
-    (job.folder / "checkpoint.pt").unlink(missing_ok=True)
+
+    def finish() -> None:
+        save(path, last, {})
+        (job.folder / CHECKPOINT).unlink(missing_ok=True)
+
+    on_first(finish)
     return path

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
 from typing import Any
 
 SECONDS_BETWEEN_LINES = 15.0
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for a training: the only one, or torchrun's first."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Progress:
@@ -22,7 +28,7 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty():
+        if is_first_process() and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import (
                 BarColumn,
@@ -58,6 +64,8 @@ class Progress:
             )
             return
         now = time.monotonic()
+        if not is_first_process():
+            return
         if now - self._last_line >= SECONDS_BETWEEN_LINES or self.done == self.total:
             self._last_line = now
             left = (self.total - self.done) / self._rate() if self.done > self._start else 0.0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch.nn import functional as F
 
+from supernet.binarization import Binarization
 from supernet.blocks.binary_unit import Sharing
 from supernet.files import save_weights
 from supernet.space import SearchSpace
@@ -20,13 +22,24 @@ from training.compilation import decide, num_graphs, time_step
 from training.data import DataConfig, open_training_data
 from training.data.training_data import TrainingData
 from training.device import choose_device, choose_precision, set_threads
+from training.distributed import check_sharing, locked, on_first, part, processes
 from training.fit_check import check_fit
-from training.loop import LoopHooks, Normalisation, steps_per_epoch, train
+from training.loop import LoopHooks, Normalisation, steps_per_epoch
 from training.path_sampling import (
     PathSamplingConfig,
     UpdateCounts,
     check_sampling,
     draw_paths,
+)
+from training.phases import (
+    CHECKPOINT,
+    PhaseHooks,
+    check_phases,
+    initialise,
+    inputs_of,
+    loss_of,
+    num_settings,
+    train_in_phases,
 )
 from training.run_folder import RunFolder
 from training.run_log import TrainingLog
@@ -72,13 +85,16 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
     check_sampling(space, settings.sampling, stream(stage.seed, "check sampling"))
     steps_per_epoch(data.train, settings)
     data.mean  # reads a sample of the images, which finds a damaged one  # noqa: B018
-    device = choose_device(settings.device)
+    check_phases(settings, space.decode(space.first()))
     config = {**stage.model_dump(mode="json"), "space": space.describe()}
-    folder = RunFolder.open(run, STAGE, config)
-    with folder.lock():
-        if folder.summary is not None:
-            return folder.summary
-        return _train(space, stage, data, device, folder)
+    with processes(settings.device):
+        check_sharing(settings.batch_size, settings.compile, settings.shared_norms)
+        device = choose_device(settings.device)
+        folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs_of(settings)))
+        with locked(folder):
+            if (summary := on_first(lambda: folder.summary)) is not None:
+                return summary
+            return _train(space, stage, data, device, folder)
 
 
 def _train(
@@ -89,18 +105,74 @@ def _train(
     folder: RunFolder,
 ) -> dict[str, Any]:
     settings = stage.supernet
-    folder.record_once("data", data.manifest())
+    on_first(lambda: folder.record_once("data", data.manifest()))
     # Kept for a resume: another number of threads or another precision gives other last bits.
-    threads = set_threads(folder.record_once("threads", set_threads(settings.threads)))
+    found = set_threads(settings.threads)
+    threads = set_threads(on_first(lambda: folder.record_once("threads", found)))
 
     torch.manual_seed(derive_seed(stage.seed, "initialise"))
     supernet = Supernet(space, settings.sharing)
+    initialise(supernet, settings)
     supernet.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     compiled = _compile_if_it_pays(supernet, stage, data, device, folder)
-    precision: Any = folder.record_once(
-        "precision", choose_precision(settings.precision, device, compiled)
-    )
+    wanted = choose_precision(settings.precision, device, compiled)
+    precision: Any = on_first(lambda: folder.record_once("precision", wanted))
     supernet.set_precision(precision)
+    on_first(lambda: _say_started(folder, supernet, device, threads, precision, compiled))
+
+    counts = UpdateCounts()
+    spec = space.decode(space.first())
+    normalisation = Normalisation(data.mean, data.std, spec.image_size)
+
+    def save(path: Path, phase: TrainingSettings, metadata: Mapping[str, str]) -> None:
+        own = {"sharing": settings.sharing, **_describe(phase.binarization)}
+        save_weights(path, supernet.state_dict(), {**own, **metadata})
+
+    with TrainingLog(folder, STAGE, settings.tensorboard and part().rank == 0) as log:
+        last = train_in_phases(
+            supernet,
+            data.train,
+            settings,
+            normalisation,
+            LoopHooks(
+                paths=_path_drawer(supernet, stage, counts),
+                log=log,
+                extra_state=lambda: {"update_counts": counts.as_dict()},
+                load_extra_state=lambda state: counts.load(state["update_counts"]),
+            ),
+            PhaseHooks(
+                begin=lambda phase: supernet.set_binarization(phase.binarization),
+                loss=lambda phase: loss_of(phase, spec, normalisation, device),
+                save=save,
+            ),
+            seed=derive_seed(stage.seed, STAGE),
+            device=device,
+            folder=folder.path,
+            label="supernet",
+        )
+    summary = {
+        "weights": WEIGHTS,
+        "steps": steps_per_epoch(data.train, settings) * settings.total_epochs,
+        "update_counts": counts.as_dict(),
+    }
+
+    def finish() -> None:
+        save(folder.path / WEIGHTS, last, {})
+        folder.finish(summary)
+        (folder.path / CHECKPOINT).unlink(missing_ok=True)
+
+    on_first(finish)
+    return summary
+
+
+def _say_started(
+    folder: RunFolder,
+    supernet: Supernet,
+    device: torch.device,
+    threads: int,
+    precision: str,
+    compiled: bool,
+) -> None:
     reason = folder.manifest["compile"]["reason"]
     print(
         f"supernet: {device}, {threads} thread(s), {precision}, "
@@ -115,36 +187,6 @@ def _train(
         compiled=compiled,
         parameters=sum(parameter.numel() for parameter in supernet.parameters()),
     )
-
-    counts = UpdateCounts()
-    image_size = space.decode(space.first()).image_size
-    with TrainingLog(folder, STAGE, settings.tensorboard) as log:
-        hooks = LoopHooks(
-            paths=_path_drawer(supernet, stage, counts),
-            log=log,
-            extra_state=lambda: {"update_counts": counts.as_dict()},
-            load_extra_state=lambda state: counts.load(state["update_counts"]),
-        )
-        train(
-            supernet,
-            data.train,
-            settings,
-            Normalisation(data.mean, data.std, image_size),
-            hooks,
-            seed=derive_seed(stage.seed, STAGE),
-            device=device,
-            checkpoint=folder.path / "checkpoint.pt",
-            label="supernet",
-        )
-    save_weights(folder.path / WEIGHTS, supernet.state_dict(), {"sharing": settings.sharing})
-    summary = {
-        "weights": WEIGHTS,
-        "steps": steps_per_epoch(data.train, settings) * settings.epochs,
-        "update_counts": counts.as_dict(),
-    }
-    folder.finish(summary)
-    (folder.path / "checkpoint.pt").unlink(missing_ok=True)
-    return summary
 
 
 def _path_drawer(
@@ -170,7 +212,7 @@ def _compile_if_it_pays(
     folder: RunFolder,
 ) -> bool:
     """Decide once a run: compiled and eager arithmetic differ in the last bits."""
-    decided = folder.manifest.get("compile")
+    decided = on_first(lambda: folder.manifest.get("compile"))
     if decided is None:
         settings, space = stage.supernet, supernet.space
         candidates = [block for blocks in space.block_candidates() for block in blocks]
@@ -180,18 +222,29 @@ def _compile_if_it_pays(
         ).contiguous(memory_format=torch.channels_last)
         labels = torch.zeros(settings.batch_size, dtype=torch.long, device=device)
         path = supernet.path(space.sample(stream(stage.seed, "time a step")))
-        decision = decide(
-            settings.compile,
-            device,
-            num_graphs(candidates),
-            steps_per_epoch(data.train, settings) * settings.epochs,
-            lambda: time_step(supernet, lambda: F.cross_entropy(path(x), labels).backward()),
-        )
-        decided = {"compile": decision.compile, "reason": decision.reason}
-        folder.record("compile", decided)
+
+        def decision() -> dict[str, Any]:
+            made = decide(
+                settings.compile,
+                device,
+                num_graphs(candidates) * num_settings(settings),
+                steps_per_epoch(data.train, settings) * settings.total_epochs,
+                lambda: time_step(supernet, lambda: F.cross_entropy(path(x), labels).backward()),
+                waits_for_others=part().size > 1 and settings.shared_norms,
+            )
+            folder.record("compile", {"compile": made.compile, "reason": made.reason})
+            return folder.manifest["compile"]
+
+        decided = on_first(decision)
     if decided["compile"]:
         supernet.compile_units()
     return bool(decided["compile"])
+
+
+def _describe(binarization: Binarization) -> dict[str, str]:
+    """Metadata of a supernet's weights: nothing for the default."""
+    description = binarization.describe()
+    return {"binarization": json.dumps(description)} if description else {}
 
 
 def load_supernet(run: Path) -> Supernet:
@@ -210,4 +263,6 @@ def load_supernet(run: Path) -> Supernet:
         supernet = Supernet(space_from_description(folder.config["space"]), sharing)
     check_names_and_shapes(tensors, supernet.state_dict(), folder.path / WEIGHTS)
     supernet.load_state_dict(tensors, assign=True)
+    described = json.loads(metadata.get("binarization", "{}"))
+    supernet.set_binarization(Binarization.from_description(described))
     return supernet

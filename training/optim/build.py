@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from supernet.files import UserError
-from supernet.layers.binary_conv import BinaryConv2d, NestedBinaryConv2d
+from supernet.layers.binary_conv import BinaryConv2d
+from supernet.layers.nested_conv import NestedBinaryConv2d
 from supernet.layers.sign import hard_sign
 from training.optim.bop import Bop
 from training.optim.combined import Combined, Optimiser
@@ -82,6 +83,6 @@ def _named_optimiser(
         case "adamw":
             return torch.optim.AdamW(groups, learning_rate, betas, eps, fused=True)
         case "sgd":
-            return torch.optim.SGD(
-                groups, learning_rate, config.momentum, nesterov=config.nesterov, fused=True
-            )
+            # Not the fused form, which needs every parameter to have its momentum already: in a
+            # supernet one is first reached when others have been moving for long.
+            return torch.optim.SGD(groups, learning_rate, config.momentum, nesterov=config.nesterov)
