@@ -9,19 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from deploy import packed_file
 from deploy.checking import ClassCheck, OperationCheck, check_classes, check_operations
 from deploy.lowering import pack
 from deploy.runtime import PackedNetwork
-from supernet.files import UserError, check_output
-from supernet.image_file import list_images, read_for_network
+from evaluate.checkpoint import check_images, open_checkpoint
+from supernet.files import UserError
 from training.augment import normalise
-from training.data import open_training_data
 from training.data.image_set import ImageSet
 from training.data.test_part import open_labelled_folder, open_test_part
-from training.network_file import TrainedNetwork, load_network
+from training.network_file import load_network
 
 BATCH = 50
 IMAGES_FOR_OPERATIONS = 8
@@ -77,14 +75,10 @@ def pack_checkpoint(
         UserError: a damaged file, a layer without a packed operation, or no images.
         PackRefused: the packed network computes something else.
     """
-    check_output(output)
-    if output.exists() and checkpoint.exists() and output.samefile(checkpoint):
-        raise UserError(f"-o {output}: is the checkpoint itself")
-    trained = load_network(checkpoint)
+    trained = open_checkpoint(checkpoint, output)
     seen = trained.normalisation
     packed = pack(trained.network, seen.mean, seen.std, trained.class_names)
-    pixels = _check_images(trained, data, num_images)
-    images = normalise(pixels, seen.mean, seen.std, seen.size)
+    images = check_images(trained, data, num_images)
     operations = check_operations(trained.network, packed, images[:IMAGES_FOR_OPERATIONS])
     if wrong := [check for check in operations if not check.ok]:
         first = wrong[0]
@@ -101,29 +95,6 @@ def pack_checkpoint(
         )
     packed_file.save(output, packed)
     return Packed(output, packed, operations, classes)
-
-
-def _check_images(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
-    """Up to `count` images as uint8, of what size the reader gives."""
-    if data is None:
-        try:
-            images = open_training_data(trained.data).search
-        except UserError as error:
-            raise UserError(
-                f"{error}; to check the packed network on other images, name a folder: --data DIR"
-            ) from error
-        return images.read(_spread(len(images), count))[0]
-    spec = trained.network.spec
-    files = list_images(data)
-    chosen = [files[i] for i in _spread(len(files), count).tolist()]
-    size, channels = trained.normalisation.size, spec.in_channels
-    return torch.from_numpy(np.stack([read_for_network(f, size, channels) for f in chosen]))
-
-
-def _spread(available: int, count: int) -> Tensor:
-    """`count` numbers below `available`, evenly spread; all of them if there are fewer."""
-    count = min(available, count)
-    return torch.arange(count) * available // max(count, 1)
 
 
 def evaluate_packed(

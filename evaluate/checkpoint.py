@@ -1,0 +1,61 @@
+"""A trained network of which another file is made, and the images to check that file on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from supernet.files import UserError, check_output
+from supernet.image_file import list_images, read_for_network
+from training.augment import normalise
+from training.data import open_training_data
+from training.network_file import TrainedNetwork, load_network
+
+
+def open_checkpoint(checkpoint: Path, output: Path) -> TrainedNetwork:
+    """Read a network file of which `output` is to be made.
+
+    Raises:
+        UserError: a damaged file, or `output` is a folder or the checkpoint itself.
+    """
+    check_output(output)
+    if output.exists() and checkpoint.exists() and output.samefile(checkpoint):
+        raise UserError(f"-o {output}: is the checkpoint itself")
+    return load_network(checkpoint)
+
+
+def check_images(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
+    """Up to `count` images (N, C, S, S), normalised for the network.
+
+    They are of those below `data`, or else of the search split that it was trained beside.
+
+    Raises:
+        UserError: there are no images, or none that can be read.
+    """
+    seen = trained.normalisation
+    return normalise(_pixels(trained, data, count), seen.mean, seen.std, seen.size)
+
+
+def _pixels(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
+    """The images as uint8, of what size the reader gives."""
+    if data is None:
+        try:
+            images = open_training_data(trained.data).search
+        except UserError as error:
+            raise UserError(
+                f"{error}; to check the new file on other images, name a folder: --data DIR"
+            ) from error
+        return images.read(_spread(len(images), count))[0]
+    files = list_images(data)
+    chosen = [files[i] for i in _spread(len(files), count).tolist()]
+    size, channels = trained.normalisation.size, trained.network.spec.in_channels
+    return torch.from_numpy(np.stack([read_for_network(f, size, channels) for f in chosen]))
+
+
+def _spread(available: int, count: int) -> Tensor:
+    """`count` numbers below `available`, evenly spread; all of them if there are fewer."""
+    count = min(available, count)
+    return torch.arange(count) * available // max(count, 1)
