@@ -21,11 +21,13 @@ from deploy.parameters import operation_parameters
 from deploy.plan import MapShape, Operation
 from deploy.runtime import PackedNetwork
 from deploy.shapes import Floats
+from supernet.layers.binary_input import OUTER_SLOPE
 from supernet.layers.sign import approx_sign, hard_sign, ste_sign
-from supernet.network import Network
+from supernet.network import Network, binary_parts
 from supernet.spec import (
     BinaryLayerSpec,
     BinaryUnitSpec,
+    BottleneckSpec,
     HeadSpec,
     PoolSpec,
     RealDoublingSpec,
@@ -150,7 +152,7 @@ def _first_flips_at(
 
 
 def _with_inputs(network: Network, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits, and the input of every block by its name."""
+    """Logits, and the input of every binary convolution by the name of its part."""
     inputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:
@@ -159,9 +161,8 @@ def _with_inputs(network: Network, images: Tensor) -> tuple[Tensor, dict[str, Te
 
         return hook
 
-    hooks = [
-        block.register_forward_pre_hook(keep(name)) for name, block in network.named_children()
-    ]
+    parts = binary_parts(network)
+    hooks = [part.register_forward_pre_hook(keep(name)) for name, part in parts]
     try:
         with torch.inference_mode():
             return network(images), inputs
@@ -180,15 +181,14 @@ def _by_torch(network: Network, operation: Operation, x: Tensor, added: Tensor |
             return block(x)
         case HeadSpec():
             return x.mean(dim=(2, 3)) if layer == "pool" else block.linear(x.flatten(1))
-        case BinaryUnitSpec() if layer == "shortcut.pool":
-            return F.avg_pool2d(x, 2, 2, ceil_mode=True)
-        case BinaryUnitSpec() if layer == "shortcut.conv":
-            return block.shortcut.norm(block.shortcut.conv(x))
         case BinaryUnitSpec():
-            y = block.norm(block.conv((block.sign or approx_sign)(x)))
-            if added is not None:
-                y = y + (added if added.shape == y.shape else torch.cat([added, added], 1))
-            return block.activation(y)
+            return _unit_by_torch(block, layer, x, added)
+        case BottleneckSpec():
+            part, _, layer = layer.partition(".")
+            unit = block.get_submodule(part)
+            if spec.first and part == "narrow":
+                return _real_narrow_by_torch(unit, layer, x)
+            return _unit_by_torch(unit, layer, x, added)
         case RealDoublingSpec():
             return block(x)
         case BinaryLayerSpec() | PoolSpec() if layer == "pool":
@@ -198,6 +198,30 @@ def _by_torch(network: Network, operation: Operation, x: Tensor, added: Tensor |
         case BinaryLayerSpec():
             return block.activation(block.norm(block.conv(x if block.is_real else ste_sign(x))))
     raise TypeError(f"no torch form for {type(spec).__name__}")
+
+
+def _unit_by_torch(unit: Any, layer: str, x: Tensor, added: Tensor | None) -> Tensor:
+    match layer:
+        case "shortcut":
+            return unit.shortcut(x)
+        case "shortcut.pool":
+            return F.avg_pool2d(x, 2, 2, ceil_mode=True)
+        case "shortcut.conv":
+            return unit.shortcut.norm(unit.shortcut.conv(x))
+    y = unit.norm(unit.conv((unit.sign or approx_sign)(x)))
+    if added is not None:
+        y = y + (added if added.shape == y.shape else torch.cat([added, added], 1))
+    return unit.activation(y)
+
+
+def _real_narrow_by_torch(unit: Any, layer: str, x: Tensor) -> Tensor:
+    """leaky_clip bends what is above 1 first, and gives its negative."""
+    match layer:
+        case "clip_above":
+            return -torch.lerp(x.clamp(max=1), x, OUTER_SLOPE)
+        case "clip_below":
+            return torch.lerp((-x).clamp(min=-1), -x, OUTER_SLOPE)
+    return unit.norm(unit.conv(x))
 
 
 def _wrong_counts(

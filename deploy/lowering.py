@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.bottleneck import lower_bottleneck
 from deploy.folding import (
     Doubles,
     activation_of,
@@ -31,6 +32,7 @@ from supernet.spec import (
     BinaryLayerSpec,
     BinaryUnitSpec,
     BlockSpec,
+    BottleneckSpec,
     HeadSpec,
     LogitsSpec,
     PoolSpec,
@@ -69,7 +71,7 @@ def lower_blocks(
     Raises:
         UserError: as `lower`.
     """
-    lowering = _Lowering()
+    lowering = Lowering()
     for name, block, module in blocks:
         if not is_packable(block):
             kind = type(block).__name__
@@ -81,13 +83,15 @@ def lower_blocks(
     return tuple(lowering.operations), parameters
 
 
-class _Lowering:
+class Lowering:
     """Operations so far, and their parameters in the order of `Operation.real_sizes`."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
         self.bits: list[NDArray[np.uint8]] = []
         self.reals: list[Floats] = []
+        self.narrow = 0
+        """The value of the narrow stream that a bottleneck gave last."""
 
     @property
     def last(self) -> int:
@@ -113,9 +117,12 @@ class _Lowering:
         self.add(operation, *folded_conv(module.conv, module.norm), *slope)
 
     def binary_unit(self, name: str, spec: BinaryUnitSpec, module: Any) -> None:
-        demand_binary(name, module)
         source = self.last
-        added = self._shortcut(name, spec, module.shortcut, source)
+        self.unit(name, module, source, self.shortcut(name, spec, module.shortcut, source))
+
+    def unit(self, name: str, module: Any, source: int, added: int | None) -> None:
+        """A unit's binary convolution and all after it, its shortcut being `added`."""
+        demand_binary(name, module)
         kind, parameters = activation_of(name, module.activation)
         # sign(x + beta) is +1 where x >= -beta: in IEEE arithmetic a sum is 0 only if it is exact.
         thresholds = () if module.sign is None else (-doubles(module.sign.beta),)
@@ -194,7 +201,7 @@ class _Lowering:
             norm = Operation(f"{name}.norm", "conv", self.last, spec.channels, groups=spec.channels)
             self.add(norm, factor[:, None, None, None], bias)
 
-    def _shortcut(self, name: str, spec: BinaryUnitSpec, module: Any, source: int) -> int | None:
+    def shortcut(self, name: str, spec: BinaryUnitSpec, module: Any, source: int) -> int | None:
         """The value to add: the source itself where the addition can repeat its channels."""
         channels = spec.in_channels
         if spec.shortcut == "none":
@@ -218,14 +225,15 @@ class _Lowering:
         """Nothing: the 1 x 1 map before it is the logits."""
 
 
-_LOWERED: dict[type, Callable[[_Lowering, str, Any, Any], None]] = {
-    StemSpec: _Lowering.stem,
-    BinaryUnitSpec: _Lowering.binary_unit,
-    RealDoublingSpec: _Lowering.real_doubling,
-    BinaryLayerSpec: _Lowering.binary_layer,
-    PoolSpec: _Lowering.pool,
-    LogitsSpec: _Lowering.logits,
-    HeadSpec: _Lowering.head,
+_LOWERED: dict[type, Callable[[Lowering, str, Any, Any], None]] = {
+    BottleneckSpec: lower_bottleneck,
+    StemSpec: Lowering.stem,
+    BinaryUnitSpec: Lowering.binary_unit,
+    RealDoublingSpec: Lowering.real_doubling,
+    BinaryLayerSpec: Lowering.binary_layer,
+    PoolSpec: Lowering.pool,
+    LogitsSpec: Lowering.logits,
+    HeadSpec: Lowering.head,
 }
 """How each kind of block becomes operations; a kind that is not here has none."""
 

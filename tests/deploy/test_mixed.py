@@ -1,4 +1,7 @@
-"""Networks that run partly packed and partly in torch: the same logits, and the same threads."""
+"""Networks that run partly packed and partly in torch: the same logits, and the same threads.
+
+Every kind of block has packed operations by now; here the bottleneck's are taken away.
+"""
 
 from typing import get_args
 
@@ -6,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from deploy import kernels, library
+from deploy import kernels, library, lowering
 from deploy.lowering import is_packable, lower, lower_blocks, pack
 from deploy.mixed import MixedNetwork
 from supernet.files import UserError
@@ -86,6 +89,11 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     elif library.load() is None:
         pytest.skip("the compiled kernels are not installed")
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def bottlenecks_in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(lowering._LOWERED, BottleneckSpec)
 
 
 @pytest.mark.parametrize("blocks", BLOCKS.values(), ids=BLOCKS)

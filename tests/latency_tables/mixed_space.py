@@ -1,6 +1,6 @@
 """A user's own space: each position is a binary unit of some groups, or a bottleneck.
 
-There is no packed operation for a bottleneck.
+The tests that use it take the bottleneck's packed operations away.
 """
 
 from dataclasses import dataclass

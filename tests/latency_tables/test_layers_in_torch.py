@@ -1,4 +1,7 @@
-"""Tables of a user's own space, one of whose blocks has no packed operations."""
+"""Tables of a user's own space, one of whose blocks has no packed operations.
+
+It is the bottleneck, whose operations are taken away here.
+"""
 
 import json
 from itertools import product
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from deploy import lowering
 from deploy.kernels import backend_info
 from evobit.main import run
 from latency_tables.build import BuildSettings, build_table
@@ -27,6 +31,11 @@ pytestmark = pytest.mark.skipif(
 SPACE = f"{Path(__file__).with_name('mixed_space.py')}:MixedSpace"
 SETTINGS = BuildSettings(turns=1, rounds=2, fitted=4, held_out=4)
 BOTTLENECK = "bottleneck in_channels=16 out_channels=16 stride=1 in_size=8 first=True last=True"
+
+
+@pytest.fixture(autouse=True)
+def bottlenecks_in_torch(monkeypatch):
+    monkeypatch.delitem(lowering._LOWERED, BottleneckSpec)
 
 
 @pytest.fixture
