@@ -168,12 +168,13 @@ def main() -> None:
         "batch": arguments.batch,
         "threads": arguments.threads,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
-        **{network: measure(network, arguments) for network in arguments.network},
     }
-    if arguments.no_write:
-        print(json.dumps(result, indent=2))
-    else:
-        write_result("training_step", result)
+    for network in arguments.network:
+        result[network] = measure(network, arguments)
+        if arguments.no_write:
+            print(json.dumps(result, indent=2))
+        else:
+            write_result("training_step", result)  # after each: a run takes many minutes
 
 
 if __name__ == "__main__":

@@ -101,6 +101,8 @@ def stand_alone_copy(network: Network) -> Network:
     for (_, own), (_, original) in zip(binary_parts(copy), binary_parts(network), strict=True):
         own.conv.precision = original.conv.precision
         own.set_binarization(original.binarization)
+    for stem, original_stem in zip(_stems(copy), _stems(network), strict=True):
+        stem.precision = original_stem.precision
     return copy.train(network.training)
 
 
@@ -123,19 +125,30 @@ def set_binarization(module: nn.Module, binarization: Binarization) -> None:
 
 
 def set_precision(network: nn.Module, precision: Precision) -> None:
-    """Choose where the operands of every binary unit below `network` are bf16."""
-    for unit in network.modules():
-        if isinstance(unit, BinaryUnit):
-            unit.conv.precision = precision
+    """Choose where the operands of binary units and of stems below `network` are bf16."""
+    for part in network.modules():
+        if isinstance(part, BinaryUnit):
+            part.conv.precision = precision
+        elif isinstance(part, Stem):
+            part.precision = precision
+
+
+def _stems(network: nn.Module) -> Iterator[Stem]:
+    return (part for part in network.modules() if isinstance(part, Stem))
 
 
 def compile_units(network: nn.Module) -> None:
-    """Compile the binary units below `network`: one graph for each distinct shape and choice."""
+    """Compile binary units and stems below `network`: one graph for each distinct shape and choice.
+
+    Pools stay eager: compiled, the gradient of a max pool took three times as long.
+    """
     # One code object serves every shape, so the limits meant for accidental recompilation are
     # far too low: 9 shapes x 6 choices x (train, eval) = 108 graphs in the default space.
     torch._dynamo.config.recompile_limit = 1024
     torch._dynamo.config.accumulated_recompile_limit = 4096
     compiled = torch.compile(compute_unit, dynamic=False)
-    for unit in network.modules():
-        if isinstance(unit, BinaryUnit):
-            unit.compute = compiled
+    for part in network.modules():
+        if isinstance(part, BinaryUnit):
+            part.compute = compiled
+        elif isinstance(part, Stem):
+            part.compile(dynamic=False)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from supernet.files import UserError
-from supernet.spec import BinaryUnitSpec, BlockSpec
+from supernet.spec import BinaryUnitSpec, BlockSpec, StemSpec
 
 # Measured on 2 cores (benchmarks/results): starting the compiler once, then each graph.
 STARTUP_SECONDS = 20.0
@@ -33,8 +33,8 @@ class CompileDecision:
 
 
 def num_graphs(blocks: list[BlockSpec]) -> int:
-    """Graphs that torch.compile makes for these blocks: one a distinct binary unit."""
-    return len({block for block in blocks if isinstance(block, BinaryUnitSpec)})
+    """Graphs that torch.compile makes for these blocks: one a distinct binary unit or stem."""
+    return len({block for block in blocks if isinstance(block, BinaryUnitSpec | StemSpec)})
 
 
 def decide(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from supernet.layers.binary_conv import Precision
 from supernet.layers.shift_norm import ShiftNorm
 from supernet.spec import HeadSpec, StemSpec
 
 
 class Stem(nn.Module):
-    """Real k x k convolution, BatchNorm, ReLU or not: (N, Cin, H, W) -> (N, Cout, H/s, W/s)."""
+    """Real k x k convolution, BatchNorm, ReLU or not: (N, Cin, H, W) -> (N, Cout, H/s, W/s).
+
+    Under the precision bf16 the convolution rounds images, weights and sums to bf16.
+    """
 
     def __init__(self, spec: StemSpec) -> None:
         super().__init__()
@@ -24,9 +30,16 @@ class Stem(nn.Module):
         norm = nn.BatchNorm2d if spec.norm_factor else ShiftNorm
         self.norm = norm(spec.out_channels)
         self.activation = nn.ReLU() if spec.relu else nn.Identity()
+        self.precision: Precision = "fp32"
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.norm(self.conv(x)))
+        return self.activation(self.norm(self._convolve(x)))
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        if self.precision != "bf16":
+            return self.conv(x)
+        low, weight = x.to(torch.bfloat16), self.conv.weight.to(torch.bfloat16)
+        return F.conv2d(low, weight, None, self.conv.stride, self.conv.padding).to(x.dtype)
 
 
 class Head(nn.Module):

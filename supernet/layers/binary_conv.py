@@ -17,9 +17,11 @@ from torch.nn import functional as F
 from supernet.binarization import Binarization, SignOfZero, WeightGradient
 from supernet.layers.binary_weight import BinaryWeight
 from supernet.layers.binary_weight import weight_scale as weight_scale
+from supernet.layers.small_map_conv import small_map_conv2d, suits_small_map
 
 Precision = Literal["fp32", "exact", "bf16"]
-"""fp32; bf16 only where the counts are exact in it; bf16 for both operands everywhere.
+"""fp32; bf16 only where the counts are exact in it; bf16 for both operands everywhere, and for
+the stem's convolution, which is real: there the forward pass is rounded too.
 
 Exact means the forward pass: in the backward pass bf16 rounds the gradient operand. Where an
 operand is real, products are not exact in bf16 and exact is fp32."""
@@ -61,7 +63,10 @@ def binary_conv2d(
         weight = BinaryWeight.apply(latent, scale, signs.dtype, weight_gradient, scaled, zero)
     if padding and pad_value:
         signs, padding = F.pad(signs, (padding,) * 4, value=float(pad_value)), 0
-    y = F.conv2d(signs, weight, None, stride, padding, 1, groups)
+    if suits_small_map(signs, weight, stride, padding, groups):
+        y = small_map_conv2d(signs, weight, stride, padding)
+    else:
+        y = F.conv2d(signs, weight, None, stride, padding, 1, groups)
     if signs.dtype == latent.dtype:
         return y
     y = y.to(latent.dtype)

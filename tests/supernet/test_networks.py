@@ -8,7 +8,7 @@ from supernet.files import UserError
 from supernet.layers.rsign import RSign
 from supernet.network import build, build_block, set_precision
 from supernet.networks import NETWORKS, network_spec
-from supernet.spec import BinaryUnitSpec, BottleneckSpec, NormSpec
+from supernet.spec import BinaryUnitSpec, BottleneckSpec, NormSpec, StemSpec
 from supernet.verify import verify
 
 DOUBLING = 128_450_560  # multiply-adds of the five doubling blocks' 1x1 convolutions
@@ -185,6 +185,23 @@ def test_exact_precision_leaves_a_unit_with_rsign_as_it_is() -> None:
     assert torch.allclose(found, expected, atol=1e-6)
 
 
+def test_bf16_precision_rounds_the_stem_and_exact_leaves_it() -> None:
+    from supernet.network import stand_alone_copy
+
+    torch.manual_seed(0)
+    network = build(network_spec("bireal-18", image_size=32, classes=3))
+    x = torch.randn(4, 3, 32, 32)
+    expected = network.stem(x)
+    set_precision(network, "exact")
+    assert torch.equal(network.stem(x), expected)
+    set_precision(network, "bf16")
+    found = network.stem(x)
+    assert found.dtype == torch.float32 and not torch.equal(found, expected)
+    # Images, weights and sums are each rounded by at most 2^-9 of themselves.
+    assert (found - expected).norm() < 3 * 2**-9 * expected.norm()
+    assert torch.equal(stand_alone_copy(network).stem(x), found)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # the compiler's own imports warn
 def test_compiled_units_with_rsign_and_with_two_streams_agree_with_eager_ones() -> None:
@@ -197,6 +214,7 @@ def test_compiled_units_with_rsign_and_with_two_streams_agree_with_eager_ones() 
     for block in (
         BinaryUnitSpec(8, 8, 3, 1, 1, 8, "identity", "rprelu", rsign=True),
         BottleneckSpec(32, 32, 1, 8),
+        StemSpec(3, 8, 3, 1, 8),
     ):
         torch.manual_seed(0)
         module = build_block(block)
