@@ -38,7 +38,7 @@ class Supernet(nn.Module):
 
     def __init__(self, space: SearchSpace, sharing: Sharing = "independent") -> None:
         super().__init__()
-        self.space, self.sharing = space, sharing
+        self.space, self.sharing, self.binarization = space, sharing, Binarization()
         names = space.decode(space.first()).block_names
         candidates = space.block_candidates()
         self.blocks = nn.ModuleDict(
@@ -73,6 +73,7 @@ class Supernet(nn.Module):
 
     def set_binarization(self, binarization: Binarization) -> None:
         """Choose how the binary convolutions of every path are made."""
+        self.binarization = binarization
         set_binarization(self, binarization)
 
     def compile_units(self) -> None:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from supernet.architecture import Architecture
 from supernet.network import build, compile_units, set_binarization, set_precision
 from supernet.spaces import space_from_description
+from training.augment import normalise
 from training.data import DataConfig, open_training_data
+from training.data.image_set import ImageSet
 from training.device import choose_device, choose_precision, set_threads
 from training.distributed import on_first, part
 from training.fit_check import check_fit
@@ -20,10 +23,35 @@ from training.network_file import TrainedNetwork, save_network
 from training.phases import CHECKPOINT, PhaseHooks, initialise, loss_of, train_in_phases
 from training.run_folder import RunFolder
 from training.run_log import TrainingLog
-from training.seeds import derive_seed
+from training.scoring import calibrate_batch_norm
+from training.seeds import derive_seed, torch_stream
 from training.settings import TrainingSettings
 
 WEIGHTS = "network.safetensors"
+
+
+def calibrate(
+    network: nn.Module,
+    images: ImageSet,
+    drawn: Tensor,
+    batch_size: int,
+    normalisation: Normalisation,
+    device: torch.device,
+) -> None:
+    """BatchNorm statistics over the images numbered `drawn`, unvaried, in full batches.
+
+    "Single Path One-Shot" (arXiv 1904.00420) ends its retraining so: running averages follow the
+    weights of the last few steps, on small maps by few numbers each.
+    """
+    whole = drawn[: len(drawn) // batch_size * batch_size]
+    seen = normalisation.mean, normalisation.std, normalisation.size
+    calibrate_batch_norm(
+        network,
+        (
+            normalise(pixels, *seen).contiguous(memory_format=torch.channels_last)
+            for pixels, _ in images.batches(whole, batch_size, device)
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -106,6 +134,12 @@ def train_network(job: TrainingJob) -> Path:
             folder=job.folder,
             label=job.name,
         )
+
+    if settings.calibration_images:
+        drawn = torch.randperm(
+            len(data.everything), generator=torch_stream(job.seed, "calibration")
+        )[: settings.calibration_images]
+        calibrate(network, data.everything, drawn, settings.batch_size, normalisation, device)
 
     def finish() -> None:
         save(path, last, {})

@@ -6,6 +6,7 @@ fixed set of training images, on a copy of the path. The shared weights are neve
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from supernet.architecture import Architecture
+from supernet.binarization import Binarization
 from supernet.files import UserError
 from supernet.network import set_precision
 from supernet.spaces import space_from_description
@@ -103,6 +105,8 @@ class Scorer:
             if name.startswith("weights/")
         }
         self.supernet.load_state_dict(weights, assign=True)
+        setting = json.loads(arrays["binarization"].tobytes())
+        self.supernet.set_binarization(Binarization.from_description(setting))
         self._calibration = tensors["calibration"]
         self._images, self._labels = tensors["images"], tensors["labels"]
         self._mean, self._std = tensors["mean"].tolist(), tensors["std"].tolist()
@@ -171,6 +175,7 @@ def scoring_arrays(
         order = torch.randperm(len(data.search), generator=torch_stream(seed, "search images"))
         shown = order[: len(shown)]
     images, labels = data.search.read(shown)
+    setting = json.dumps(supernet.binarization.describe())
     arrays = {f"weights/{name}": value.numpy() for name, value in supernet.state_dict().items()}
     return {
         **arrays,
@@ -179,6 +184,7 @@ def scoring_arrays(
         "labels": labels.numpy(),
         "mean": np.array(data.mean),
         "std": np.array(data.std),
+        "binarization": np.frombuffer(setting.encode(), np.uint8),
     }
 
 

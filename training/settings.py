@@ -41,7 +41,9 @@ class TrainingSettings(PhaseSettings):
     optimiser and schedule; what it does not say is as above them. `initialise`: the latent weights
     at the start; 'auto' is kaiming for real weights, glorot-sign for Bop, else uniform.
     `start_from`: a file of weights to begin with, whose names must be the network's.
-    `norm_momentum`: of every BatchNorm; None leaves each its own.
+    `norm_momentum`: of every BatchNorm; None leaves each its own. `calibration_images`: so many
+    training images, as they are in evaluation, give a network's BatchNorm statistics at the end; 0
+    leaves the running averages of training.
     `shared_norms`: where several processes train, BatchNorm statistics are over all of them.
     """
 
@@ -50,6 +52,7 @@ class TrainingSettings(PhaseSettings):
     start_from: Path | None = None
     batch_size: int = Field(128, ge=2)
     norm_momentum: float | None = Field(None, gt=0, le=1)
+    calibration_images: int = Field(0, ge=0)
     augment: AugmentConfig = AugmentConfig()
     precision: PrecisionName = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
@@ -70,6 +73,15 @@ class TrainingSettings(PhaseSettings):
             {**common, **phase} if isinstance(phase, dict) else phase for phase in given["phases"]
         ]
         return {**given, "phases": filled}
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> TrainingSettings:
+        if 0 < self.calibration_images < self.batch_size:
+            raise ValueError(
+                f"calibration_images {self.calibration_images} are less than one batch of "
+                f"{self.batch_size}"
+            )
+        return self
 
     def in_phases(self) -> list[TrainingSettings]:
         """The settings of each phase, complete; of a training without phases, its own."""

@@ -23,6 +23,7 @@ from training.data import DataConfig, open_training_data
 from training.network_file import load_network
 from training.network_training import TrainingJob, train_network
 from training.phases import check_phases
+from training.scoring import Scorer, ScoringConfig, scoring_arrays
 from training.settings import TrainingSettings
 from training.supernet_training import SupernetStage, load_supernet, train_supernet
 
@@ -284,6 +285,31 @@ def test_a_norm_momentum_is_for_every_norm(stages: dict, tmp_path: Path) -> None
     name = "stem.norm.running_var"
     assert torch.equal(runs[None][name], runs[0.1][name])  # torch's default
     assert not torch.equal(runs[0.9][name], runs[0.1][name])
+
+
+def test_statistics_can_be_those_of_the_training_images(stages: dict, tmp_path: Path) -> None:
+    """With all images in one batch: the stem's mean is that of its convolution over them."""
+    settings = {"epochs": 1, "batch_size": 160, "calibration_images": 160}
+    trained = load_network(train_network(job_of(stages, tmp_path / "run", **settings)))
+    images = open_training_data(trained.data).everything
+    pixels, _ = images.read(torch.arange(160))
+    x = (pixels / 255 - trained.normalisation.mean[0]) / trained.normalisation.std[0]
+    expected = trained.network.stem.conv(x).mean((0, 2, 3))
+    torch.testing.assert_close(trained.network.stem.norm.running_mean, expected)
+    with pytest.raises(ValidationError, match="less than one batch of 160"):
+        TrainingSettings(batch_size=160, calibration_images=159)
+
+
+def test_candidates_are_scored_as_the_supernet_was_trained(stages: dict, tmp_path: Path) -> None:
+    sections = {name: stages[name] for name in ("space", "data", "seed")}
+    setting = {"binarization": {"pad_value": 1, "scaled": False}}
+    stage = SupernetStage(**sections, supernet={**stages["supernet"], "epochs": 1, **setting})
+    train_supernet(stage, tmp_path / "run")
+    config = ScoringConfig(**stages["search"]["scoring"])
+    arrays = scoring_arrays(tmp_path / "run", DataConfig(**stages["data"]), config, 0)
+    scorer = Scorer(stages["space"], arrays, config)
+    conv = scorer.supernet.extract(scorer.supernet.space.first()).block1_spatial.conv
+    assert (conv.pad_value, conv.scaled) == (1, False)
 
 
 def test_a_teacher_must_fit(tiny_space: MobileNetGroups) -> None:
