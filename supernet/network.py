@@ -13,6 +13,7 @@ from supernet.blocks.bottleneck import Bottleneck
 from supernet.blocks.ends import Head, Stem
 from supernet.blocks.plain import BinaryLayer, Logits, Pool
 from supernet.blocks.real_doubling import RealDoubling
+from supernet.blocks.shuffle import ShuffleBlock
 from supernet.layers.binary_conv import Precision
 from supernet.spec import (
     BinaryLayerSpec,
@@ -24,6 +25,7 @@ from supernet.spec import (
     NetworkSpec,
     PoolSpec,
     RealDoublingSpec,
+    ShuffleBlockSpec,
     StemSpec,
 )
 
@@ -39,6 +41,8 @@ def build_block(spec: BlockSpec) -> nn.Module:
             return RealDoubling(spec)
         case BottleneckSpec():
             return Bottleneck(spec)
+        case ShuffleBlockSpec():
+            return ShuffleBlock(spec)
         case BinaryLayerSpec():
             return BinaryLayer(spec)
         case PoolSpec():
@@ -70,6 +74,12 @@ class Network(nn.Module):
         for name, block in self.named_children():
             if isinstance(block, BinaryUnit):
                 state[f"{name}.conv.weight"] = block.conv.weight.detach()
+        for name, norm in self.named_modules():
+            # One without factor and shift (in a supernet) computes what 1 and 0 make of it.
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm) and not norm.affine:
+                assert norm.running_mean is not None
+                state[f"{name}.weight"] = torch.ones_like(norm.running_mean)
+                state[f"{name}.bias"] = torch.zeros_like(norm.running_mean)
         return state
 
 

@@ -31,6 +31,9 @@ class SearchSpace(ABC):
 
     name: ClassVar[str]
 
+    supernet_norms_affine: ClassVar[bool] = True
+    """Whether the supernet's BatchNorms have a learned factor and shift, as stand-alone ones do."""
+
     @property
     @abstractmethod
     def positions(self) -> tuple[Position, ...]:

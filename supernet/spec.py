@@ -3,7 +3,8 @@
 Every reader works from these: costs, the torch module, the supernet, the packed model. A network
 is a chain of blocks; a block takes one tensor and gives one (bottlenecks pass on two). `layers()`
 lists what a block contains in the order of execution, so that costs need not know the kinds of
-block. Layers are in `supernet/layer_spec.py`, blocks here, in `unit_spec.py` and `plain_spec.py`.
+block. Layers are in `supernet/layer_spec.py`, blocks here, in `unit_spec.py`, `plain_spec.py` and
+`shuffle_spec.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from supernet.layer_spec import ShiftSpec as ShiftSpec
 from supernet.plain_spec import BinaryLayerSpec as BinaryLayerSpec
 from supernet.plain_spec import LogitsSpec as LogitsSpec
 from supernet.plain_spec import PoolSpec as PoolSpec
+from supernet.shuffle_spec import ShuffleBlockSpec as ShuffleBlockSpec
 from supernet.unit_spec import BinaryUnitSpec as BinaryUnitSpec
 from supernet.unit_spec import BottleneckSpec as BottleneckSpec
 from supernet.unit_spec import RealDoublingSpec as RealDoublingSpec
@@ -78,6 +80,7 @@ BlockSpec = (
     | BinaryUnitSpec
     | RealDoublingSpec
     | BottleneckSpec
+    | ShuffleBlockSpec
     | BinaryLayerSpec
     | PoolSpec
     | LogitsSpec

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from supernet.architecture import Architecture
 from supernet.binarization import Binarization
 from supernet.blocks.binary_unit import BinaryUnitChoices, Sharing
+from supernet.blocks.choices import BlockChoices
+from supernet.files import UserError
 from supernet.layers.binary_conv import Precision
 from supernet.network import (
     Network,
@@ -33,17 +35,24 @@ class Supernet(nn.Module):
     """Weights for every choice of every block of `space`.
 
     `path(architecture)` is the network of one architecture made of the shared weights themselves;
-    `extract(architecture)` is a stand-alone copy. Both give bit-identical outputs.
+    `extract(architecture)` is a stand-alone copy. Both give bit-identical outputs: where the
+    space wants BatchNorms without factor and shift here, the copy's are 1 and 0.
+
+    Raises:
+        UserError: nested sharing of blocks that have nothing in common.
     """
 
     def __init__(self, space: SearchSpace, sharing: Sharing = "independent") -> None:
         super().__init__()
+        check_shareable(space, sharing)
         self.space, self.sharing, self.binarization = space, sharing, Binarization()
         names = space.decode(space.first()).block_names
         candidates = space.block_candidates()
         self.blocks = nn.ModuleDict(
             {name: _build(specs, sharing) for name, specs in zip(names, candidates, strict=True)}
         )
+        if not space.supernet_norms_affine:
+            _remove_affine(self)
         self._paths: OrderedDict[Architecture, Network] = OrderedDict()
 
     def path(self, architecture: Architecture) -> Network:
@@ -85,6 +94,8 @@ class Supernet(nn.Module):
         block = self.blocks[name]
         if isinstance(block, BinaryUnitChoices):
             return block.unit(cast(BinaryUnitSpec, spec))
+        if isinstance(block, BlockChoices):
+            return block.block(spec)
         return block
 
     def _every_unit(self) -> Iterator[nn.Module]:
@@ -93,11 +104,40 @@ class Supernet(nn.Module):
                 yield self._active(name, spec)
 
 
+def check_shareable(space: SearchSpace, sharing: Sharing) -> None:
+    """Demand that the alternatives of every block can share weights as `sharing` says.
+
+    Raises:
+        UserError: nested sharing of blocks that have nothing in common.
+    """
+    if sharing != "nested":
+        return
+    names = space.decode(space.first()).block_names
+    for name, candidates in zip(names, space.block_candidates(), strict=True):
+        if len(candidates) > 1 and not _are_units(candidates):
+            raise UserError(
+                f"sharing 'nested' is for binary units that differ in their groups; block '{name}' "
+                f"of space '{space.name}' is a choice of whole blocks: use sharing 'independent'"
+            )
+
+
+def _are_units(candidates: tuple[BlockSpec, ...]) -> bool:
+    return all(isinstance(spec, BinaryUnitSpec) for spec in candidates)
+
+
 def _build(candidates: tuple[BlockSpec, ...], sharing: Sharing) -> nn.Module:
     """A plain block where there is nothing to choose, else the block that holds the choices."""
     if len(candidates) == 1:
         return build_block(candidates[0])
-    if all(isinstance(spec, BinaryUnitSpec) for spec in candidates):
+    if _are_units(candidates):
         return BinaryUnitChoices(cast(tuple[BinaryUnitSpec, ...], candidates), sharing)
-    kinds = ", ".join(sorted({type(spec).__name__ for spec in candidates}))
-    raise TypeError(f"no shared block for alternatives of {kinds}")
+    return BlockChoices({spec: build_block(spec) for spec in candidates})
+
+
+def _remove_affine(module: nn.Module) -> None:
+    """Take the learned factor and shift from every BatchNorm below `module`."""
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.affine = False
+            norm.register_parameter("weight", None)
+            norm.register_parameter("bias", None)

@@ -33,8 +33,12 @@ class CompileDecision:
 
 
 def num_graphs(blocks: list[BlockSpec]) -> int:
-    """Graphs that torch.compile makes for these blocks: one a distinct binary unit or stem."""
-    return len({block for block in blocks if isinstance(block, BinaryUnitSpec | StemSpec)})
+    """Graphs that torch.compile makes for these blocks: one a distinct binary unit or stem.
+
+    None where there are stems alone, which are too little of a network to wait for.
+    """
+    compiled = {block for block in blocks if isinstance(block, BinaryUnitSpec | StemSpec)}
+    return len(compiled) if any(isinstance(block, BinaryUnitSpec) for block in compiled) else 0
 
 
 def decide(
@@ -57,6 +61,8 @@ def decide(
         return CompileDecision(False, "switched off")
     if waits_for_others:
         return CompileDecision(False, "BatchNorm statistics are shared by processes")
+    if setting == "auto" and graphs == 0:
+        return CompileDecision(False, "there are no binary units to compile")
     lacking = None if device.type == "cuda" else missing_for_compiling()
     if setting == "on":
         if lacking:

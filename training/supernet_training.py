@@ -17,7 +17,7 @@ from supernet.blocks.binary_unit import Sharing
 from supernet.files import save_weights
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from supernet.supernet import Supernet
+from supernet.supernet import Supernet, check_shareable
 from training.compilation import decide, num_graphs, time_step
 from training.data import DataConfig, open_training_data
 from training.data.training_data import TrainingData
@@ -83,6 +83,7 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
     data = open_training_data(stage.data)
     check_fit(space.decode(space.first()), data)
     check_sampling(space, settings.sampling, stream(stage.seed, "check sampling"))
+    check_shareable(space, settings.sharing)
     steps_per_epoch(data.train, settings)
     data.mean  # reads a sample of the images, which finds a damaged one  # noqa: B018
     check_phases(settings, space.decode(space.first()))

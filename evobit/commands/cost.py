@@ -43,13 +43,20 @@ def cost(
         str | None,
         typer.Option(
             "--space",
-            help="In place of a file: a search space, mobilenet-groups or network. With a file: "
-            "the space of your own that it names, whose code may then be run.",
+            help="In place of a file: a search space, mobilenet-groups, spos-blocks or network. "
+            "With a file: the space of your own that it names, whose code may then be run.",
         ),
     ] = None,
     groups: Annotated[
         str | None,
         typer.Option("--groups", help="One choice for every position, or one each: 1,2,4,..."),
+    ] = None,
+    choices: Annotated[
+        str | None,
+        typer.Option(
+            "--choices",
+            help="Of any space: the number of the choice at every position, from 0, or one each.",
+        ),
     ] = None,
     image_size: Annotated[int | None, typer.Option(help="Pixels a side [default: 224].")] = None,
     classes: Annotated[int | None, typer.Option(help="[default: 1000]")] = None,
@@ -90,21 +97,24 @@ def cost(
     given = {name: value for name, value in options.items() if value is not None}
     with output(as_json) as out:
         if network is not None:
-            if file is not None or space is not None or groups is not None or overrides:
-                raise UserError("--network takes no file, --space, --groups or --set")
+            named = (file, space, groups, choices)
+            if any(one is not None for one in named) or overrides:
+                raise UserError("--network takes no file, --space, --groups, --choices or --set")
             spec, title = _published(network, given, stem), network
         else:
             if stem is not None:
                 raise UserError("--stem is an option of --network")
             if file is not None:
-                if groups is not None or given or overrides:
+                if groups is not None or choices is not None or given or overrides:
                     raise UserError(
                         f"{file} already says its space and choices; give no other option"
                     )
                 found, architecture, document = _load(file, space)
                 _compare(document.get("costs"), found.decode(architecture), file)
             elif space is not None:
-                found, architecture = _named(space, given, groups, overrides or [])
+                from evobit.named_space import named_space
+
+                found, architecture = named_space(space, given, groups, choices, overrides or [])
             else:
                 raise UserError("expected an architecture file, --space NAME or --network NAME")
             spec = found.decode(architecture)
@@ -140,50 +150,6 @@ def _load(file: Path, space: str | None) -> tuple[SearchSpace, Architecture, dic
     if space is not None and loaded[0].name != space:
         raise UserError(f"{file}: is of space '{loaded[0].name}', not '{space}' (--space)")
     return loaded
-
-
-def _named(
-    name: str, options: dict[str, Any], groups: str | None, overrides: list[str]
-) -> tuple[SearchSpace, Architecture]:
-    """The space of that name with these options, and the architecture with these choices."""
-    from evobit.config import set_fields
-    from supernet.spaces import space_from_description
-
-    description = set_fields({"name": name, **options}, overrides)
-    space = space_from_description(description)
-    if groups is None:
-        return space, space.first()
-    numbers = _numbers(groups)
-    legal = getattr(space, "groups", None)
-    if legal is not None and (new := [n for n in dict.fromkeys(numbers) if n not in legal]):
-        try:
-            space = space_from_description({**description, "groups": [*legal, *new]})
-        except UserError:
-            pass  # a number that divides nowhere; the positions below say where it was wanted
-    positions = space.positions
-    if not positions:
-        raise UserError(f"--groups: space '{name}' has one architecture: nothing to choose")
-    if len(numbers) not in (1, len(positions)):
-        raise UserError(
-            f"--groups: {len(numbers)} numbers; expected 1, or {len(positions)}, one a position"
-        )
-    if len(numbers) == 1:
-        numbers *= len(positions)
-    for position, number in zip(positions, numbers, strict=True):
-        if number not in position.choices:
-            raise UserError(
-                f"--groups: {number} does not divide the channels at position '{position.name}'; "
-                f"choices there are {', '.join(map(str, position.choices))}"
-            )
-    names = [position.name for position in positions]
-    return space, space.architecture(dict(zip(names, numbers, strict=True)))
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise UserError(f"--groups {text}: expected whole numbers, as in 4 or 1,2,4") from None
 
 
 def _compare(stored: Any, spec: NetworkSpec, file: Path) -> None:

@@ -12,10 +12,12 @@ from supernet.plugins import load_module
 from supernet.space import SearchSpace
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spaces.published import PublishedNetworkSpace
+from supernet.spaces.spos_blocks import SposBlocks
 
 SPACES: dict[str, type[SearchSpace]] = {
     MobileNetGroups.name: MobileNetGroups,
     PublishedNetworkSpace.name: PublishedNetworkSpace,
+    SposBlocks.name: SposBlocks,
 }
 
 _loaded: dict[str, type[SearchSpace]] = {}

@@ -1,0 +1,146 @@
+"""Single Path One-Shot's block search: a real-valued ShuffleNetV2 whose blocks are chosen.
+
+"Single Path One-Shot Neural Architecture Search with Uniform Sampling" (Guo et al., ECCV 2020,
+arXiv 1904.00420), as in the authors' code (megvii-model/SinglePathOneShot), where the choices are
+numbered 0 to 3 in the order here. Differs from it: no dropout of 0.1 before the linear layer, and
+torch's initialisation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from supernet.architecture import Architecture
+from supernet.files import UserError
+from supernet.space import Position, SearchSpace
+from supernet.spec import BlockSpec, HeadSpec, NetworkSpec, ShuffleBlockSpec, StemSpec
+
+CHOICES = ("3x3", "5x5", "7x7", "xception")
+STAGES = ((64, 4), (160, 4), (320, 8), (640, 4))
+"""(channels, blocks) of the paper's stages; the first block of each has stride 2."""
+
+
+@dataclass(frozen=True)
+class SposBlocks(SearchSpace):
+    """Stem, stages of shuffle blocks, 1x1 convolution, pooling, linear without bias; 32-bit.
+
+    One position a block: the size of its depthwise kernel, or three depthwise 3x3 convolutions. A
+    block's branches have half its channels inside, times its number in `mid_scales` (the paper's
+    second search; empty: 1 for all), rounded down. `stem_stride` 1 is for images of 32 pixels.
+    """
+
+    name: ClassVar[str] = "spos-blocks"
+    supernet_norms_affine: ClassVar[bool] = False
+
+    image_size: int = 224
+    classes: int = 1000
+    in_channels: int = 3
+    stem_channels: int = 16
+    stem_stride: int = 2
+    stages: tuple[tuple[int, int], ...] = STAGES
+    last_channels: int = 1024
+    mid_scales: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what in ("image_size", "classes", "in_channels", "stem_channels", "last_channels"):
+            if (value := getattr(self, what)) < 1:
+                raise UserError(
+                    f"space '{self.name}': {what} is {value!r}; expected a whole number above 0"
+                )
+        if self.stem_stride not in (1, 2):
+            raise UserError(f"space '{self.name}': stem_stride must be 1 or 2")
+        if not self.stages:
+            raise UserError(f"space '{self.name}': stages must hold at least one stage")
+        before = self.stem_channels
+        for number, (channels, blocks) in enumerate(self.stages, start=1):
+            if channels <= before or channels % 2 or blocks < 1:
+                raise UserError(
+                    f"space '{self.name}': stages: stage {number} has {channels} channels and "
+                    f"{blocks} blocks; expected an even number of channels above {before}, and at "
+                    f"least one block"
+                )
+            before = channels
+        self._check_scales()
+
+    def _check_scales(self) -> None:
+        if self.mid_scales and len(self.mid_scales) != len(self._shapes):
+            raise UserError(
+                f"space '{self.name}': mid_scales has {len(self.mid_scales)} numbers; expected "
+                f"none, or {len(self._shapes)}, one a block"
+            )
+        for (_, out, _), scale in zip(self._shapes, self.mid_scales, strict=False):
+            if not math.isfinite(scale) or out // 2 * scale < 1:
+                raise UserError(
+                    f"space '{self.name}': mid_scales: {scale} of {out // 2} channels; expected a "
+                    f"finite number that leaves at least one"
+                )
+
+    @cached_property
+    def _shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(input channels, output channels, stride) of each block."""
+        return tuple(self._each_shape())
+
+    def _each_shape(self) -> Iterator[tuple[int, int, int]]:
+        before = self.stem_channels
+        for channels, blocks in self.stages:
+            yield before, channels, 2
+            yield from [(channels, channels, 1)] * (blocks - 1)
+            before = channels
+
+    @cached_property
+    def positions(self) -> tuple[Position, ...]:
+        """`block1`, `block2`, ..."""
+        numbers = range(1, len(self._shapes) + 1)
+        return tuple(Position(f"block{number}", CHOICES) for number in numbers)
+
+    def describe(self) -> dict[str, Any]:
+        """Name and all options; tuples as JSON lists."""
+        options = asdict(self)
+        options["stages"] = [list(stage) for stage in self.stages]
+        options["mid_scales"] = list(self.mid_scales)
+        return {"name": self.name, **options}
+
+    def decode(self, architecture: Architecture) -> NetworkSpec:
+        """The chain stem, blocks, last convolution, head."""
+        stem = StemSpec(
+            self.in_channels, self.stem_channels, 3, self.stem_stride, self.image_size, relu=True
+        )
+        names, chain, size = ["stem"], list[BlockSpec]([stem]), stem.out_size
+        scales = self.mid_scales or (1.0,) * len(self._shapes)
+        for position, shape, scale in zip(self.positions, self._shapes, scales, strict=True):
+            block = _block(str(architecture[position.name]), *shape, scale, size)
+            names.append(position.name)
+            chain.append(block)
+            size = block.out_size
+        last = StemSpec(self.stages[-1][0], self.last_channels, 1, 1, size, relu=True)
+        head = HeadSpec(self.last_channels, self.classes, size, bias=False)
+        return NetworkSpec(
+            self.name,
+            self.in_channels,
+            self.image_size,
+            self.classes,
+            (*names, "last_conv", "head"),
+            (*chain, last, head),
+        )
+
+    def uniform_architectures(self) -> dict[str, Architecture]:
+        """`uniform 3x3` and so on: the same choice in every block."""
+        return {
+            f"uniform {choice}": self.architecture(
+                {position.name: choice for position in self.positions}
+            )
+            for choice in CHOICES
+        }
+
+
+def _block(
+    choice: str, before: int, after: int, stride: int, scale: float, size: int
+) -> ShuffleBlockSpec:
+    xception = choice == "xception"
+    kernel = 3 if xception else int(choice[0])
+    mid = int(after // 2 * scale)
+    return ShuffleBlockSpec(before, mid, after, kernel, stride, size, xception)
