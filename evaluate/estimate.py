@@ -24,7 +24,7 @@ from training.fit_check import check_fit
 from training.loop import steps_per_epoch
 from training.seeds import stream
 from training.settings import TrainingSettings
-from training.supernet_training import SupernetStage
+from training.supernet_training import SupernetStage, check_stage
 
 BYTES_PER_PARAMETER = 16  # fp32 weight, gradient and Adam's two moments
 IMAGES_TIMED = 256
@@ -46,14 +46,15 @@ def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[
     space = space_from_description(stage.space)
     space.check_searchable()
     data = open_training_data(stage.data)
-    check_fit(space.decode(space.first()), data)
     if isinstance(stage, SupernetStage):
+        check_stage(space, stage, data)
         supernet = Supernet(space, stage.supernet.sharing)
         steps = steps_per_epoch(data.train, stage.supernet) * stage.supernet.total_epochs
         path = supernet.path(space.sample(stream(stage.seed, "estimate")))
         spec = space.decode(space.first())
         set_threads(stage.supernet.threads)
         return _training(run, supernet, path, spec, stage.supernet, steps)
+    check_fit(space.decode(space.first()), data)
     return _search(stage, run, space, len(data.search))
 
 

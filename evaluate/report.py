@@ -64,7 +64,7 @@ class Report:
             limits = f"each finalist against baselines under its own limits: {limits}"
         columns = {name: title for name, title in COLUMNS.items() if name in self.rows[0]}
         lines = [
-            f"Test split of {self.data}, {self.epochs} epochs of training from scratch; {limits}.",
+            f"Test split of {self.data}, {self.epochs} epochs of training; {limits}.",
             "",
             "| network | test top-1 % | seeds | " + " | ".join(columns.values()) + " |",
             "|---" * (3 + len(columns)) + "|",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
 
 from evaluate.baselines import costs_with_latency
 from evaluate.comparison import Comparison, Entry, compare
@@ -28,7 +29,7 @@ from training.data import DataConfig, TrainingData, open_training_data
 from training.device import choose_device, set_threads
 from training.distributed import check_sharing, locked, on_first, part, processes
 from training.fit_check import check_fit
-from training.loop import steps_per_epoch
+from training.loop import Normalisation, steps_per_epoch
 from training.network_training import TrainingJob
 from training.phases import check_phases, inputs_of, num_settings
 from training.run_folder import RunFolder
@@ -157,7 +158,13 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
     )
     data = open_training_data(stage.data)
     check_fit(space.decode(space.first()), data)
-    check_phases(config, space.decode(space.first()))
+    first = space.decode(space.first())
+
+    def modules() -> Iterator[nn.Module]:
+        with torch.device("meta"):
+            yield from (build(space.decode(e.architecture)) for e in comparison.entries)
+
+    check_phases(config, Normalisation(data.mean, data.std, first.image_size), first, modules)
     per_epoch = steps_per_epoch(data.everything, config)
     manifest = data.manifest()
     for path, provenance in recorded:

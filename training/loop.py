@@ -129,7 +129,8 @@ def train(
                         f"{label}: loss is NaN at step {done}; lower learning_rate"
                     )
                 rate = (done - first) * settings.batch_size / (time.monotonic() - started)
-                numbers = {**loss.figures(), **figures(optimiser)}
+                shared = {name: mean_over_processes(n) for name, n in loss.figures().items()}
+                numbers = {**shared, **figures(optimiser)}
                 if own.rank == 0:
                     hooks.log(
                         step=done,

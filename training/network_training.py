@@ -125,7 +125,7 @@ def train_network(job: TrainingJob) -> Path:
             normalisation,
             LoopHooks(paths=lambda step: [network], log=log),
             PhaseHooks(
-                begin=lambda phase: set_binarization(network, phase.binarization),
+                begin=lambda phase, _: set_binarization(network, phase.binarization),
                 loss=lambda phase: loss_of(phase, spec, normalisation, device),
                 save=save,
             ),

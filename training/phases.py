@@ -9,7 +9,8 @@ phases, and are demanded strictly.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from training.loop import LoopHooks, Normalisation, train
 from training.losses import DistillationLoss, LabelLoss, Loss
 from training.seeds import derive_seed
 from training.settings import PhaseSettings, TrainingSettings
-from training.teacher import check_teacher, open_teacher
+from training.teacher import DistillationConfig, Teacher, open_teacher
 
 CHECKPOINT = "checkpoint.pt"
 EXTRA = "extra"
@@ -37,20 +38,28 @@ EXTRA = "extra"
 class PhaseHooks:
     """What a training in phases asks of its caller.
 
-    `begin(settings)`: before a phase, once its weights are in place. `loss(settings)`: the phase's
-    loss. `save(path, settings, metadata)`: write the module's weights under their own names.
+    `begin(settings, number)`: before a phase, once its weights are in place. `loss(settings)`: the
+    phase's loss. `save(path, settings, metadata)`: write the module's weights under their names.
     """
 
-    begin: Callable[[TrainingSettings], None]
+    begin: Callable[[TrainingSettings, int], None]
     loss: Callable[[TrainingSettings], Loss]
     save: Callable[[Path, TrainingSettings, Mapping[str, str]], None]
 
 
-def check_phases(settings: TrainingSettings, spec: NetworkSpec) -> None:
+def check_phases(
+    settings: TrainingSettings,
+    normalisation: Normalisation,
+    spec: NetworkSpec,
+    modules: Callable[[], Iterable[nn.Module]],
+) -> None:
     """Refuse what cannot be trained before a run folder is made.
 
+    `modules` gives the networks to be trained, of which names and shapes matter.
+
     Raises:
-        UserError: Bop with real weights, a teacher that cannot fit, or no file to start from.
+        UserError: Bop with real weights, a teacher that cannot be read or does not fit, or weights
+            to start from that are not the networks'.
     """
     for number, phase in enumerate(settings.in_phases(), start=1):
         where = f"phase {number}: " if settings.phases else ""
@@ -58,12 +67,21 @@ def check_phases(settings: TrainingSettings, spec: NetworkSpec) -> None:
             raise UserError(
                 f"{where}optimiser.bop flips binary weights; binarization.weights is real"
             )
-        if phase.distillation is not None:
-            check_teacher(
-                phase.distillation, num_classes=spec.num_classes, in_channels=spec.in_channels
-            )
+    taught = [phase.distillation for phase in settings.in_phases()]
+    for config in dict.fromkeys(config for config in taught if config is not None):
+        # Read whole: a teacher of a late phase must not be found wrong when the others are trained.
+        _teacher(config, spec, normalisation, torch.device("cpu"))
+    last = settings.in_phases()[-1].binarization
+    if not last.is_binary:
+        print(
+            f"note: the network ends with {last.weights} weights and {last.activations} "
+            f"activations; its OPs and bits are counted as if both were binary",
+            file=sys.stderr,
+        )
     if settings.start_from is not None:
-        load_weights(settings.start_from)
+        tensors, _ = load_weights(settings.start_from)
+        for module in modules():
+            check_names_and_shapes(tensors, module.state_dict(), settings.start_from)
 
 
 def inputs_of(settings: TrainingSettings) -> dict[str, Path]:
@@ -105,7 +123,19 @@ def loss_of(
     config = settings.distillation
     if config is None:
         return LabelLoss(settings.label_smoothing)
-    teacher = open_teacher(
+    teacher = _teacher(config, spec, normalisation, device)
+    return DistillationLoss(
+        teacher, config.temperature, config.label_weight, settings.label_smoothing
+    )
+
+
+def _teacher(
+    config: DistillationConfig,
+    spec: NetworkSpec,
+    normalisation: Normalisation,
+    device: torch.device,
+) -> Teacher:
+    return open_teacher(
         config,
         num_classes=spec.num_classes,
         in_channels=spec.in_channels,
@@ -113,9 +143,6 @@ def loss_of(
         std=normalisation.std,
         size=normalisation.size,
         device=device,
-    )
-    return DistillationLoss(
-        teacher, config.temperature, config.label_weight, settings.label_smoothing
     )
 
 
@@ -144,7 +171,7 @@ def train_in_phases(
     number = _begin(module, settings, hooks, folder, len(phases))
     while True:
         phase = phases[number - 1]
-        phase_hooks.begin(phase)
+        phase_hooks.begin(phase, number)
         train(
             module,
             images,

@@ -247,7 +247,9 @@ def _plain(value: Any) -> Any:
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names."""
+    """Nested mappings as dotted names, lists of mappings by number."""
+    if isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value):
+        value = dict(enumerate(value))
     if not isinstance(value, dict):
         return {prefix: value}
     flat: dict[str, Any] = {}

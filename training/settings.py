@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,7 +71,8 @@ class TrainingSettings(PhaseSettings):
             return given
         common = {name: given[name] for name in PhaseSettings.model_fields if name in given}
         filled = [
-            {**common, **phase} if isinstance(phase, dict) else phase for phase in given["phases"]
+            _merged(common, phase) if isinstance(phase, dict) else phase
+            for phase in given["phases"]
         ]
         return {**given, "phases": filled}
 
@@ -106,3 +108,14 @@ class TrainingSettings(PhaseSettings):
         if first.optimiser.bop is not None:
             return "glorot-sign"
         return "kaiming" if first.binarization.weights == "real" else "uniform"
+
+
+def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`common` with `own` put over it, field by field."""
+    both = {name: value for name, value in own.items() if isinstance(value, dict)}
+    inner = {
+        name: _merged(common[name], value)
+        for name, value in both.items()
+        if isinstance(common.get(name), dict)
+    }
+    return {**common, **own, **inner}

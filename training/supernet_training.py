@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from supernet.blocks.binary_unit import Sharing
 from supernet.files import save_weights
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from supernet.supernet import Supernet, check_shareable
+from supernet.supernet import Supernet
 from training.compilation import decide, num_graphs, time_step
 from training.data import DataConfig, open_training_data
 from training.data.training_data import TrainingData
@@ -81,12 +81,7 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
     # Everything that the user can have got wrong comes before the run folder is made: a corrected
     # command must not meet the folder of a mistaken one.
     data = open_training_data(stage.data)
-    check_fit(space.decode(space.first()), data)
-    check_sampling(space, settings.sampling, stream(stage.seed, "check sampling"))
-    check_shareable(space, settings.sharing)
-    steps_per_epoch(data.train, settings)
-    data.mean  # reads a sample of the images, which finds a damaged one  # noqa: B018
-    check_phases(settings, space.decode(space.first()))
+    check_stage(space, stage, data)
     config = {**stage.model_dump(mode="json"), "space": space.describe()}
     with processes(settings.device):
         check_sharing(settings.batch_size, settings.compile, settings.shared_norms)
@@ -96,6 +91,27 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary
             return _train(space, stage, data, device, folder)
+
+
+def check_stage(space: SearchSpace, stage: SupernetStage, data: TrainingData) -> None:
+    """Refuse all that can be known to be wrong before any work starts.
+
+    Raises:
+        UserError: space and data that do not fit, a sampling that finds no architecture, too few
+            images, a damaged image, phases that cannot be trained.
+    """
+    settings, spec = stage.supernet, space.decode(space.first())
+    check_fit(spec, data)
+    check_sampling(space, settings.sampling, stream(stage.seed, "check sampling"))
+    steps_per_epoch(data.train, settings)
+    # Mean and deviation read a sample of the images, which finds a damaged one.
+    normalisation = Normalisation(data.mean, data.std, spec.image_size)
+
+    def modules() -> list[torch.nn.Module]:
+        with torch.device("meta"):
+            return [Supernet(space, settings.sharing)]
+
+    check_phases(settings, normalisation, spec, modules)
 
 
 def _train(
@@ -125,6 +141,12 @@ def _train(
     spec = space.decode(space.first())
     normalisation = Normalisation(data.mean, data.std, spec.image_size)
 
+    drawer = _PathDrawer(supernet, stage, counts)
+
+    def begin(phase: TrainingSettings, number: int) -> None:
+        supernet.set_binarization(phase.binarization)
+        drawer.phase = number
+
     def save(path: Path, phase: TrainingSettings, metadata: Mapping[str, str]) -> None:
         own = {"sharing": settings.sharing, **_describe(phase.binarization)}
         save_weights(path, supernet.state_dict(), {**own, **metadata})
@@ -136,13 +158,13 @@ def _train(
             settings,
             normalisation,
             LoopHooks(
-                paths=_path_drawer(supernet, stage, counts),
+                paths=drawer,
                 log=log,
                 extra_state=lambda: {"update_counts": counts.as_dict()},
                 load_extra_state=lambda state: counts.load(state["update_counts"]),
             ),
             PhaseHooks(
-                begin=lambda phase: supernet.set_binarization(phase.binarization),
+                begin=begin,
                 loss=lambda phase: loss_of(phase, spec, normalisation, device),
                 save=save,
             ),
@@ -190,19 +212,21 @@ def _say_started(
     )
 
 
-def _path_drawer(
-    supernet: Supernet, stage: SupernetStage, counts: UpdateCounts
-) -> Callable[[int], list[torch.nn.Module]]:
-    """Draw the paths of a step from (seed, step) alone, and count them."""
+class _PathDrawer:
+    """Callable: the paths of a step, drawn from seed, phase and step alone, and counted."""
 
-    def paths(step: int) -> list[torch.nn.Module]:
-        rng = stream(stage.seed, "paths", step)
-        drawn = draw_paths(supernet.space, stage.supernet.sampling, rng)
+    def __init__(self, supernet: Supernet, stage: SupernetStage, counts: UpdateCounts) -> None:
+        self._supernet, self._stage, self._counts = supernet, stage, counts
+        self.phase = 1
+
+    def __call__(self, step: int) -> list[torch.nn.Module]:
+        # The first phase draws what it drew before there were several.
+        address = (step,) if self.phase == 1 else (self.phase, step)
+        rng = stream(self._stage.seed, "paths", *address)
+        drawn = draw_paths(self._supernet.space, self._stage.supernet.sampling, rng)
         for architecture in drawn:
-            counts.add(architecture)
-        return [supernet.path(architecture) for architecture in drawn]
-
-    return paths
+            self._counts.add(architecture)
+        return [self._supernet.path(architecture) for architecture in drawn]
 
 
 def _compile_if_it_pays(

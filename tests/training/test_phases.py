@@ -20,6 +20,7 @@ from supernet.files import UserError, load_weights
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.checkpoint import load_checkpoint
 from training.data import DataConfig, open_training_data
+from training.loop import Normalisation
 from training.network_file import load_network
 from training.network_training import TrainingJob, train_network
 from training.phases import check_phases
@@ -77,6 +78,12 @@ def test_what_a_phase_does_not_say_is_as_above() -> None:
     # What a run folder keeps is read back to the same settings.
     assert TrainingSettings(**json.loads(settings.model_dump_json())) == settings
     assert TrainingSettings(epochs=3).in_phases() == [TrainingSettings(epochs=3)]
+    # Field by field: a phase with real weights pads as the others do.
+    padded = TrainingSettings(
+        binarization={"pad_value": -1}, phases=[{"binarization": {"weights": "real"}}, {}]
+    )
+    assert [one.binarization.pad_value for one in padded.in_phases()] == [-1, -1]
+    assert [one.binarization.weights for one in padded.in_phases()] == ["real", "binary"]
     with pytest.raises(ValidationError, match="batch_size"):
         TrainingSettings(phases=[{"batch_size": 8}])
 
@@ -209,6 +216,9 @@ def test_a_supernet_in_two_steps_under_bop(stages: dict, tmp_path: Path, sharing
     assert network.block1_spatial.binarization.sign == "swish"
     first, _ = load_weights(tmp_path / "run" / "phase1.safetensors")
     assert first.keys() == supernet.state_dict().keys()
+    # Phase 2 draws paths of its own: else every count over two equal phases would be even.
+    counts = [n for by_choice in summary["update_counts"].values() for n in by_choice.values()]
+    assert any(count % 2 for count in counts)
     # The resume of a finished first phase counts its paths once.
     (tmp_path / "again").mkdir()
     for name in ("config.yaml", "manifest.json", "phase1.safetensors"):
@@ -248,6 +258,15 @@ def test_what_cannot_be_trained_is_refused_early(stages: dict, tmp_path: Path) -
     refused("optimiser.bop flips binary weights", **real)
     refused("phase 2: optimiser.bop", phases=[{}, real])
     refused("gone.safetensors", start_from=tmp_path / "gone.safetensors")
+    garbage = tmp_path / "garbage.safetensors"
+    garbage.write_bytes(b"nothing")
+    refused("garbage.safetensors", phases=[{}, {"distillation": {"teacher": str(garbage)}}])
+    other = train_network(
+        replace(
+            job_of(stages, tmp_path / "rprelu"), space={**stages["space"], "activation": "rprelu"}
+        )
+    )
+    refused("missing", start_from=other)
     refused("gone.safetensors", distillation={"teacher": str(tmp_path / "gone.safetensors")})
 
 
@@ -316,4 +335,4 @@ def test_a_teacher_must_fit(tiny_space: MobileNetGroups) -> None:
     spec = tiny_space.decode(tiny_space.first())
     settings = TrainingSettings(distillation={"teacher": "resnet34"})
     with pytest.raises(UserError, match="resnet34"):
-        check_phases(settings, spec)  # pretrained on 3 channels and 1000 classes
+        check_phases(settings, Normalisation((0.5,), (0.25,), 8), spec, list)  # of 1000 classes

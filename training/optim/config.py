@@ -12,8 +12,8 @@ class BopConfig(BaseModel):
     """Bop (arXiv 1906.02107) for the weights of binary convolutions; defaults are larq's.
 
     `gamma`, the adaptivity rate, stays, or goes linearly by step to `gamma_end` over the whole
-    run, or is multiplied by `gamma_decay` every `gamma_decay_epochs` epochs. `tau`, the threshold,
-    stays, or goes linearly by step to `tau_end`.
+    phase, or is multiplied by `gamma_decay` every `gamma_decay_epochs` epochs. `tau`, the
+    threshold, stays, or goes linearly by step to `tau_end`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
