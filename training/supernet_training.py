@@ -17,7 +17,7 @@ from supernet.blocks.binary_unit import Sharing
 from supernet.files import save_weights
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from supernet.supernet import Supernet
+from supernet.supernet import Supernet, check_shareable
 from training.compilation import decide, num_graphs, time_step
 from training.data import DataConfig, open_training_data
 from training.data.training_data import TrainingData
@@ -101,6 +101,7 @@ def check_stage(space: SearchSpace, stage: SupernetStage, data: TrainingData) ->
             images, a damaged image, phases that cannot be trained.
     """
     settings, spec = stage.supernet, space.decode(space.first())
+    check_shareable(space, settings.sharing)
     check_fit(spec, data)
     check_sampling(space, settings.sampling, stream(stage.seed, "check sampling"))
     steps_per_epoch(data.train, settings)
