@@ -75,8 +75,10 @@ def processes(device_name: str) -> Iterator[Part]:
     )
     try:
         yield part()
+        dist.barrier()  # nobody leaves while another still listens
     finally:
         dist.destroy_process_group()
+        del store
 
 
 def on_first(work: Callable[[], T]) -> T:
