@@ -45,7 +45,7 @@ def distinct_layers(space: SearchSpace) -> dict[BlockSpec, str]:
     """Every block that takes time in any architecture of `space`, with its key."""
     return {
         block: layer_key(block)
-        for blocks in space.block_candidates()
+        for blocks in space.block_candidates().values()
         for block in blocks
         if takes_time(block)
     }

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, ClassVar
 
 from supernet.architecture import Architecture, Choice
+from supernet.costs import cost
 from supernet.files import UserError
 from supernet.spec import BlockSpec, NetworkSpec
 
@@ -46,8 +47,8 @@ class SearchSpace(ABC):
     def decode(self, architecture: Architecture) -> NetworkSpec:
         """The network that `architecture` means. Pure: equal architectures, equal specs.
 
-        Every architecture of one space decodes to the same number of blocks, so that a supernet
-        can hold the alternatives of each block.
+        A block is known by its name: what has one name in several architectures is one block's
+        alternatives, and a shallower network leaves names out.
         """
 
     @abstractmethod
@@ -110,17 +111,36 @@ class SearchSpace(ABC):
         """Hand-made architectures to compare a found one with, by name; a space may have none."""
         return {}
 
-    def block_candidates(self) -> tuple[tuple[BlockSpec, ...], ...]:
-        """For each block of the network, its distinct specs over the whole space.
+    def block_candidates(self) -> dict[str, tuple[BlockSpec, ...]]:
+        """For each block of any network, its distinct specs over the whole space, by its name.
 
         This default varies one position at a time, which finds every spec as long as each block
         depends on at most one position. A space whose blocks depend on several overrides it.
         """
-        base = dict(self.first().choices)
-        found: list[dict[BlockSpec, None]] = [{b: None} for b in self.decode(self.first()).blocks]
+        first = self.first()
+        varied = [
+            self.architecture({**dict(first.choices), position.name: choice})
+            for position in self.positions
+            for choice in position.choices
+        ]
+        found: dict[str, dict[BlockSpec, None]] = {}
+        for network in map(self.decode, (first, *varied)):
+            for name, block in zip(network.block_names, network.blocks, strict=True):
+                found.setdefault(name, {})[block] = None
+        return {name: tuple(specs) for name, specs in found.items()}
+
+    def largest(self) -> Architecture:
+        """The widest, deepest, densest network: in sliced sharing all others are cut from it.
+
+        This default takes at each position the choice of most parameters, in one pass.
+        """
+        chosen = dict(self.first().choices)
         for position in self.positions:
-            for choice in position.choices:
-                network = self.decode(self.architecture({**base, position.name: choice}))
-                for specs, block in zip(found, network.blocks, strict=True):
-                    specs[block] = None
-        return tuple(tuple(specs) for specs in found)
+            parameters = {
+                choice: cost(
+                    self.decode(self.architecture({**chosen, position.name: choice}))
+                ).parameters
+                for choice in position.choices
+            }
+            chosen[position.name] = max(position.choices, key=parameters.__getitem__)
+        return self.architecture(chosen)

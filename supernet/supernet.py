@@ -46,10 +46,8 @@ class Supernet(nn.Module):
         super().__init__()
         check_shareable(space, sharing)
         self.space, self.sharing, self.binarization = space, sharing, Binarization()
-        names = space.decode(space.first()).block_names
-        candidates = space.block_candidates()
         self.blocks = nn.ModuleDict(
-            {name: _build(specs, sharing) for name, specs in zip(names, candidates, strict=True)}
+            {name: _build(specs, sharing) for name, specs in space.block_candidates().items()}
         )
         if not space.supernet_norms_affine:
             _remove_affine(self)
@@ -99,7 +97,7 @@ class Supernet(nn.Module):
         return block
 
     def _every_unit(self) -> Iterator[nn.Module]:
-        for name, specs in zip(self.blocks, self.space.block_candidates(), strict=True):
+        for name, specs in self.space.block_candidates().items():
             for spec in specs:
                 yield self._active(name, spec)
 
@@ -112,8 +110,7 @@ def check_shareable(space: SearchSpace, sharing: Sharing) -> None:
     """
     if sharing != "nested":
         return
-    names = space.decode(space.first()).block_names
-    for name, candidates in zip(names, space.block_candidates(), strict=True):
+    for name, candidates in space.block_candidates().items():
         if len(candidates) > 1 and not _are_units(candidates):
             raise UserError(
                 f"sharing 'nested' is for binary units that differ in their groups; block '{name}' "

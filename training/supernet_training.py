@@ -241,7 +241,7 @@ def _compile_if_it_pays(
     decided = on_first(lambda: folder.manifest.get("compile"))
     if decided is None:
         settings, space = stage.supernet, supernet.space
-        candidates = [block for blocks in space.block_candidates() for block in blocks]
+        candidates = [block for blocks in space.block_candidates().values() for block in blocks]
         spec = space.decode(space.first())
         x = torch.zeros(
             settings.batch_size, spec.in_channels, spec.image_size, spec.image_size, device=device

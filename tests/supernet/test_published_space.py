@@ -27,7 +27,10 @@ def test_every_network_is_a_space_of_one_architecture(name: str) -> None:
     assert space.sample(stream(0, "any")) == only == space.architecture({})
     assert space.decode(only) == network_spec(name)
     # One candidate a block: the block itself.
-    assert space.block_candidates() == tuple((block,) for block in space.decode(only).blocks)
+    spec = space.decode(only)
+    assert space.block_candidates() == {
+        name: (block,) for name, block in zip(spec.block_names, spec.blocks, strict=True)
+    }
     again = space_from_description(space.describe())
     assert again.describe() == space.describe() and again.decode(only) == space.decode(only)
     paper = NETWORKS[name]

@@ -249,7 +249,7 @@ def test_compiling_leaves_the_blocks_alone(space: SposBlocks) -> None:
     blocks = [one for one in supernet.modules() if isinstance(one, ShuffleBlock)]
     assert blocks and all(one._compiled_call_impl is None for one in blocks)
     torch.testing.assert_close(supernet(images(), space.first()), before)
-    candidates = [block for blocks in space.block_candidates() for block in blocks]
+    candidates = [block for blocks in space.block_candidates().values() for block in blocks]
     made = decide("auto", torch.device("cpu"), num_graphs(candidates), 10**6, lambda: 1.0)
     assert not made.compile and "no binary units" in made.reason
 
@@ -260,7 +260,7 @@ def test_descriptions_round_trip(space: SposBlocks) -> None:
 
 
 def test_one_candidate_a_choice(space: SposBlocks) -> None:
-    assert [len(specs) for specs in space.block_candidates()] == [1, 4, 4, 4, 4, 1, 1]
+    assert [len(specs) for specs in space.block_candidates().values()] == [1, 4, 4, 4, 4, 1, 1]
     assert list(space.uniform_architectures()) == [f"uniform {choice}" for choice in CHOICES]
 
 
