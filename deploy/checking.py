@@ -21,6 +21,7 @@ from deploy.parameters import operation_parameters
 from deploy.plan import MapShape, Operation
 from deploy.runtime import PackedNetwork
 from deploy.shapes import Floats
+from supernet.blocks.binary_unit import cycled
 from supernet.layers.binary_input import OUTER_SLOPE
 from supernet.layers.sign import approx_sign, hard_sign, ste_sign
 from supernet.network import Network, binary_parts
@@ -210,7 +211,7 @@ def _unit_by_torch(unit: Any, layer: str, x: Tensor, added: Tensor | None) -> Te
             return unit.shortcut.norm(unit.shortcut.conv(x))
     y = unit.norm(unit.conv((unit.sign or approx_sign)(x)))
     if added is not None:
-        y = y + (added if added.shape == y.shape else torch.cat([added, added], 1))
+        y = y + cycled(added, y.shape[1])
     return unit.activation(y)
 
 

@@ -202,7 +202,7 @@ class Lowering:
             self.add(norm, factor[:, None, None, None], bias)
 
     def shortcut(self, name: str, spec: BinaryUnitSpec, module: Any, source: int) -> int | None:
-        """The value to add: the source itself where the addition can repeat its channels."""
+        """The value to add: the source itself where the addition takes its channels in a circle."""
         channels = spec.in_channels
         if spec.shortcut == "none":
             return None

@@ -58,8 +58,8 @@ class Operation:
     - max_pool_inside: windows that also end inside the padded map (torch's default)
     - global_avg_pool, linear: vectors
 
-    `add` is a value added before the activation, with all channels of y or half of them, which are
-    then taken twice. The activations are those of `deploy.shapes.Epilogue`.
+    `add` is a value added before the activation, of any number of channels R: channel c of y takes
+    its channel c mod R. The activations are those of `deploy.shapes.Epilogue`.
     """
 
     name: str
@@ -180,8 +180,7 @@ def _check_plan(plan: Plan) -> None:
         shapes.append(shape)
         if operation.add is not None:
             added = shapes[operation.add]
-            same = (added.height, added.width) == (shape.height, shape.width)
-            if not same or added.channels not in (shape.channels, shape.channels / 2):
+            if (added.height, added.width) != (shape.height, shape.width):
                 raise UserError(f"{where}: {added} cannot be added to {shape}")
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from deploy.packing import unpack_weights
 from deploy.parameters import Parameters, operation_parameters
 from deploy.plan import MapShape, Operation, Plan
+from supernet.blocks.binary_unit import cycled
 
 
 class PlanModule(nn.Module):
@@ -97,7 +98,7 @@ class _Step(nn.Module):
                     padding = 0
         y = F.conv2d(x, self.weight, self.bias, stride, padding, 1, operation.groups)
         if added is not None:
-            y = y + (added if added.shape[1] == y.shape[1] else torch.cat([added, added], 1))
+            y = y + cycled(added, y.shape[1])
         if operation.activation == "prelu":
             return F.prelu(y, self.slope)
         if operation.activation == "rprelu":

@@ -40,8 +40,8 @@ def apply_epilogue(counts: NDArray[np.int32] | Floats, epilogue: Epilogue) -> Fl
     # A count has 24 bits at most and a scale 24: their product is exact in a double.
     y = (counts.astype(np.float64) * epilogue.scale + epilogue.bias).astype(np.float32)
     if epilogue.residual is not None:
-        repeats = y.shape[-1] // epilogue.residual.shape[-1]
-        y = y + np.tile(epilogue.residual, repeats)
+        channels = np.arange(y.shape[-1]) % epilogue.residual.shape[-1]
+        y = y + epilogue.residual[..., channels]
     if epilogue.slope is not None:
         return np.where(y > 0, y, y * epilogue.slope)
     if epilogue.rprelu is not None:

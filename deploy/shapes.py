@@ -145,7 +145,7 @@ class Epilogue:
     y where y > 0, else slope * y (PReLU), or, with z = y - gamma: (z where z > 0, else beta * z)
     + zeta (RPReLU); none if both are absent. Packed signs are +1 where y >= thresholds (absent:
     0). Vectors have a value an output channel. The residual is (batch, height, width, channels)
-    with all output channels, or with half of them, which is then taken twice.
+    of any number of channels R: output channel c takes channel c mod R.
     """
 
     scale: Floats
@@ -170,9 +170,7 @@ class Epilogue:
             if vector is not None:
                 check_array(name, vector, (shape.out_channels,), np.float32)
         if self.residual is not None:
-            channels = shape.out_channels
-            if self.residual.shape[-1] * 2 == channels:
-                channels //= 2
+            channels = max(self.residual.shape[-1], 1)
             size = (batch, shape.out_height, shape.out_width, channels)
             check_array("residual", self.residual, size, np.float32)
 

@@ -15,6 +15,7 @@ from supernet.blocks.plain import BinaryLayer, Logits, Pool
 from supernet.blocks.real_doubling import RealDoubling
 from supernet.blocks.shuffle import ShuffleBlock
 from supernet.layers.binary_conv import Precision
+from supernet.sharing.shared_path import SharedPath
 from supernet.spec import (
     BinaryLayerSpec,
     BinaryUnitSpec,
@@ -74,6 +75,8 @@ class Network(nn.Module):
         for name, block in self.named_children():
             if isinstance(block, BinaryUnit):
                 state[f"{name}.conv.weight"] = block.conv.weight.detach()
+            elif isinstance(block, SharedPath):
+                state |= {f"{name}.{own}": tensor for own, tensor in block.tensors().items()}
         for name, norm in self.named_modules():
             # One without factor and shift (in a supernet) computes what 1 and 0 make of it.
             if isinstance(norm, nn.modules.batchnorm._BatchNorm) and not norm.affine:
@@ -118,7 +121,7 @@ def stand_alone_copy(network: Network) -> Network:
 
 def binary_parts(network: nn.Module) -> Iterator[tuple[str, BinaryUnit | BinaryLayer]]:
     """What holds one binary convolution and the norm after it, in order, with its name."""
-    for name, module in network.named_modules():
+    for name, module in _modules(network):
         if isinstance(module, (BinaryUnit, BinaryLayer)):
             yield name, module
 
@@ -144,7 +147,17 @@ def set_precision(network: nn.Module, precision: Precision) -> None:
 
 
 def _stems(network: nn.Module) -> Iterator[Stem]:
-    return (part for part in network.modules() if isinstance(part, Stem))
+    return (part for _, part in _modules(network) if isinstance(part, Stem))
+
+
+def _modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """As `named_modules`, with what computes in place of a path's block that shares its tensors."""
+    for name, module in network.named_modules():
+        if isinstance(module, SharedPath):
+            for inner_name, inner in module.inner.named_modules():
+                yield f"{name}.{inner_name}".rstrip("."), inner
+        else:
+            yield name, module
 
 
 def compile_units(network: nn.Module) -> None:

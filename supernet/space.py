@@ -6,9 +6,10 @@ under `supernet/spaces/`; everything else (costs, supernet, search, export) read
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -117,17 +118,39 @@ class SearchSpace(ABC):
         This default varies one position at a time, which finds every spec as long as each block
         depends on at most one position. A space whose blocks depend on several overrides it.
         """
-        first = self.first()
-        varied = [
-            self.architecture({**dict(first.choices), position.name: choice})
-            for position in self.positions
-            for choice in position.choices
-        ]
+        return self.blocks_over(self.first(), *((position.name,) for position in self.positions))
+
+    def blocks_over(
+        self, centre: Architecture, *together: Sequence[str]
+    ) -> dict[str, tuple[BlockSpec, ...]]:
+        """For each block, its specs in `centre` and wherever it differs in some of `together`.
+
+        Each of `together` names positions of which all combinations are taken. The spec in
+        `centre` comes first.
+        """
+        choices = {position.name: position.choices for position in self.positions}
+        varied = (
+            self.architecture({**dict(centre.choices), **dict(zip(names, chosen, strict=True))})
+            for names in together
+            for chosen in itertools.product(*(choices[name] for name in names))
+        )
         found: dict[str, dict[BlockSpec, None]] = {}
-        for network in map(self.decode, (first, *varied)):
+        for network in map(self.decode, (centre, *varied)):
             for name, block in zip(network.block_names, network.blocks, strict=True):
                 found.setdefault(name, {})[block] = None
         return {name: tuple(specs) for name, specs in found.items()}
+
+    def blocks_around_largest(self) -> dict[str, tuple[BlockSpec, ...]]:
+        """For each block, its specs in `largest()`, first, and one position away from it."""
+        return self.blocks_over(self.largest(), *((position.name,) for position in self.positions))
+
+    def weights_of(self, block: BlockSpec) -> Hashable:
+        """What the alternatives of a block have in common that are cut from one set of weights.
+
+        By default all are, where sharing is sliced. A space in which some alternatives differ in
+        kind gives something else for each kind; a kind's largest is the one nearest `largest()`.
+        """
+        return None
 
     def largest(self) -> Architecture:
         """The widest, deepest, densest network: in sliced sharing all others are cut from it.

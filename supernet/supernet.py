@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from supernet.architecture import Architecture
 from supernet.binarization import Binarization
-from supernet.blocks.binary_unit import BinaryUnitChoices, Sharing
+from supernet.blocks.binary_unit import BinaryUnitChoices
 from supernet.blocks.choices import BlockChoices
 from supernet.files import UserError
 from supernet.layers.binary_conv import Precision
@@ -25,6 +25,9 @@ from supernet.network import (
     set_precision,
     stand_alone_copy,
 )
+from supernet.sharing import Sharing
+from supernet.sharing.sliced_block import SlicedBlock
+from supernet.sharing.sliced_kinds import SlicedKinds, check_slices, sliced_blocks
 from supernet.space import SearchSpace
 from supernet.spec import BinaryUnitSpec, BlockSpec
 
@@ -47,23 +50,31 @@ class Supernet(nn.Module):
         check_shareable(space, sharing)
         self.space, self.sharing, self.binarization = space, sharing, Binarization()
         self.blocks = nn.ModuleDict(
-            {name: _build(specs, sharing) for name, specs in space.block_candidates().items()}
+            sliced_blocks(space)
+            if sharing == "sliced"
+            else {name: _build(specs, sharing) for name, specs in space.block_candidates().items()}
         )
         if not space.supernet_norms_affine:
             _remove_affine(self)
-        self._paths: OrderedDict[Architecture, Network] = OrderedDict()
+        self._paths: OrderedDict[tuple[Architecture, Binarization], Network] = OrderedDict()
 
-    def path(self, architecture: Architecture) -> Network:
-        """The network of `architecture` whose modules are the supernet's own."""
-        if architecture not in self._paths:
+    def path(self, architecture: Architecture, binarization: Binarization | None = None) -> Network:
+        """The network of `architecture` whose modules are the supernet's own.
+
+        In sliced sharing a path can have another `binarization` than the rest.
+        """
+        key = architecture, binarization or self.binarization
+        if key[1] != self.binarization and self.sharing != "sliced":
+            raise ValueError(f"sharing '{self.sharing}' has one binarization for all paths")
+        if key not in self._paths:
             spec = self.space.decode(architecture)
             named = zip(spec.block_names, spec.blocks, strict=True)
-            self._paths[architecture] = Network(
-                spec, {name: self._active(name, block) for name, block in named}
+            self._paths[key] = Network(
+                spec, {name: self._active(name, block, key[1]) for name, block in named}
             )
             if len(self._paths) > MAX_CACHED_PATHS:
                 self._paths.popitem(last=False)
-        return self._paths[architecture]
+        return self._paths[key]
 
     def forward(self, x: Tensor, architecture: Architecture) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W) along one path."""
@@ -75,21 +86,28 @@ class Supernet(nn.Module):
 
     def set_precision(self, precision: Precision) -> None:
         """Choose where the operands are bf16, for every path."""
+        for block in self.modules():
+            if isinstance(block, SlicedBlock):
+                block.set_precision(precision)
         for unit in self._every_unit():
             set_precision(unit, precision)
 
     def set_binarization(self, binarization: Binarization) -> None:
         """Choose how the binary convolutions of every path are made."""
         self.binarization = binarization
-        set_binarization(self, binarization)
+        if self.sharing != "sliced":
+            self._paths.clear()
+            set_binarization(self, binarization)
 
     def compile_units(self) -> None:
         """Compile the binary units of every path, each on its first use."""
         for unit in self._every_unit():
             compile_units(unit)
 
-    def _active(self, name: str, spec: BlockSpec) -> nn.Module:
+    def _active(self, name: str, spec: BlockSpec, binarization: Binarization) -> nn.Module:
         block = self.blocks[name]
+        if isinstance(block, SlicedKinds):
+            return block.path(spec, binarization)
         if isinstance(block, BinaryUnitChoices):
             return block.unit(cast(BinaryUnitSpec, spec))
         if isinstance(block, BlockChoices):
@@ -97,25 +115,32 @@ class Supernet(nn.Module):
         return block
 
     def _every_unit(self) -> Iterator[nn.Module]:
+        """Every alternative that has a module of its own."""
+        if self.sharing == "sliced":
+            return
         for name, specs in self.space.block_candidates().items():
             for spec in specs:
-                yield self._active(name, spec)
+                yield self._active(name, spec, self.binarization)
 
 
 def check_shareable(space: SearchSpace, sharing: Sharing) -> None:
     """Demand that the alternatives of every block can share weights as `sharing` says.
 
     Raises:
-        UserError: nested sharing of blocks that have nothing in common.
+        UserError: nested sharing of blocks that have nothing in common; sliced sharing of blocks
+            that are no slices of the largest network's.
     """
-    if sharing != "nested":
-        return
-    for name, candidates in space.block_candidates().items():
-        if len(candidates) > 1 and not _are_units(candidates):
-            raise UserError(
-                f"sharing 'nested' is for binary units that differ in their groups; block '{name}' "
-                f"of space '{space.name}' is a choice of whole blocks: use sharing 'independent'"
-            )
+    match sharing:
+        case "nested":
+            for name, candidates in space.block_candidates().items():
+                if len(candidates) > 1 and not _are_units(candidates):
+                    raise UserError(
+                        f"sharing 'nested' is for binary units that differ in their groups; block "
+                        f"'{name}' of space '{space.name}' is a choice of whole blocks: use "
+                        f"sharing 'independent' or 'sliced'"
+                    )
+        case "sliced":
+            check_slices(space)
 
 
 def _are_units(candidates: tuple[BlockSpec, ...]) -> bool:

@@ -15,7 +15,7 @@ from supernet.layer_spec import (
     within,
 )
 
-Shortcut = Literal["none", "identity", "pool", "duplicate", "conv"]
+Shortcut = Literal["none", "identity", "pool", "duplicate", "cycle", "conv"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class BinaryUnitSpec:
 
     y = activation(norm(conv(sign(x))) + shortcut(x)), where `rsign` gives the sign a learned
     threshold a channel (ReActNet, arXiv 2003.03488). Shortcuts: identity; pool (2x2 average, for
-    stride 2); duplicate (the input twice along channels); conv (2x2 average for stride 2, then a
+    stride 2); duplicate (the input twice along channels); cycle (channel c takes the input's
+    c mod Cin, for any number of channels); conv (2x2 average for stride 2, then a
     real 1x1 convolution and BatchNorm); none.
     """
 
@@ -45,7 +46,7 @@ class BinaryUnitSpec:
                 f"shortcut '{self.shortcut}' cannot turn {self.in_channels} channels "
                 f"into {self.out_channels}"
             )
-        if self.stride != 1 and self.shortcut in ("identity", "duplicate"):
+        if self.stride != 1 and self.shortcut in ("identity", "duplicate", "cycle"):
             raise ValueError(f"shortcut '{self.shortcut}' cannot have stride {self.stride}")
 
     @property

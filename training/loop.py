@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from supernet.files import UserError
+from supernet.sharing.shared_path import partial_regions
 from training.augment import augment
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.image_set import ImageSet
@@ -31,7 +32,7 @@ from training.distributed import (
 )
 from training.interrupt import InterruptRequest
 from training.losses import Loss
-from training.optim import Optimiser, build_optimiser, figures, set_rates
+from training.optim import Optimiser, build_optimiser, figures, set_rates, step_within
 from training.progress import Progress
 from training.seeds import torch_stream
 from training.settings import TrainingSettings
@@ -94,7 +95,8 @@ def train(
 
     Each step: for each path a forward and backward pass on the same augmented images, then one
     step of the optimiser. Parameters of no path keep `grad=None` and do not move, moments
-    included. `phase` numbers a training that has several, whose checkpoints are not each other's.
+    included; nor do the parts of shared parameters that no path uses. `phase` numbers a training
+    that has several, whose checkpoints are not each other's.
     """
     per_epoch = steps_per_epoch(images, settings)
     total = per_epoch * settings.epochs
@@ -168,7 +170,7 @@ def training_step(
         value.backward()
         losses.append(value.detach())
     average_gradients(module.parameters())
-    optimiser.step()
+    step_within(optimiser, partial_regions(paths))
     return torch.stack(losses).mean()
 
 

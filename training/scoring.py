@@ -96,7 +96,7 @@ class Scorer:
         self.device = choose_device(config.device)
         self.precision = choose_precision(config.precision, self.device, compiled=False)
         tensors = {name: _view(array) for name, array in arrays.items()}
-        sharing: Any = "nested" if any(".nested." in name for name in tensors) else "independent"
+        sharing: Any = arrays["sharing"].tobytes().decode()
         with torch.device("meta"):
             self.supernet = Supernet(space_from_description(space_description), sharing)
         weights = {
@@ -185,6 +185,7 @@ def scoring_arrays(
         "mean": np.array(data.mean),
         "std": np.array(data.std),
         "binarization": np.frombuffer(setting.encode(), np.uint8),
+        "sharing": np.frombuffer(supernet.sharing.encode(), np.uint8),
     }
 
 

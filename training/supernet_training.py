@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch.nn import functional as F
 
 from supernet.binarization import Binarization
-from supernet.blocks.binary_unit import Sharing
-from supernet.files import save_weights
+from supernet.files import UserError, save_weights
+from supernet.sharing import Sharing
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
+from supernet.spec import BlockSpec
 from supernet.supernet import Supernet, check_shareable
 from training.compilation import decide, num_graphs, time_step
 from training.data import DataConfig, open_training_data
@@ -102,6 +103,11 @@ def check_stage(space: SearchSpace, stage: SupernetStage, data: TrainingData) ->
     """
     settings, spec = stage.supernet, space.decode(space.first())
     check_shareable(space, settings.sharing)
+    if settings.sharing == "sliced" and settings.compile == "on":
+        raise UserError(
+            "supernet.compile 'on': in sharing 'sliced' every path has shapes of its own and is "
+            "not compiled; use 'auto' or 'off'"
+        )
     check_fit(spec, data)
     check_sampling(space, settings.sampling, stream(stage.seed, "check sampling"))
     steps_per_epoch(data.train, settings)
@@ -241,7 +247,7 @@ def _compile_if_it_pays(
     decided = on_first(lambda: folder.manifest.get("compile"))
     if decided is None:
         settings, space = stage.supernet, supernet.space
-        candidates = [block for blocks in space.block_candidates().values() for block in blocks]
+        candidates = _compiled_alternatives(supernet)
         spec = space.decode(space.first())
         x = torch.zeros(
             settings.batch_size, spec.in_channels, spec.image_size, spec.image_size, device=device
@@ -265,6 +271,13 @@ def _compile_if_it_pays(
     if decided["compile"]:
         supernet.compile_units()
     return bool(decided["compile"])
+
+
+def _compiled_alternatives(supernet: Supernet) -> list[BlockSpec]:
+    """The blocks that can be compiled; none are where every path has shapes of its own."""
+    if supernet.sharing == "sliced":
+        return []
+    return [block for blocks in supernet.space.block_candidates().values() for block in blocks]
 
 
 def _describe(binarization: Binarization) -> dict[str, str]:

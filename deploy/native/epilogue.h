@@ -56,7 +56,7 @@ inline Floats count_of(Floats popcounts, const float *correction, int32_t n) {
     return fused(broadcast(-2.0f), popcounts, load(correction, n));
 }
 
-// A residual of half the channels is taken twice: the 16 lanes that hold its end and its beginning.
+// A residual of other channels is taken in a circle: the lanes that hold its end and its beginning.
 inline Floats wrapped(const float *row, int64_t width, int32_t channel, int32_t n) {
     float both[16] = {0};
     for (int32_t i = 0; i < n; ++i) both[i] = row[(channel + i) % width];
@@ -95,7 +95,7 @@ void finish_tile(const evobit_conv &c, const evobit_epilogue &e, const Strip &st
     const int32_t num_pixels = strip.num_pixels, out_channels = c.out_channels;
     const int32_t width = e.residual_channels;
     each_block(num_channels, [&](int32_t i, int32_t n) INLINED {
-        const int32_t at = channel + i, from = has_residual && at >= width ? at - width : at;
+        const int32_t at = channel + i, from = has_residual ? at % width : at;
         const Floats scale = load(e.scale + at, n), bias = load(e.bias + at, n);
         const Floats slope = prelu ? load(e.slope + at, n) : rprelu ? load(e.beta + at, n) : zero;
         const Floats gamma = rprelu ? load(e.gamma + at, n) : zero;

@@ -63,7 +63,7 @@ struct evobit_conv {
 // y = count * scale + bias; y += residual; y = activation(y); then floats, signs or both.
 struct evobit_epilogue {
     int32_t activation;         // LINEAR; PRELU: slope; RPRELU: gamma, beta, zeta
-    int32_t residual_channels;  // out_channels, or half of it: taken twice; 0 without residual
+    int32_t residual_channels;  // any number, taken in a circle; 0 without residual
     int32_t bits_height, bits_width, bits_padding, bits_words;  // map of `bits`; border each side
     const float *scale, *bias;  // (out_channels)
     const float *residual;      // (batch, pixels, residual_channels)

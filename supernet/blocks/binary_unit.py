@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,8 @@ from supernet.layers.binary_input import BinaryInput
 from supernet.layers.nested_conv import NestedBinaryConv2d, NestedPath
 from supernet.layers.rprelu import RPReLU
 from supernet.layers.rsign import RSign
+from supernet.sharing import Sharing
 from supernet.spec import BinaryUnitSpec, RealDoublingSpec
-
-Sharing = Literal["independent", "nested"]
 
 
 class Duplicate(nn.Module):
@@ -25,6 +24,24 @@ class Duplicate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, x], dim=1)
+
+
+class Cycle(nn.Module):
+    """Input channels in a circle, as many as wanted: y_c = x_(c mod C); no parameters."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cycled(x, self.channels)
+
+
+def cycled(x: Tensor, channels: int) -> Tensor:
+    """y_c = x_(c mod C) for `channels` channels, (N, C, H, W) -> (N, channels, H, W)."""
+    if channels <= x.shape[1]:
+        return x[:, :channels]
+    return torch.cat([x] * -(-channels // x.shape[1]), 1)[:, :channels]
 
 
 class ConvShortcut(nn.Module):
@@ -54,6 +71,8 @@ def build_shortcut(spec: BinaryUnitSpec) -> nn.Module:
             return halving_pool()
         case "duplicate":
             return Duplicate()
+        case "cycle":
+            return Cycle(spec.out_channels)
         case "conv":
             return ConvShortcut(spec.in_channels, spec.out_channels, spec.stride)
     raise ValueError(f"no module for shortcut '{spec.shortcut}'")

@@ -13,11 +13,13 @@ from supernet.space import SearchSpace
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spaces.published import PublishedNetworkSpace
 from supernet.spaces.spos_blocks import SposBlocks
+from supernet.spaces.wide_binary import WideBinary
 
 SPACES: dict[str, type[SearchSpace]] = {
     MobileNetGroups.name: MobileNetGroups,
     PublishedNetworkSpace.name: PublishedNetworkSpace,
     SposBlocks.name: SposBlocks,
+    WideBinary.name: WideBinary,
 }
 
 _loaded: dict[str, type[SearchSpace]] = {}

@@ -7,6 +7,7 @@ and choices are a reconstruction from Bi-Real Net, ReActNet and MobileNetV1.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -47,6 +48,8 @@ class MobileNetGroups(SearchSpace):
 
     One position a block, the groups of its 3x3 convolution (and of its 1x1, with
     `search_pointwise`). A choice is legal where it divides both channel numbers of the layer.
+    With `widths` each block's channels are searched too, at `blockN.width`: the share of its own
+    number that it gives. Groups are then those that divide the channels of every width.
     """
 
     name: ClassVar[str] = "mobilenet-groups"
@@ -61,6 +64,7 @@ class MobileNetGroups(SearchSpace):
     shortcut: Literal["duplicate", "conv"] = "duplicate"
     activation: Activation = "prelu"
     blocks: tuple[tuple[int, int], ...] = BLOCKS
+    widths: tuple[float, ...] = ()
     rsign: bool = False
     """ReActNet's learned thresholds (arXiv 2003.03488) in every binary unit's sign."""
 
@@ -93,6 +97,13 @@ class MobileNetGroups(SearchSpace):
                     f"space '{self.name}': blocks: block {number} has stride {stride!r}; "
                     f"expected 1 or 2"
                 )
+        if list(self.widths) != sorted(set(self.widths)) or (self.widths and self.widths[0] <= 0):
+            raise UserError(f"space '{self.name}': widths must ascend, be distinct and above 0")
+        if self.widths and self.shortcut == "conv":
+            raise UserError(
+                f"space '{self.name}': with widths, expected shortcut 'duplicate', which takes no "
+                f"weights at any width"
+            )
         legal = {choice for position in self.positions for choice in position.choices}
         useless = [number for number in self.groups if number not in legal]
         # The default numbers are taken where they divide; a number the user chose must be of use.
@@ -118,16 +129,31 @@ class MobileNetGroups(SearchSpace):
 
     @cached_property
     def positions(self) -> tuple[Position, ...]:
-        """`block1.spatial` ... `block13.spatial`, and `blockN.pointwise` where searched."""
+        """`block1.spatial` ... `block13.spatial`; `.pointwise` and `.width` where searched."""
         positions = []
         for number in range(1, len(self.blocks) + 1):
-            before, after = self._channels[number - 1], self._channels[number]
-            positions.append(Position(f"block{number}.spatial", self._legal(number, before)))
+            before, after = self._numbers(number - 1), self._numbers(number)
+            positions.append(Position(f"block{number}.spatial", self._legal(number, *before)))
             if self.search_pointwise:
                 positions.append(
-                    Position(f"block{number}.pointwise", self._legal(number, before, after))
+                    Position(f"block{number}.pointwise", self._legal(number, *before, *after))
                 )
+            if self.widths:
+                positions.append(Position(f"block{number}.width", self.widths))
         return tuple(positions)
+
+    def _numbers(self, number: int) -> tuple[int, ...]:
+        """The numbers of channels that block `number` can give, 0 being the stem."""
+        full = self._channels[number]
+        if number == 0 or not self.widths:
+            return (full,)
+        scaled = [full * width for width in self.widths]
+        if broken := [value for value in scaled if value != int(value)]:
+            raise UserError(
+                f"space '{self.name}': widths: {broken[0] / full:g} of {full} channels makes "
+                f"{broken[0]:g}; choose widths that give whole numbers"
+            )
+        return tuple(map(int, scaled))
 
     def _legal(self, number: int, *channels: int) -> tuple[Choice, ...]:
         legal = tuple(g for g in self.groups if all(c % g == 0 for c in channels))
@@ -143,6 +169,7 @@ class MobileNetGroups(SearchSpace):
         options = asdict(self)
         options["groups"] = list(self.groups)
         options["blocks"] = [list(block) for block in self.blocks]
+        options["widths"] = list(self.widths)
         return {"name": self.name, **options}
 
     def decode(self, architecture: Architecture) -> NetworkSpec:
@@ -153,7 +180,7 @@ class MobileNetGroups(SearchSpace):
         chain: list[BlockSpec] = list(blocks)
         size = stem.out_size
         for number, (_, stride) in enumerate(self.blocks, start=1):
-            before, after = self._channels[number - 1], self._channels[number]
+            before, after = (self._given(architecture, n) for n in (number - 1, number))
             spatial = BinaryUnitSpec(
                 in_channels=before,
                 out_channels=before,
@@ -179,7 +206,8 @@ class MobileNetGroups(SearchSpace):
             )
             names += [f"block{number}_spatial", f"block{number}_pointwise"]
             chain += [spatial, pointwise]
-        chain.append(HeadSpec(self._channels[-1], self.classes, size))
+        channels = self._given(architecture, len(self.blocks))
+        chain.append(HeadSpec(channels, self.classes, size))
         return NetworkSpec(
             self.name,
             self.in_channels,
@@ -189,23 +217,54 @@ class MobileNetGroups(SearchSpace):
             tuple(chain),
         )
 
+    def _given(self, architecture: Architecture, number: int) -> int:
+        """Channels that block `number` gives, 0 being the stem."""
+        if number == 0 or not self.widths:
+            return self._channels[number]
+        return int(self._channels[number] * float(architecture[f"block{number}.width"]))
+
     def _pointwise_shortcut(self, before: int, after: int) -> Shortcut:
         if after == before:
             return "identity"
-        return "duplicate" if self.shortcut == "duplicate" and after == 2 * before else "conv"
+        if self.shortcut == "duplicate" and after == 2 * before:
+            return "duplicate"
+        return "cycle" if self.widths else "conv"
+
+    def block_candidates(self) -> dict[str, tuple[BlockSpec, ...]]:
+        """With widths a block depends on those of its input and output, and on its groups."""
+        if not self.widths:
+            return super().block_candidates()
+        near = [
+            [
+                position.name
+                for position in self.positions
+                if position.name.startswith(f"block{number}.")
+                or position.name == f"block{number - 1}.width"
+            ]
+            for number in range(1, len(self.blocks) + 2)
+        ]
+        return self.blocks_over(self.first(), *near)
 
     def uniform_architectures(self) -> dict[str, Architecture]:
-        """`uniform g=N` for each group number whose `uniform(N)` exists and differs from others."""
+        """`uniform g=N` for each group number whose `uniform(N)` exists and differs from others.
+
+        Where widths are searched, `uniform g=N w=W` for each of them.
+        """
         found: dict[Architecture, str] = {}
-        for number in sorted(self.groups):
-            if all(min(map(int, position.choices)) <= number for position in self.positions):
-                found.setdefault(self.uniform(number), f"uniform g={number}")
+        groups = [p for p in self.positions if not p.name.endswith(".width")]
+        for number, width in itertools.product(sorted(self.groups), self.widths or (1.0,)):
+            if all(min(map(int, position.choices)) <= number for position in groups):
+                name = f"uniform g={number}" + (f" w={width:g}" if self.widths else "")
+                found.setdefault(self.uniform(number, width), name)
         return {name: architecture for architecture, name in found.items()}
 
-    def uniform(self, groups: int) -> Architecture:
-        """At each position the largest legal choice that is at most `groups`."""
+    def uniform(self, groups: int, width: float = 1.0) -> Architecture:
+        """At each position the largest legal choice of at most `groups`; `width` where searched."""
         chosen: dict[str, Choice] = {}
         for position in self.positions:
+            if position.name.endswith(".width"):
+                chosen[position.name] = width
+                continue
             legal = [int(choice) for choice in position.choices if int(choice) <= groups]
             if not legal:
                 raise UserError(

@@ -9,12 +9,12 @@ torch's initialisation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from supernet.architecture import Architecture
+from supernet.architecture import Architecture, Choice
 from supernet.files import UserError
 from supernet.space import Position, SearchSpace
 from supernet.spec import BlockSpec, HeadSpec, NetworkSpec, ShuffleBlockSpec, StemSpec
@@ -23,14 +23,19 @@ CHOICES = ("3x3", "5x5", "7x7", "xception")
 STAGES = ((64, 4), (160, 4), (320, 8), (640, 4))
 """(channels, blocks) of the paper's stages; the first block of each has stride 2."""
 
+WIDTHS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
+"""The channel scales of the authors' code."""
+
 
 @dataclass(frozen=True)
 class SposBlocks(SearchSpace):
     """Stem, stages of shuffle blocks, 1x1 convolution, pooling, linear without bias; 32-bit.
 
     One position a block: the size of its depthwise kernel, or three depthwise 3x3 convolutions. A
-    block's branches have half its channels inside, times its number in `mid_scales` (the paper's
-    second search; empty: 1 for all), rounded down. `stem_stride` 1 is for images of 32 pixels.
+    block's branches have half its channels inside, times its number in `mid_scales` (empty: 1 for
+    all), rounded down. With `widths` that number is searched too, at positions `blockN.width` after
+    all others (the paper's second search; its numbers are `WIDTHS`). `stem_stride` 1 is for images
+    of 32 pixels.
     """
 
     name: ClassVar[str] = "spos-blocks"
@@ -44,6 +49,7 @@ class SposBlocks(SearchSpace):
     stages: tuple[tuple[int, int], ...] = STAGES
     last_channels: int = 1024
     mid_scales: tuple[float, ...] = ()
+    widths: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("image_size", "classes", "in_channels", "stem_channels", "last_channels"):
@@ -67,6 +73,17 @@ class SposBlocks(SearchSpace):
         self._check_scales()
 
     def _check_scales(self) -> None:
+        if self.widths and self.mid_scales:
+            raise UserError(f"space '{self.name}': give mid_scales or widths to search, not both")
+        if list(self.widths) != sorted(set(self.widths)):
+            raise UserError(f"space '{self.name}': widths must be distinct and ascend")
+        for width in self.widths:
+            narrowest = self.stages[0][0] // 2
+            if not math.isfinite(width) or int(narrowest * width) < 1:
+                raise UserError(
+                    f"space '{self.name}': widths: {width} of {narrowest} channels; expected a "
+                    f"finite number that leaves at least one"
+                )
         if self.mid_scales and len(self.mid_scales) != len(self._shapes):
             raise UserError(
                 f"space '{self.name}': mid_scales has {len(self.mid_scales)} numbers; expected "
@@ -93,15 +110,19 @@ class SposBlocks(SearchSpace):
 
     @cached_property
     def positions(self) -> tuple[Position, ...]:
-        """`block1`, `block2`, ..."""
+        """`block1`, `block2`, ...; then `block1.width`, ... where widths are searched."""
         numbers = range(1, len(self._shapes) + 1)
-        return tuple(Position(f"block{number}", CHOICES) for number in numbers)
+        kinds = tuple(Position(f"block{number}", CHOICES) for number in numbers)
+        if not self.widths:
+            return kinds
+        return (*kinds, *(Position(f"block{number}.width", self.widths) for number in numbers))
 
     def describe(self) -> dict[str, Any]:
         """Name and all options; tuples as JSON lists."""
         options = asdict(self)
         options["stages"] = [list(stage) for stage in self.stages]
         options["mid_scales"] = list(self.mid_scales)
+        options["widths"] = list(self.widths)
         return {"name": self.name, **options}
 
     def decode(self, architecture: Architecture) -> NetworkSpec:
@@ -110,10 +131,10 @@ class SposBlocks(SearchSpace):
             self.in_channels, self.stem_channels, 3, self.stem_stride, self.image_size, relu=True
         )
         names, chain, size = ["stem"], list[BlockSpec]([stem]), stem.out_size
-        scales = self.mid_scales or (1.0,) * len(self._shapes)
-        for position, shape, scale in zip(self.positions, self._shapes, scales, strict=True):
-            block = _block(str(architecture[position.name]), *shape, scale, size)
-            names.append(position.name)
+        for number, shape in enumerate(self._shapes, start=1):
+            scale = self._scale(architecture, number)
+            block = _block(str(architecture[f"block{number}"]), *shape, scale, size)
+            names.append(f"block{number}")
             chain.append(block)
             size = block.out_size
         last = StemSpec(self.stages[-1][0], self.last_channels, 1, 1, size, relu=True)
@@ -127,14 +148,36 @@ class SposBlocks(SearchSpace):
             (*chain, last, head),
         )
 
+    def _scale(self, architecture: Architecture, number: int) -> float:
+        """The factor on the channels inside a block's branches."""
+        if self.widths:
+            return float(architecture[f"block{number}.width"])
+        return self.mid_scales[number - 1] if self.mid_scales else 1.0
+
+    def block_candidates(self) -> dict[str, tuple[BlockSpec, ...]]:
+        """A block depends on two positions where widths are searched."""
+        if not self.widths:
+            return super().block_candidates()
+        numbers = range(1, len(self._shapes) + 1)
+        return self.blocks_over(self.first(), *((f"block{n}", f"block{n}.width") for n in numbers))
+
+    def weights_of(self, block: BlockSpec) -> Hashable:
+        """Kinds of block share nothing, as in the paper; widths are slices of one weight."""
+        if isinstance(block, ShuffleBlockSpec):
+            return block.kernel_size, block.xception
+        return None
+
+    def _uniform(self, choice: str, width: float) -> Architecture:
+        numbers = range(1, len(self._shapes) + 1)
+        chosen: dict[str, Choice] = {f"block{number}": choice for number in numbers}
+        if self.widths:
+            chosen |= {f"block{number}.width": width for number in numbers}
+        return self.architecture(chosen)
+
     def uniform_architectures(self) -> dict[str, Architecture]:
-        """`uniform 3x3` and so on: the same choice in every block."""
-        return {
-            f"uniform {choice}": self.architecture(
-                {position.name: choice for position in self.positions}
-            )
-            for choice in CHOICES
-        }
+        """`uniform 3x3` and so on: the same choice in every block, of the width nearest 1."""
+        width = min(self.widths, key=lambda width: abs(width - 1)) if self.widths else 1.0
+        return {f"uniform {choice}": self._uniform(choice, width) for choice in CHOICES}
 
 
 def _block(

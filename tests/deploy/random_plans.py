@@ -59,12 +59,7 @@ class Builder:
             fields["pad_value"] = self.pick((-1, 0, 0, 1))
         result = Operation(**fields).result_shape(shape)  # type: ignore[arg-type]
         del fields["name"]
-        fits = [
-            value
-            for value, added in enumerate(self.shapes)
-            if added.sides == result.sides
-            and added.channels in (result.channels, result.channels / 2)
-        ]
+        fits = [value for value, added in enumerate(self.shapes) if added.sides == result.sides]
         if fits and self.rng.random() < 0.8:
             fields["add"] = self.pick(fits)
         self.add(**fields)

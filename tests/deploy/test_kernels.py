@@ -205,9 +205,11 @@ def random_epilogue(shape: ConvShape, batch: int, rng: np.random.Generator) -> E
     def vector(low: float = -1, high: float = 1) -> np.ndarray:
         return rng.uniform(low, high, shape.out_channels).astype(np.float32)
 
-    choices = ["none", "same"] + ["half"] * (shape.out_channels % 2 == 0)
+    choices = ["none", "same", "any"] + ["half"] * (shape.out_channels % 2 == 0)
     residual_kind, activation = rng.choice(choices), rng.choice(["none", "prelu", "rprelu"])
     channels = shape.out_channels // (2 if residual_kind == "half" else 1)
+    if residual_kind == "any":
+        channels = int(rng.integers(1, 2 * shape.out_channels + 1))
     size = (batch, shape.out_height, shape.out_width, channels)
     return Epilogue(
         scale=vector(0.01, 0.1),
@@ -224,8 +226,8 @@ def torch_outputs(counts: np.ndarray, epilogue: Epilogue) -> np.ndarray:
     y = y + torch.from_numpy(epilogue.bias)
     if epilogue.residual is not None:
         residual = torch.from_numpy(epilogue.residual)
-        twice = residual.shape[-1] != y.shape[-1]
-        y = y + (torch.cat([residual, residual], -1) if twice else residual)
+        turns = -(-y.shape[-1] // residual.shape[-1])
+        y = y + torch.cat([residual] * turns, -1)[..., : y.shape[-1]]
     y = y.permute(0, 3, 1, 2)
     if epilogue.slope is not None:
         y = F.prelu(y, torch.from_numpy(epilogue.slope))

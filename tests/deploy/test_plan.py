@@ -61,7 +61,7 @@ def test_pools_have_torchs_ceil_mode(side, kernel, stride, padding, windows):
         ("x conv 0 16 3 99", "stride is 99"),
         ("x conv 0 16 99", "kernel_size is 99"),
         ("x conv 0 16 3 1 1 1 - gelu", "unknown activation 'gelu'"),
-        ("x conv 0 16 3 1 1 1 0", "cannot be added"),
+        ("x conv 0 16 3 1 0 1 0", "cannot be added"),
         ("x conv 0 16 3 1 1 1 - none 1", "no thresholds"),
         ("x avg_pool 0 3 2 2 1", "no padding"),
         ("x avg_pool 0 4 2 2", "keeps the 3 channels"),

@@ -1,0 +1,62 @@
+"""The blocks of a supernet in sliced sharing, for alternatives that differ in kind as well."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import cast
+
+import torch
+from torch import nn
+
+from supernet.binarization import Binarization
+from supernet.files import UserError
+from supernet.sharing.sliced_block import SlicedBlock
+from supernet.space import SearchSpace
+from supernet.spec import BlockSpec
+
+
+class SlicedKinds(nn.Module):
+    """The kinds of one block, each with weights of which its alternatives are slices.
+
+    `candidates` has the largest of a kind before its others.
+    """
+
+    def __init__(self, space: SearchSpace, candidates: tuple[BlockSpec, ...]) -> None:
+        super().__init__()
+        found: dict[Hashable, list[BlockSpec]] = {}
+        for spec in candidates:
+            found.setdefault(space.weights_of(spec), []).append(spec)
+        self.kinds = nn.ModuleList(SlicedBlock(tuple(specs)) for specs in found.values())
+        self._numbers = {kind: number for number, kind in enumerate(found)}
+        self._space = space
+
+    def path(self, spec: BlockSpec, binarization: Binarization) -> nn.Module:
+        """The block of `spec`, made of the weights of its kind."""
+        kind = self._space.weights_of(spec)
+        return cast(SlicedBlock, self.kinds[self._numbers[kind]]).path(spec, binarization)
+
+
+def sliced_blocks(space: SearchSpace) -> dict[str, SlicedKinds]:
+    """The blocks of a supernet of `space`, by name."""
+    # What differs from the largest network in its kind alone is the largest of that kind.
+    around = space.blocks_around_largest()
+    return {name: SlicedKinds(space, specs) for name, specs in around.items()}
+
+
+def check_slices(space: SearchSpace) -> None:
+    """Demand that every alternative one choice away from the largest network lies within it.
+
+    Raises:
+        UserError: one does not; names the block.
+    """
+    for name, specs in space.blocks_around_largest().items():
+        try:
+            with torch.device("meta"):
+                kinds = SlicedKinds(space, specs)
+                for spec in specs:
+                    kinds.path(spec, Binarization())
+        except ValueError as error:
+            raise UserError(
+                f"sharing 'sliced': block '{name}' of space '{space.name}' is not always a slice "
+                f"of the largest network's: {error}"
+            ) from error

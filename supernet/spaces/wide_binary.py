@@ -1,0 +1,207 @@
+"""A wide space of binary networks: groups x width x kernel x depth.
+
+After NAS-BNN, whose space has these four; topology and block are
+those of `mobilenet-groups`: ReActNet's, after MobileNetV1. Meant for sliced sharing and sandwich
+sampling, the largest network with real weights as the others' teacher.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from supernet.architecture import Architecture, Choice
+from supernet.files import UserError
+from supernet.space import Position, SearchSpace
+from supernet.spec import (
+    Activation,
+    BinaryUnitSpec,
+    BlockSpec,
+    HeadSpec,
+    NetworkSpec,
+    Shortcut,
+    StemSpec,
+)
+
+STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
+"""(channels, blocks, stride of the first) of MobileNetV1's 13 blocks."""
+
+
+@dataclass(frozen=True)
+class WideBinary(SearchSpace):
+    """Stem, stages of (kxk group convolution, 1x1 convolution), pooling, linear; binary inside.
+
+    Positions: `stageN.width`, the share of the stage's channels; `stageN.depth`, how many of its
+    blocks there are, from `min_blocks` on; and for each block `.kernel` and `.groups` of its kxk
+    convolution. All channels are multiples of the largest group number, so that every choice goes
+    with every other. Where channels change, the shortcut takes its input's in a circle. Choices at
+    blocks that a shallower network leaves out have no effect.
+    """
+
+    name: ClassVar[str] = "wide-binary"
+
+    image_size: int = 224
+    classes: int = 1000
+    in_channels: int = 3
+    stem_channels: int = 32
+    stem_stride: int = 2
+    stages: tuple[tuple[int, int, int], ...] = STAGES
+    widths: tuple[float, ...] = (0.5, 0.75, 1.0)
+    kernels: tuple[int, ...] = (3, 5)
+    groups: tuple[int, ...] = (1, 2, 4, 8)
+    min_blocks: int = 1
+    activation: Activation = "prelu"
+    rsign: bool = False
+
+    def __post_init__(self) -> None:
+        for what in ("image_size", "classes", "in_channels", "stem_channels", "min_blocks"):
+            if (value := getattr(self, what)) < 1:
+                raise self._error(f"{what} is {value!r}; expected a whole number above 0")
+        if self.stem_stride not in (1, 2):
+            raise self._error("stem_stride must be 1 or 2")
+        for what in ("widths", "kernels", "groups"):
+            values = getattr(self, what)
+            if not values or list(values) != sorted(set(values)) or values[0] <= 0:
+                raise self._error(f"{what} must ascend, be distinct and above 0, one at least")
+        if any(kernel % 2 == 0 for kernel in self.kernels):
+            raise self._error("kernels must be odd, so that they have a common middle")
+        if not self.stages:
+            raise self._error("stages must hold at least one stage")
+        for number, (channels, blocks, stride) in enumerate(self.stages, start=1):
+            if channels < 1 or blocks < 1 or stride not in (1, 2):
+                raise self._error(
+                    f"stages: stage {number} has {channels} channels, {blocks} blocks and stride "
+                    f"{stride}; expected channels and blocks above 0, stride 1 or 2"
+                )
+        self._check_divisible()
+
+    def _check_divisible(self) -> None:
+        divisor = math.lcm(*self.groups)
+        numbers: dict[float, str] = {self.stem_channels: "stem_channels"}
+        for number, (channels, _, _) in enumerate(self.stages, start=1):
+            for width in self.widths:
+                numbers.setdefault(channels * width, f"stage {number} at width {width:g}")
+        for value, where in numbers.items():
+            if not math.isfinite(value) or value % divisor:
+                raise self._error(
+                    f"{where}: {value:g} channels are no multiple of {divisor}, which all of the "
+                    f"groups {', '.join(map(str, self.groups))} divide"
+                )
+
+    def _error(self, what: str) -> UserError:
+        return UserError(f"space '{self.name}': {what}")
+
+    @cached_property
+    def positions(self) -> tuple[Position, ...]:
+        """`stage1.width`, `stage1.depth`, `stage1.block1.kernel`, `stage1.block1.groups`, ..."""
+        return tuple(self._each_position())
+
+    def _each_position(self) -> Iterator[Position]:
+        """One of a single choice is left out: there is nothing to search."""
+        for stage, (_, blocks, _) in enumerate(self.stages, start=1):
+            depths = tuple(range(min(self.min_blocks, blocks), blocks + 1))
+            offered: list[tuple[str, tuple[Choice, ...]]] = [
+                (f"stage{stage}.width", self.widths),
+                (f"stage{stage}.depth", depths),
+            ]
+            for block in range(1, blocks + 1):
+                offered.append((f"stage{stage}.block{block}.kernel", self.kernels))
+                offered.append((f"stage{stage}.block{block}.groups", self.groups))
+            yield from (Position(name, found) for name, found in offered if len(found) > 1)
+
+    def describe(self) -> dict[str, Any]:
+        """Name and all options; tuples as JSON lists."""
+        options = asdict(self)
+        for what in ("widths", "kernels", "groups"):
+            options[what] = list(options[what])
+        options["stages"] = [list(stage) for stage in self.stages]
+        return {"name": self.name, **options}
+
+    def decode(self, architecture: Architecture) -> NetworkSpec:
+        """The chain stem, (spatial, pointwise) x blocks that are there, head."""
+        stem = StemSpec(self.in_channels, self.stem_channels, 3, self.stem_stride, self.image_size)
+        names, chain = ["stem"], list[BlockSpec]([stem])
+        before, size = stem.out_channels, stem.out_size
+        for stage, (channels, blocks, first_stride) in enumerate(self.stages, start=1):
+            width = float(architecture.get(f"stage{stage}.width", self.widths[0]))
+            depth = int(architecture.get(f"stage{stage}.depth", blocks))
+            after = int(channels * width)
+            for block in range(1, depth + 1):
+                place = f"stage{stage}.block{block}"
+                stride = first_stride if block == 1 else 1
+                spatial = BinaryUnitSpec(
+                    in_channels=before,
+                    out_channels=before,
+                    kernel_size=int(architecture.get(f"{place}.kernel", self.kernels[0])),
+                    stride=stride,
+                    groups=int(architecture.get(f"{place}.groups", self.groups[0])),
+                    in_size=size,
+                    shortcut="pool" if stride == 2 else "identity",
+                    activation=self.activation,
+                    rsign=self.rsign,
+                )
+                size = spatial.out_size
+                pointwise = BinaryUnitSpec(
+                    in_channels=before,
+                    out_channels=after,
+                    kernel_size=1,
+                    stride=1,
+                    groups=1,
+                    in_size=size,
+                    shortcut=_shortcut(before, after),
+                    activation=self.activation,
+                    rsign=self.rsign,
+                )
+                block_name = place.replace(".", "_")
+                names += [f"{block_name}_spatial", f"{block_name}_pointwise"]
+                chain += [spatial, pointwise]
+                before = after
+        chain.append(HeadSpec(before, self.classes, size))
+        return NetworkSpec(
+            self.name,
+            self.in_channels,
+            self.image_size,
+            self.classes,
+            (*names, "head"),
+            tuple(chain),
+        )
+
+    def block_candidates(self) -> dict[str, tuple[BlockSpec, ...]]:
+        """A block depends on its stage's width, the width before it, its kernel and its groups."""
+        deepest = {p.name: p.choices[-1] for p in self.positions if p.name.endswith(".depth")}
+        centre = self.architecture({**dict(self.first().choices), **deepest})
+        known = {position.name for position in self.positions}
+        near = []
+        for stage, (_, blocks, _) in enumerate(self.stages, start=1):
+            widths = [f"stage{stage - 1}.width", f"stage{stage}.width"]
+            for block in range(1, blocks + 1):
+                place = f"stage{stage}.block{block}"
+                names = [*widths, f"{place}.kernel", f"{place}.groups"]
+                near.append([name for name in names if name in known])
+        return self.blocks_over(centre, *near)
+
+    def uniform_architectures(self) -> dict[str, Architecture]:
+        """`g=N w=W`: full depth, the smallest kernels, the same groups and width everywhere."""
+        found: dict[Architecture, str] = {}
+        for groups in self.groups:
+            for width in self.widths:
+                values = {"groups": groups, "width": width}
+                chosen = {
+                    position.name: values.get(
+                        kind := position.name.rpartition(".")[2],
+                        position.choices[-1 if kind == "depth" else 0],
+                    )
+                    for position in self.positions
+                }
+                found.setdefault(self.architecture(chosen), f"g={groups} w={width:g}")
+        return {name: architecture for architecture, name in found.items()}
+
+
+def _shortcut(before: int, after: int) -> Shortcut:
+    """The one without weights: ReActNet's duplicate where channels double."""
+    if after == before:
+        return "identity"
+    return "duplicate" if after == 2 * before else "cycle"
