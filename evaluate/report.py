@@ -21,6 +21,7 @@ COLUMNS = {
     "ops": "OPs",
     "flops": "FLOPs",
     "bops": "BOPs",
+    "bitops": "BitOPs",
     "parameters": "parameters",
     "bits": "model bits",
     "latency_ms": "predicted ms",

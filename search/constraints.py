@@ -13,6 +13,7 @@ UNITS = {
     "ops": "operations",
     "flops": "multiply-adds",
     "bops": "binary multiply-adds",
+    "bitops": "bit operations",
     "parameters": "parameters",
     "bits": "bits",
     "latency_ms": "milliseconds",
@@ -30,11 +31,13 @@ class Limits(BaseModel):
     max_ops: Limit = Field(default=None, ge=0)
     max_flops: Limit = Field(default=None, ge=0)
     max_bops: Limit = Field(default=None, ge=0)
+    max_bitops: Limit = Field(default=None, ge=0)
     max_parameters: Limit = Field(default=None, ge=0)
     max_bits: Limit = Field(default=None, ge=0)
     min_ops: Limit = Field(default=None, ge=0)
     min_flops: Limit = Field(default=None, ge=0)
     min_bops: Limit = Field(default=None, ge=0)
+    min_bitops: Limit = Field(default=None, ge=0)
     min_parameters: Limit = Field(default=None, ge=0)
     min_bits: Limit = Field(default=None, ge=0)
     max_latency_ms: Limit = Field(default=None, ge=0)

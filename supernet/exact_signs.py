@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from supernet.blocks.binary_unit import BinaryUnit
 from supernet.blocks.plain import BinaryLayer
+from supernet.blocks.quantised_unit import QuantisedUnit
 from supernet.files import UserError
 from supernet.layers.sign import hard_sign
 from supernet.network import Network, binary_parts, stand_alone_copy
@@ -33,6 +34,13 @@ def fold_scale(network: Network) -> Network:
     Raises:
         UserError: a convolution that is not binary, or a weight of 0 whose sign is 0.
     """
+    for name, module in network.named_modules():
+        if isinstance(module, QuantisedUnit):
+            raise UserError(
+                f"layer '{name}' has weights of {module.weight_bits} and activations of "
+                f"{module.activation_bits} bits; expected binary ones: only their scale can be "
+                f"folded"
+            )
     copy = stand_alone_copy(network)
     with torch.no_grad():
         for name, part in binary_parts(copy):

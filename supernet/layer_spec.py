@@ -74,7 +74,14 @@ class ActivationSpec:
     channels: int
 
 
-LayerSpec = ConvSpec | LinearSpec | NormSpec | ShiftSpec | ActivationSpec
+@dataclass(frozen=True)
+class ClipSpec:
+    """One learned number, at which activations are clipped: PACT's."""
+
+    name: str
+
+
+LayerSpec = ConvSpec | LinearSpec | NormSpec | ShiftSpec | ActivationSpec | ClipSpec
 
 
 def within(prefix: str, layers: tuple[LayerSpec, ...]) -> tuple[LayerSpec, ...]:

@@ -12,6 +12,7 @@ from supernet.blocks.binary_unit import BinaryUnit, BinaryUnitChoices, compute_u
 from supernet.blocks.bottleneck import Bottleneck
 from supernet.blocks.ends import Head, Stem
 from supernet.blocks.plain import BinaryLayer, Logits, Pool
+from supernet.blocks.quantised_unit import QuantisedUnit
 from supernet.blocks.real_doubling import RealDoubling
 from supernet.blocks.shuffle import ShuffleBlock
 from supernet.layers.binary_conv import Precision
@@ -25,6 +26,7 @@ from supernet.spec import (
     LogitsSpec,
     NetworkSpec,
     PoolSpec,
+    QuantisedUnitSpec,
     RealDoublingSpec,
     ShuffleBlockSpec,
     StemSpec,
@@ -38,6 +40,8 @@ def build_block(spec: BlockSpec) -> nn.Module:
             return Stem(spec)
         case BinaryUnitSpec():
             return BinaryUnit.from_spec(spec)
+        case QuantisedUnitSpec():
+            return QuantisedUnit(spec)
         case RealDoublingSpec():
             return RealDoubling(spec)
         case BottleneckSpec():
@@ -114,6 +118,8 @@ def stand_alone_copy(network: Network) -> Network:
     for (_, own), (_, original) in zip(binary_parts(copy), binary_parts(network), strict=True):
         own.conv.precision = original.conv.precision
         own.set_binarization(original.binarization)
+    for unit, original_unit in zip(_quantised(copy), _quantised(network), strict=True):
+        unit.set_binarization(original_unit.binarization)
     for stem, original_stem in zip(_stems(copy), _stems(network), strict=True):
         stem.precision = original_stem.precision
     return copy.train(network.training)
@@ -130,10 +136,11 @@ def set_binarization(module: nn.Module, binarization: Binarization) -> None:
     """Choose how every binary convolution of `module` is made; see `Binarization`.
 
     `module` is a network, a block or a supernet. What was chosen before has no effect; names and
-    shapes of parameters stay. A layer that reads a real input (a first layer) still does.
+    shapes of parameters stay. A layer that reads a real input (a first layer) still does. A
+    quantised unit has its own reading of it (`QuantisedUnit.set_binarization`).
     """
     for part in module.modules():
-        if isinstance(part, (BinaryUnit, BinaryLayer, BinaryUnitChoices)):
+        if isinstance(part, (BinaryUnit, BinaryLayer, BinaryUnitChoices, QuantisedUnit)):
             part.set_binarization(binarization)
 
 
@@ -158,6 +165,10 @@ def _modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
                 yield f"{name}.{inner_name}".rstrip("."), inner
         else:
             yield name, module
+
+
+def _quantised(network: nn.Module) -> Iterator[QuantisedUnit]:
+    return (part for part in network.modules() if isinstance(part, QuantisedUnit))
 
 
 def compile_units(network: nn.Module) -> None:

@@ -3,8 +3,8 @@
 Every reader works from these: costs, the torch module, the supernet, the packed model. A network
 is a chain of blocks; a block takes one tensor and gives one (bottlenecks pass on two). `layers()`
 lists what a block contains in the order of execution, so that costs need not know the kinds of
-block. Layers are in `supernet/layer_spec.py`, blocks here, in `unit_spec.py`, `plain_spec.py` and
-`shuffle_spec.py`.
+block. Layers are in `supernet/layer_spec.py`, blocks here, in `unit_spec.py`,
+`quantised_spec.py`, `plain_spec.py` and `shuffle_spec.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from supernet.layer_spec import Activation as Activation
 from supernet.layer_spec import ActivationSpec as ActivationSpec
+from supernet.layer_spec import ClipSpec as ClipSpec
 from supernet.layer_spec import ConvSpec as ConvSpec
 from supernet.layer_spec import LayerSpec as LayerSpec
 from supernet.layer_spec import LinearSpec as LinearSpec
@@ -21,6 +22,7 @@ from supernet.layer_spec import ShiftSpec as ShiftSpec
 from supernet.plain_spec import BinaryLayerSpec as BinaryLayerSpec
 from supernet.plain_spec import LogitsSpec as LogitsSpec
 from supernet.plain_spec import PoolSpec as PoolSpec
+from supernet.quantised_spec import QuantisedUnitSpec as QuantisedUnitSpec
 from supernet.shuffle_spec import ShuffleBlockSpec as ShuffleBlockSpec
 from supernet.unit_spec import BinaryUnitSpec as BinaryUnitSpec
 from supernet.unit_spec import BottleneckSpec as BottleneckSpec
@@ -78,6 +80,7 @@ class HeadSpec:
 BlockSpec = (
     StemSpec
     | BinaryUnitSpec
+    | QuantisedUnitSpec
     | RealDoublingSpec
     | BottleneckSpec
     | ShuffleBlockSpec

@@ -7,8 +7,10 @@ import warnings
 import torch
 from torch import nn
 
-from supernet.costs import Costs, cost
+from supernet.blocks.quantised_unit import QuantisedUnit
+from supernet.costs import REAL_BITS, Costs, cost
 from supernet.layers.binary_conv import BinaryConv2d
+from supernet.layers.dorefa import DorefaConv2d
 from supernet.network import Network, build
 from supernet.spec import NetworkSpec
 
@@ -20,9 +22,9 @@ class CostMismatch(Exception):
 def measure(network: Network) -> Costs:
     """Costs read off a module by one forward pass, by the convention of `supernet.costs`.
 
-    fvcore counts the real convolutions and linear layers; hooks on `BinaryConv2d` count the
-    binary ones from the shapes of their actual weights and outputs, as real ones where what they
-    read is no sign.
+    fvcore counts the real convolutions and linear layers; hooks on `BinaryConv2d` and
+    `DorefaConv2d` count the others from the shapes of their actual weights and outputs, as real
+    ones where what they read is no sign.
     """
     with warnings.catch_warnings():
         # fvcore still decorates with torch.jit.script, which warns of its own deprecation.
@@ -31,20 +33,25 @@ def measure(network: Network) -> Costs:
 
     spec = network.spec
     image = torch.zeros(1, spec.in_channels, spec.image_size, spec.image_size)
-    bops = flops = 0
+    bops = flops = bitops = 0
+    quantised = [module for module in network.modules() if isinstance(module, QuantisedUnit)]
+    # What a quantised unit's convolution reads; one that is in none reads signs, or the image.
+    read_bits: dict[nn.Module, int] = {unit.conv: unit.activation_bits for unit in quantised}
 
     def count(conv: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        nonlocal bops, flops
+        nonlocal bops, flops, bitops
         # Cin/g * k * k multiply-adds for each of the output's elements.
         macs = conv.weight[0].numel() * output[0].numel()  # type: ignore[index]
         # Both operands must be 1-bit: a first layer reads the image, here of zeros.
-        if (inputs[0].abs() == 1).all():
+        signs = bool((inputs[0].abs() == 1).all())
+        if signs and isinstance(conv, BinaryConv2d):
             bops += macs
         else:
             flops += macs
+        bitops += macs * _weight_bits(conv) * (1 if signs else read_bits.get(conv, REAL_BITS))
 
-    binary = [module for module in network.modules() if isinstance(module, BinaryConv2d)]
-    hooks = [module.register_forward_hook(count) for module in binary]
+    latent = [m for m in network.modules() if isinstance(m, (BinaryConv2d, DorefaConv2d))]
+    hooks = [module.register_forward_hook(count) for module in latent]
     network.eval()
     with torch.no_grad():
         network(image)
@@ -53,17 +60,25 @@ def measure(network: Network) -> Costs:
     analysis = FlopCountAnalysis(network, image)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     by_module = analysis.by_module_and_operator()
-    flops += sum(
+    by_fvcore = sum(
         operators.get("conv", 0) + operators.get("linear", 0) + operators.get("addmm", 0)
         for name, operators in by_module.items()
         if isinstance(network.get_submodule(name), (nn.Conv2d, nn.Linear))
     )
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    saved_bits = sum(conv.weight.numel() * (REAL_BITS - _weight_bits(conv)) for conv in latent)
     return Costs(
-        flops=int(flops),
+        flops=flops + int(by_fvcore),
         bops=bops,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        binary_parameters=sum(conv.weight.numel() for conv in binary),
+        bitops=bitops + int(by_fvcore) * REAL_BITS**2,
+        parameters=parameters,
+        binary_parameters=sum(c.weight.numel() for c in latent if isinstance(c, BinaryConv2d)),
+        bits=parameters * REAL_BITS - saved_bits,
     )
+
+
+def _weight_bits(conv: nn.Module) -> int:
+    return conv.bits if isinstance(conv, DorefaConv2d) else 1
 
 
 def verify(spec: NetworkSpec) -> dict[str, int | float]:

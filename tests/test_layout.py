@@ -29,6 +29,7 @@ WITHOUT_TORCH = (
             "layer_spec",
             "plain_spec",
             "unit_spec",
+            "quantised_spec",
             "shuffle_spec",
             "costs",
             "files",

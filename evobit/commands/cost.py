@@ -21,9 +21,10 @@ UNITS = {
     "ops": "OPs = FLOPs + BOPs/64",
     "flops": "real multiply-adds",
     "bops": "binary multiply-adds",
+    "bitops": "multiply-adds x bits of the weight x bits of the activation",
     "parameters": "trainable numbers",
     "binary_parameters": "of them 1-bit weights",
-    "bits": "bits of the model: 1 a binary weight, 32 any other",
+    "bits": "bits of the model: 1 a binary weight, k one of k bits, 32 any other",
 }
 
 
@@ -43,7 +44,8 @@ def cost(
         str | None,
         typer.Option(
             "--space",
-            help="In place of a file: a search space, mobilenet-groups, spos-blocks or network. "
+            help="In place of a file: a search space, mobilenet-groups, spos-blocks, "
+            "mixed-precision or network. "
             "With a file: the space of your own that it names, whose code may then be run.",
         ),
     ] = None,
@@ -158,9 +160,10 @@ def _compare(stored: Any, spec: NetworkSpec, file: Path) -> None:
     if not isinstance(stored, dict):
         say(f"warning: {file} stores no costs")
         return
-    different = [name for name in computed if stored.get(name) != computed[name]]
+    # An older file lacks the costs that were not counted yet.
+    different = [name for name in computed if stored.get(name, computed[name]) != computed[name]]
     if different:
-        parts = [f"{name} {stored.get(name)} (is {computed[name]})" for name in different]
+        parts = [f"{name} {stored[name]} (is {computed[name]})" for name in different]
         say(f"warning: {file} stores other costs: {', '.join(parts)}")
 
 

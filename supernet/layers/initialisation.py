@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from supernet.layers.binary_conv import BinaryConv2d, initialise_latent
+from supernet.layers.dorefa import DorefaConv2d
 from supernet.layers.nested_conv import NestedBinaryConv2d
 from supernet.layers.sign import hard_sign
 
@@ -52,7 +53,7 @@ def initialise_weights(module: nn.Module, rule: WeightRule) -> None:
 def _latent_weights(module: nn.Module) -> Iterator[tuple[Tensor, int]]:
     """Every latent weight with its fan in."""
     for part in module.modules():
-        if isinstance(part, BinaryConv2d):
+        if isinstance(part, (BinaryConv2d, DorefaConv2d)):
             yield part.weight, part.num_products
         elif isinstance(part, NestedBinaryConv2d):
             for ring, groups in zip(part.rings, part.levels, strict=True):

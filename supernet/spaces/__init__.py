@@ -10,12 +10,14 @@ from typing import Any, get_type_hints
 from supernet.files import UserError
 from supernet.plugins import load_module
 from supernet.space import SearchSpace
+from supernet.spaces.mixed_precision import MixedPrecision
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spaces.published import PublishedNetworkSpace
 from supernet.spaces.spos_blocks import SposBlocks
 from supernet.spaces.wide_binary import WideBinary
 
 SPACES: dict[str, type[SearchSpace]] = {
+    MixedPrecision.name: MixedPrecision,
     MobileNetGroups.name: MobileNetGroups,
     PublishedNetworkSpace.name: PublishedNetworkSpace,
     SposBlocks.name: SposBlocks,

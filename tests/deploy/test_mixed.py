@@ -23,6 +23,7 @@ from supernet.spec import (
     LogitsSpec,
     NetworkSpec,
     PoolSpec,
+    QuantisedUnitSpec,
     RealDoublingSpec,
     ShuffleBlockSpec,
     StemSpec,
@@ -60,6 +61,7 @@ BLOCKS: dict[str, tuple[BlockSpec, ...]] = {
 ONE_OF_EACH: tuple[BlockSpec, ...] = (
     STEM,
     UNIT,
+    QuantisedUnitSpec.of(UNIT, 2, 4),
     RealDoublingSpec(16, 2, 8, "prelu"),
     BottleneckSpec(16, 16, 1, 8, first=True, last=True),
     ShuffleBlockSpec(16, 8, 16, 3, 1, 8),
@@ -125,7 +127,8 @@ def test_what_can_be_packed_is_what_lowers() -> None:
             with pytest.raises(UserError, match="no packed operation"):
                 lower_blocks([("block", block, module)])
     refused = [type(block) for block in ONE_OF_EACH if not is_packable(block)]
-    assert refused == [BottleneckSpec, ShuffleBlockSpec]  # the fixture takes bottlenecks out
+    # The fixture takes bottlenecks out.
+    assert refused == [QuantisedUnitSpec, BottleneckSpec, ShuffleBlockSpec]
 
 
 def test_a_packed_network_must_still_end_in_logits() -> None:

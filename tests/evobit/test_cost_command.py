@@ -12,6 +12,7 @@ SMALL = MobileNetGroups(
     image_size=8, classes=3, width=0.25, groups=(1, 2), blocks=((64, 1), (128, 2))
 )
 NAMED = ["cost", "--space", "mobilenet-groups"]
+NAMES = ["ops", "flops", "bops", "bitops", "parameters", "binary_parameters", "bits"]
 
 
 @pytest.fixture
@@ -54,12 +55,13 @@ def test_published_numbers(capsys, options, ops):
     assert stderr == ""
 
 
-def test_all_six_costs_of_the_ungrouped_network(capsys):
+def test_all_costs_of_the_ungrouped_network(capsys):
     costs, _ = result(capsys, [*NAMED, "--groups", "1"])
-    assert list(costs) == ["ops", "flops", "bops", "parameters", "binary_parameters", "bits"]
+    assert list(costs) == NAMES
     assert costs["flops"] == 11_862_016
     assert costs["bops"] == 4_816_896_000
     assert costs["ops"] == costs["flops"] + costs["bops"] // 64
+    assert costs["bitops"] == 4_816_896_000 + 32 * 32 * 11_862_016
     assert costs["bits"] == costs["binary_parameters"] + 32 * (
         costs["parameters"] - costs["binary_parameters"]
     )
@@ -96,6 +98,14 @@ def test_a_file_is_recomputed_and_a_lie_in_it_is_a_warning(capsys, saved):
     again, stderr = result(capsys, ["cost", str(saved)])
     assert again == costs
     assert "stores other costs: ops" in stderr
+
+
+def test_a_file_from_before_bitops_is_read(capsys, saved):
+    document = json.loads(saved.read_text())
+    expected, _ = result(capsys, ["cost", str(saved)])
+    del document["costs"]["bitops"]
+    saved.write_text(json.dumps(document))
+    assert result(capsys, ["cost", str(saved)]) == (expected, "")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +196,7 @@ def test_verify_that_finds_a_difference_fails(capsys, monkeypatch):
 def test_published_networks(capsys, options, name, value):
     costs, stderr = result(capsys, ["cost", "--network", *options])
     assert costs[name] == value
-    assert list(costs) == ["ops", "flops", "bops", "parameters", "binary_parameters", "bits"]
+    assert list(costs) == NAMES
     assert stderr == ""
 
 
