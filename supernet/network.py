@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from supernet.binarization import Binarization
 from supernet.blocks.binary_unit import BinaryUnit, BinaryUnitChoices, compute_unit
 from supernet.blocks.bottleneck import Bottleneck
+from supernet.blocks.conv_chain import ConvChain
 from supernet.blocks.ends import Head, Stem
 from supernet.blocks.plain import BinaryLayer, Logits, Pool
 from supernet.blocks.quantised_unit import QuantisedUnit
@@ -22,6 +23,7 @@ from supernet.spec import (
     BinaryUnitSpec,
     BlockSpec,
     BottleneckSpec,
+    ConvChainSpec,
     HeadSpec,
     LogitsSpec,
     NetworkSpec,
@@ -48,6 +50,8 @@ def build_block(spec: BlockSpec) -> nn.Module:
             return Bottleneck(spec)
         case ShuffleBlockSpec():
             return ShuffleBlock(spec)
+        case ConvChainSpec():
+            return ConvChain(spec)
         case BinaryLayerSpec():
             return BinaryLayer(spec)
         case PoolSpec():

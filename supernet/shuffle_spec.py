@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from supernet.layer_spec import ConvSpec, LayerSpec, NormSpec, within
-
-
-@dataclass(frozen=True)
-class ConvNormSpec:
-    """Convolution, BatchNorm, then ReLU if `relu`: a step of a branch."""
-
-    conv: ConvSpec
-    relu: bool
-
-    def layers(self) -> tuple[LayerSpec, ...]:
-        """Convolution, norm."""
-        return (self.conv, NormSpec("norm", self.conv.out_channels))
+from supernet.conv_norm_spec import ConvNormSpec, depthwise, pointwise
+from supernet.layer_spec import LayerSpec, within
 
 
 @dataclass(frozen=True)
@@ -90,10 +79,7 @@ class ShuffleBlockSpec:
         return (self._depthwise(read, self.stride), _pointwise(read, read, self.out_size))
 
     def _depthwise(self, channels: int, stride: int = 1) -> ConvNormSpec:
-        conv = ConvSpec(
-            "conv", channels, channels, self.kernel_size, stride, channels, self.out_size
-        )
-        return ConvNormSpec(conv, relu=False)
+        return depthwise(channels, self.kernel_size, stride, self.out_size, "none")
 
     def layers(self) -> tuple[LayerSpec, ...]:
         """Convolution and norm of every step, the projection's first."""
@@ -107,4 +93,4 @@ class ShuffleBlockSpec:
 
 
 def _pointwise(before: int, after: int, size: int) -> ConvNormSpec:
-    return ConvNormSpec(ConvSpec("conv", before, after, 1, 1, 1, size), relu=True)
+    return pointwise(before, after, size, "relu")

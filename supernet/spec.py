@@ -4,13 +4,18 @@ Every reader works from these: costs, the torch module, the supernet, the packed
 is a chain of blocks; a block takes one tensor and gives one (bottlenecks pass on two). `layers()`
 lists what a block contains in the order of execution, so that costs need not know the kinds of
 block. Layers are in `supernet/layer_spec.py`, blocks here, in `unit_spec.py`,
-`quantised_spec.py`, `plain_spec.py` and `shuffle_spec.py`.
+`quantised_spec.py`, `plain_spec.py`, `shuffle_spec.py` and `chain_spec.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from supernet.chain_spec import ClippedConvSpec as ClippedConvSpec
+from supernet.chain_spec import ConvChainSpec as ConvChainSpec
+from supernet.chain_spec import InvertedResidualSpec as InvertedResidualSpec
+from supernet.chain_spec import ResidualBottleneckSpec as ResidualBottleneckSpec
+from supernet.chain_spec import SeparableSpec as SeparableSpec
 from supernet.layer_spec import Activation as Activation
 from supernet.layer_spec import ActivationSpec as ActivationSpec
 from supernet.layer_spec import ClipSpec as ClipSpec
@@ -84,6 +89,7 @@ BlockSpec = (
     | RealDoublingSpec
     | BottleneckSpec
     | ShuffleBlockSpec
+    | ConvChainSpec
     | BinaryLayerSpec
     | PoolSpec
     | LogitsSpec

@@ -31,6 +31,8 @@ WITHOUT_TORCH = (
             "unit_spec",
             "quantised_spec",
             "shuffle_spec",
+            "conv_norm_spec",
+            "chain_spec",
             "costs",
             "files",
             "limits",

@@ -5,30 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from supernet.shuffle_spec import ConvNormSpec
+from supernet.blocks.conv_norm import ConvNorm
 from supernet.spec import ShuffleBlockSpec
-
-
-class ConvNorm(nn.Module):
-    """Real convolution, BatchNorm, ReLU or not: (N, Cin, H, W) -> (N, Cout, H/s, W/s)."""
-
-    def __init__(self, spec: ConvNormSpec) -> None:
-        super().__init__()
-        conv = spec.conv
-        self.conv = nn.Conv2d(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            conv.stride,
-            conv.kernel_size // 2,
-            groups=conv.groups,
-            bias=False,
-        )
-        self.norm = nn.BatchNorm2d(conv.out_channels)
-        self.activation = nn.ReLU() if spec.relu else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.norm(self.conv(x)))
 
 
 class ShuffleBlock(nn.Module):

@@ -11,6 +11,7 @@ from supernet.files import UserError
 from supernet.plugins import load_module
 from supernet.space import SearchSpace
 from supernet.spaces.mixed_precision import MixedPrecision
+from supernet.spaces.metapruning import MetaPruning
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spaces.published import PublishedNetworkSpace
 from supernet.spaces.spos_blocks import SposBlocks
@@ -22,6 +23,7 @@ SPACES: dict[str, type[SearchSpace]] = {
     PublishedNetworkSpace.name: PublishedNetworkSpace,
     SposBlocks.name: SposBlocks,
     WideBinary.name: WideBinary,
+    MetaPruning.name: MetaPruning,
 }
 
 _loaded: dict[str, type[SearchSpace]] = {}

@@ -154,9 +154,9 @@ def test_steps_of_a_block(xception: bool, stride: int, out_channels: int) -> Non
 
     def rows(steps):
         return [
-            (c.kernel_size, c.stride, c.in_channels, c.out_channels, c.groups, step.relu)
+            (c.kernel_size, c.stride, c.in_channels, c.out_channels, c.groups, relu)
             for step in steps
-            for c in [step.conv]
+            for c, relu in [(step.conv, step.rectifier == "relu")]
         ]
 
     assert rows(block.main) == (of_xception if xception else shuffle)

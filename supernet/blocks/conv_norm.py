@@ -1,0 +1,31 @@
+"""Convolution, BatchNorm and a rectifier: a step of real-valued blocks."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from supernet.conv_norm_spec import ConvNormSpec
+
+RECTIFIERS = {"none": nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6}
+
+
+class ConvNorm(nn.Module):
+    """y = rectifier(norm(conv(x))): (N, Cin, H, W) -> (N, Cout, H/s, W/s)."""
+
+    def __init__(self, spec: ConvNormSpec) -> None:
+        super().__init__()
+        conv = spec.conv
+        self.conv = nn.Conv2d(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            conv.stride,
+            conv.kernel_size // 2,
+            groups=conv.groups,
+            bias=False,
+        )
+        self.norm = nn.BatchNorm2d(conv.out_channels)
+        self.activation = RECTIFIERS[spec.rectifier]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.norm(self.conv(x)))
