@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -157,6 +157,17 @@ class SearchSpace(ABC):
 
         This default takes at each position the choice of most parameters, in one pass.
         """
+        return self._by_parameters(max)
+
+    def smallest(self) -> Architecture:
+        """The network of fewest parameters.
+
+        This default takes at each position the choice of fewest, in one pass.
+        """
+        return self._by_parameters(min)
+
+    def _by_parameters(self, pick: Callable[..., Choice]) -> Architecture:
+        """`pick` (max or min) at each position by parameters, those before it as picked."""
         chosen = dict(self.first().choices)
         for position in self.positions:
             parameters = {
@@ -165,5 +176,5 @@ class SearchSpace(ABC):
                 ).parameters
                 for choice in position.choices
             }
-            chosen[position.name] = max(position.choices, key=parameters.__getitem__)
+            chosen[position.name] = pick(position.choices, key=parameters.__getitem__)
         return self.architecture(chosen)

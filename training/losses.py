@@ -70,9 +70,7 @@ class DistillationLoss:
         self.temperature = temperature
         self.label_weight = label_weight
         self.label_smoothing = label_smoothing
-        # A sum on the device, so that a step need not wait for it.
-        self._sum: Tensor | None = None
-        self._count = 0
+        self._divergence = MeanDivergence()
 
     def targets(self, x: Tensor, labels: Tensor) -> Targets:
         return Targets(labels, self.teacher(x).detach())
@@ -80,23 +78,38 @@ class DistillationLoss:
     def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
         assert targets.teacher_logits is not None
         loss = distribution_loss(logits, targets.teacher_logits, self.temperature)
-        self._note(loss.detach(), targets.teacher_logits)
+        self._divergence.add(loss.detach(), targets.teacher_logits, self.temperature)
         if self.label_weight == 0:
             return loss
         label_loss = _label_loss(logits, targets.labels, self.label_smoothing)
         return (1 - self.label_weight) * loss + self.label_weight * label_loss
 
     def figures(self) -> dict[str, float]:
-        if self._sum is None:
-            return {}
-        kl = self._sum.item() / self._count
-        self._sum, self._count = None, 0
-        return {"kl": kl}
+        kl = self._divergence.take()
+        return {} if kl is None else {"kl": kl}
 
-    def _note(self, loss: Tensor, teacher_logits: Tensor) -> None:
-        kl = loss / self.temperature**2 - entropy(teacher_logits, self.temperature)
+
+class MeanDivergence:
+    """Mean KL divergence of a student from its teacher since the last look, in nats."""
+
+    def __init__(self) -> None:
+        # A sum on the device, so that a step need not wait for it.
+        self._sum: Tensor | None = None
+        self._count = 0
+
+    def add(self, loss: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> None:
+        """Note a `distribution_loss`, detached, both sides at the temperature."""
+        kl = loss / temperature**2 - entropy(teacher_logits, temperature)
         self._sum = kl if self._sum is None else self._sum + kl
         self._count += 1
+
+    def take(self) -> float | None:
+        """The mean, which begins anew; None where nothing was noted."""
+        if self._sum is None:
+            return None
+        mean = self._sum.item() / self._count
+        self._sum, self._count = None, 0
+        return mean
 
 
 def distribution_loss(

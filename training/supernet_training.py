@@ -25,13 +25,10 @@ from training.data.training_data import TrainingData
 from training.device import choose_device, choose_precision, set_threads
 from training.distributed import check_sharing, locked, on_first, part, processes
 from training.fit_check import check_fit
+from training.in_place import InPlaceLoss
 from training.loop import LoopHooks, Normalisation, steps_per_epoch
-from training.path_sampling import (
-    PathSamplingConfig,
-    UpdateCounts,
-    check_sampling,
-    draw_paths,
-)
+from training.losses import Loss
+from training.path_sampling import DrawRecord, PathDrawer, PathSamplingConfig, check_sampling
 from training.phases import (
     CHECKPOINT,
     PhaseHooks,
@@ -109,7 +106,8 @@ def check_stage(space: SearchSpace, stage: SupernetStage, data: TrainingData) ->
             "not compiled; use 'auto' or 'off'"
         )
     check_fit(spec, data)
-    check_sampling(space, settings.sampling, stream(stage.seed, "check sampling"))
+    rng = stream(stage.seed, "check sampling")
+    check_sampling(space, settings.sampling, rng, settings.total_epochs)
     steps_per_epoch(data.train, settings)
     # Mean and deviation read a sample of the images, which finds a damaged one.
     normalisation = Normalisation(data.mean, data.std, spec.image_size)
@@ -144,15 +142,25 @@ def _train(
     supernet.set_precision(precision)
     on_first(lambda: _say_started(folder, supernet, device, threads, precision, compiled))
 
-    counts = UpdateCounts()
     spec = space.decode(space.first())
     normalisation = Normalisation(data.mean, data.std, spec.image_size)
 
-    drawer = _PathDrawer(supernet, stage, counts)
+    record = DrawRecord(space, settings.sampling)
+    drawer = PathDrawer(
+        supernet,
+        settings.sampling,
+        record,
+        seed=stage.seed,
+        steps_per_epoch=steps_per_epoch(data.train, settings),
+    )
 
     def begin(phase: TrainingSettings, number: int) -> None:
         supernet.set_binarization(phase.binarization)
-        drawer.phase = number
+        drawer.begin(number, sum(one.epochs for one in settings.in_phases()[: number - 1]))
+
+    def loss(phase: TrainingSettings) -> Loss:
+        of_labels = loss_of(phase, spec, normalisation, device)
+        return InPlaceLoss(of_labels) if settings.sampling.is_distilled else of_labels
 
     def save(path: Path, phase: TrainingSettings, metadata: Mapping[str, str]) -> None:
         own = {"sharing": settings.sharing, **_describe(phase.binarization)}
@@ -167,14 +175,10 @@ def _train(
             LoopHooks(
                 paths=drawer,
                 log=log,
-                extra_state=lambda: {"update_counts": counts.as_dict()},
-                load_extra_state=lambda state: counts.load(state["update_counts"]),
+                extra_state=record.as_dict,
+                load_extra_state=record.load,
             ),
-            PhaseHooks(
-                begin=begin,
-                loss=lambda phase: loss_of(phase, spec, normalisation, device),
-                save=save,
-            ),
+            PhaseHooks(begin=begin, loss=loss, save=save),
             seed=derive_seed(stage.seed, STAGE),
             device=device,
             folder=folder.path,
@@ -183,7 +187,7 @@ def _train(
     summary = {
         "weights": WEIGHTS,
         "steps": steps_per_epoch(data.train, settings) * settings.total_epochs,
-        "update_counts": counts.as_dict(),
+        **record.as_dict(),
     }
 
     def finish() -> None:
@@ -217,23 +221,6 @@ def _say_started(
         compiled=compiled,
         parameters=sum(parameter.numel() for parameter in supernet.parameters()),
     )
-
-
-class _PathDrawer:
-    """Callable: the paths of a step, drawn from seed, phase and step alone, and counted."""
-
-    def __init__(self, supernet: Supernet, stage: SupernetStage, counts: UpdateCounts) -> None:
-        self._supernet, self._stage, self._counts = supernet, stage, counts
-        self.phase = 1
-
-    def __call__(self, step: int) -> list[torch.nn.Module]:
-        # The first phase draws what it drew before there were several.
-        address = (step,) if self.phase == 1 else (self.phase, step)
-        rng = stream(self._stage.seed, "paths", *address)
-        drawn = draw_paths(self._supernet.space, self._stage.supernet.sampling, rng)
-        for architecture in drawn:
-            self._counts.add(architecture)
-        return [self._supernet.path(architecture) for architecture in drawn]
 
 
 def _compile_if_it_pays(

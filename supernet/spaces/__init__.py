@@ -10,8 +10,8 @@ from typing import Any, get_type_hints
 from supernet.files import UserError
 from supernet.plugins import load_module
 from supernet.space import SearchSpace
-from supernet.spaces.mixed_precision import MixedPrecision
 from supernet.spaces.metapruning import MetaPruning
+from supernet.spaces.mixed_precision import MixedPrecision
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spaces.published import PublishedNetworkSpace
 from supernet.spaces.spos_blocks import SposBlocks

@@ -1,0 +1,122 @@
+"""How paths are drawn while a supernet is trained: the `sampling` part of its settings."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import isfinite
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+NUM_RANDOM = 2
+"""Uniform paths beside the largest and the smallest of a sandwich (AttentiveNAS, NAS-BNN)."""
+
+# option -> the one rule that uses it; None is its default, which old run folders do not hold
+USED_BY = {
+    "num_bins": "cost-bins",
+    "num_random": "sandwich",
+    "distil": "sandwich",
+    "teacher_is_real": "sandwich",
+}
+
+Choices = Annotated[tuple[StrictInt | StrictFloat | StrictStr, ...], Field(min_length=1)]
+
+
+class ScheduleEntry(BaseModel):
+    """From `epoch` on, positions whose name matches a pattern draw among these choices only.
+
+    `choices`: pattern (as of file names: `*.width`) -> choices. Where several patterns match a
+    position, the last one counts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epoch: int = Field(ge=0)
+    choices: dict[str, Choices] = Field(min_length=1)
+
+
+class Widening(BaseModel):
+    """Of positions that match `pattern` only the largest choice is drawn before `from_epoch`.
+
+    Then the next smaller one too, and one more every `every_epochs`, until all are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pattern: str = "*.width"
+    from_epoch: int = Field(ge=0)
+    every_epochs: int = Field(1, ge=1)
+
+
+class PathSamplingConfig(BaseModel):
+    """The rule by which a step draws its paths, and which choices may be drawn in which epoch.
+
+    `rule`:
+    uniform: one path, every choice alike.
+    strict-fairness: as many paths as a position has choices, which take every choice in turn.
+    cost-range: one path, uniform inside minimum..maximum of `cost`.
+    cost-bins: one path, from one of `num_bins` equal parts of [minimum, maximum) of `cost`, each
+    part alike.
+    sandwich: the largest, the smallest and `num_random` (2) uniform paths. With `distil` (true)
+    the largest learns the labels, the others learn its outputs. `teacher_is_real` (false): the
+    largest runs with real weights and activations, the others as the phase says.
+
+    `schedule`, `widen`: one or the other; epochs count from 0 through all phases.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Literal["uniform", "strict-fairness", "cost-range", "cost-bins", "sandwich"] = "uniform"
+    cost: str = "ops"
+    minimum: float = 0.0
+    maximum: float = float("inf")
+    num_bins: int | None = Field(None, ge=1)
+    num_random: int | None = Field(None, ge=0)
+    distil: bool | None = None
+    teacher_is_real: bool | None = None
+    schedule: tuple[ScheduleEntry, ...] | None = None
+    widen: Widening | None = None
+
+    @model_validator(mode="after")
+    def _no_ignored_field(self) -> Self:
+        for field, rule in USED_BY.items():
+            if self.rule != rule and getattr(self, field) is not None:
+                raise ValueError(f"{field} is for rule {rule}, not for {self.rule}")
+        if self.teacher_is_real and not self.is_distilled:
+            raise ValueError("teacher_is_real has no effect without distil")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_bins(self) -> Self:
+        if self.rule != "cost-bins":
+            return self
+        if self.num_bins is None:
+            raise ValueError("rule cost-bins needs num_bins")
+        if not (isfinite(self.maximum) and self.minimum < self.maximum):
+            raise ValueError(
+                f"rule cost-bins needs a finite maximum above minimum; they are "
+                f"{self.maximum:g} and {self.minimum:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rising_schedule(self) -> Self:
+        if self.schedule and self.widen:
+            raise ValueError("give schedule or widen, not both")
+        epochs = [entry.epoch for entry in self.schedule or ()]
+        if any(later <= earlier for earlier, later in pairwise(epochs)):
+            raise ValueError(f"schedule has epochs {epochs}, expected rising ones")
+        return self
+
+    @property
+    def is_distilled(self) -> bool:
+        """Whether the first path of a step teaches the others."""
+        return self.rule == "sandwich" and self.distil is not False
