@@ -172,7 +172,7 @@ def _modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _quantised(network: nn.Module) -> Iterator[QuantisedUnit]:
-    return (part for part in network.modules() if isinstance(part, QuantisedUnit))
+    return (part for _, part in _modules(network) if isinstance(part, QuantisedUnit))
 
 
 def compile_units(network: nn.Module) -> None:

@@ -25,7 +25,7 @@ from supernet.network import (
     set_precision,
     stand_alone_copy,
 )
-from supernet.sharing import Sharing
+from supernet.sharing import FROM_LARGEST, Sharing
 from supernet.sharing.sliced_block import SlicedBlock
 from supernet.sharing.sliced_kinds import SlicedKinds, check_slices, sliced_blocks
 from supernet.space import SearchSpace
@@ -47,11 +47,12 @@ class Supernet(nn.Module):
 
     def __init__(self, space: SearchSpace, sharing: Sharing = "independent") -> None:
         super().__init__()
-        check_shareable(space, sharing)
+        if sharing not in FROM_LARGEST:
+            check_shareable(space, sharing)
         self.space, self.sharing, self.binarization = space, sharing, Binarization()
         self.blocks = nn.ModuleDict(
-            sliced_blocks(space)
-            if sharing == "sliced"
+            sliced_blocks(space, sharing)
+            if sharing in FROM_LARGEST
             else {name: _build(specs, sharing) for name, specs in space.block_candidates().items()}
         )
         if not space.supernet_norms_affine:
@@ -61,10 +62,10 @@ class Supernet(nn.Module):
     def path(self, architecture: Architecture, binarization: Binarization | None = None) -> Network:
         """The network of `architecture` whose modules are the supernet's own.
 
-        In sliced sharing a path can have another `binarization` than the rest.
+        Where weights are sliced or generated, a path can have another `binarization` than the rest.
         """
         key = architecture, binarization or self.binarization
-        if key[1] != self.binarization and self.sharing != "sliced":
+        if key[1] != self.binarization and self.sharing not in FROM_LARGEST:
             raise ValueError(f"sharing '{self.sharing}' has one binarization for all paths")
         if key not in self._paths:
             spec = self.space.decode(architecture)
@@ -95,7 +96,7 @@ class Supernet(nn.Module):
     def set_binarization(self, binarization: Binarization) -> None:
         """Choose how the binary convolutions of every path are made."""
         self.binarization = binarization
-        if self.sharing != "sliced":
+        if self.sharing not in FROM_LARGEST:
             self._paths.clear()
             set_binarization(self, binarization)
 
@@ -116,7 +117,7 @@ class Supernet(nn.Module):
 
     def _every_unit(self) -> Iterator[nn.Module]:
         """Every alternative that has a module of its own."""
-        if self.sharing == "sliced":
+        if self.sharing in FROM_LARGEST:
             return
         for name, specs in self.space.block_candidates().items():
             for spec in specs:
@@ -127,8 +128,9 @@ def check_shareable(space: SearchSpace, sharing: Sharing) -> None:
     """Demand that the alternatives of every block can share weights as `sharing` says.
 
     Raises:
-        UserError: nested sharing of blocks that have nothing in common; sliced sharing of blocks
-            that are no slices of the largest network's.
+        UserError: nested sharing of blocks that have nothing in common; sliced or generated sharing
+            of blocks that cannot be made from the largest network's; independent sharing of more
+            alternatives than can be listed.
     """
     match sharing:
         case "nested":
@@ -139,8 +141,10 @@ def check_shareable(space: SearchSpace, sharing: Sharing) -> None:
                         f"'{name}' of space '{space.name}' is a choice of whole blocks: use "
                         f"sharing 'independent' or 'sliced'"
                     )
-        case "sliced":
-            check_slices(space)
+        case "sliced" | "generated":
+            check_slices(space, sharing)
+        case "independent":
+            space.block_candidates()
 
 
 def _are_units(candidates: tuple[BlockSpec, ...]) -> bool:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from supernet.binarization import Binarization
 from supernet.files import UserError, save_weights
-from supernet.sharing import Sharing
+from supernet.sharing import FROM_LARGEST, Sharing
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import BlockSpec
@@ -100,10 +100,15 @@ def check_stage(space: SearchSpace, stage: SupernetStage, data: TrainingData) ->
     """
     settings, spec = stage.supernet, space.decode(space.first())
     check_shareable(space, settings.sharing)
-    if settings.sharing == "sliced" and settings.compile == "on":
+    if settings.sharing in FROM_LARGEST and settings.compile == "on":
         raise UserError(
-            "supernet.compile 'on': in sharing 'sliced' every path has shapes of its own and is "
-            "not compiled; use 'auto' or 'off'"
+            f"supernet.compile 'on': in sharing '{settings.sharing}' every path has shapes of "
+            "its own and is not compiled; use 'auto' or 'off'"
+        )
+    if settings.sampling.teacher_is_real and settings.sharing not in FROM_LARGEST:
+        raise UserError(
+            f"supernet.sampling.teacher_is_real: sharing '{settings.sharing}' makes all paths "
+            f"alike; expected {' or '.join(FROM_LARGEST)}"
         )
     check_fit(spec, data)
     rng = stream(stage.seed, "check sampling")
@@ -262,7 +267,7 @@ def _compile_if_it_pays(
 
 def _compiled_alternatives(supernet: Supernet) -> list[BlockSpec]:
     """The blocks that can be compiled; none are where every path has shapes of its own."""
-    if supernet.sharing == "sliced":
+    if supernet.sharing in FROM_LARGEST:
         return []
     return [block for blocks in supernet.space.block_candidates().values() for block in blocks]
 

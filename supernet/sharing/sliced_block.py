@@ -10,12 +10,13 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from supernet.binarization import Binarization
-from supernet.layer_spec import ConvSpec, LayerSpec, NormSpec
+from supernet.layer_spec import ClipSpec, ConvSpec, LayerSpec, NormSpec
 from supernet.layers.binary_conv import Precision
 from supernet.network import build_block, set_binarization, set_precision
 from supernet.sharing.shared_path import Region, SharedPath, Source
@@ -24,8 +25,10 @@ from supernet.spec import BlockSpec
 
 MAX_CACHED_BLOCKS = 256
 
-OF_A_SETTING = (NormSpec,)
+OF_A_SETTING = (NormSpec, ClipSpec)
 """Layers that every setting of groups and bits has for itself."""
+
+COMMON = tuple(kind for kind in get_args(LayerSpec) if kind not in OF_A_SETTING)
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,9 @@ class SlicedBlock(nn.Module):
         self._shown = shown
         if len(shown) > 1:
             self.settings.update({key: build_block(spec) for key, spec in shown.items()})
-            _keep(self.shared, self.largest, of_a_setting=False)
+            without(self.shared, self.largest, OF_A_SETTING)
             for key, spec in shown.items():
-                _keep(self.settings[key], spec, of_a_setting=True)
+                without(self.settings[key], spec, COMMON)
         # Not registered: these have no tensors of their own.
         self._paths: OrderedDict[tuple[BlockSpec, Binarization], SharedPath] = OrderedDict()
         self._precision: Precision = "fp32"
@@ -142,9 +145,9 @@ def _is_depthwise(layer: LayerSpec) -> bool:
     return isinstance(layer, ConvSpec) and is_depthwise(layer)
 
 
-def _keep(module: nn.Module, spec: BlockSpec, *, of_a_setting: bool) -> None:
-    """Take from `module` the layers that are, or are not, of a setting."""
+def without(module: nn.Module, spec: BlockSpec, kinds: tuple[type, ...]) -> None:
+    """Take the layers of these kinds from the `module` of `spec`."""
     for layer in spec.layers():
-        if isinstance(layer, OF_A_SETTING) != of_a_setting:
+        if isinstance(layer, kinds):
             parent, _, name = layer.name.rpartition(".")
             setattr(module.get_submodule(parent), name, nn.Identity())

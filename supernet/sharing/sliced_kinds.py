@@ -1,4 +1,4 @@
-"""The blocks of a supernet in sliced sharing, for alternatives that differ in kind as well."""
+"""The blocks of a supernet made from the largest network, where alternatives differ in kind too."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import nn
 
 from supernet.binarization import Binarization
 from supernet.files import UserError
+from supernet.sharing import Sharing
+from supernet.sharing.generated_block import GeneratedBlock
 from supernet.sharing.sliced_block import SlicedBlock
 from supernet.space import SearchSpace
 from supernet.spec import BlockSpec
@@ -18,15 +20,19 @@ from supernet.spec import BlockSpec
 class SlicedKinds(nn.Module):
     """The kinds of one block, each with weights of which its alternatives are slices.
 
-    `candidates` has the largest of a kind before its others.
+    `candidates` has the largest of a kind before its others. In sharing 'generated' the weights
+    are made for each.
     """
 
-    def __init__(self, space: SearchSpace, candidates: tuple[BlockSpec, ...]) -> None:
+    def __init__(
+        self, space: SearchSpace, candidates: tuple[BlockSpec, ...], sharing: Sharing
+    ) -> None:
         super().__init__()
+        kind = GeneratedBlock if sharing == "generated" else SlicedBlock
         found: dict[Hashable, list[BlockSpec]] = {}
         for spec in candidates:
             found.setdefault(space.weights_of(spec), []).append(spec)
-        self.kinds = nn.ModuleList(SlicedBlock(tuple(specs)) for specs in found.values())
+        self.kinds = nn.ModuleList(kind(tuple(specs)) for specs in found.values())
         self._numbers = {kind: number for number, kind in enumerate(found)}
         self._space = space
 
@@ -36,14 +42,14 @@ class SlicedKinds(nn.Module):
         return cast(SlicedBlock, self.kinds[self._numbers[kind]]).path(spec, binarization)
 
 
-def sliced_blocks(space: SearchSpace) -> dict[str, SlicedKinds]:
+def sliced_blocks(space: SearchSpace, sharing: Sharing) -> dict[str, SlicedKinds]:
     """The blocks of a supernet of `space`, by name."""
     # What differs from the largest network in its kind alone is the largest of that kind.
     around = space.blocks_around_largest()
-    return {name: SlicedKinds(space, specs) for name, specs in around.items()}
+    return {name: SlicedKinds(space, specs, sharing) for name, specs in around.items()}
 
 
-def check_slices(space: SearchSpace) -> None:
+def check_slices(space: SearchSpace, sharing: Sharing) -> None:
     """Demand that every alternative one choice away from the largest network lies within it.
 
     Raises:
@@ -52,11 +58,11 @@ def check_slices(space: SearchSpace) -> None:
     for name, specs in space.blocks_around_largest().items():
         try:
             with torch.device("meta"):
-                kinds = SlicedKinds(space, specs)
+                kinds = SlicedKinds(space, specs, sharing)
                 for spec in specs:
                     kinds.path(spec, Binarization())
         except ValueError as error:
             raise UserError(
-                f"sharing 'sliced': block '{name}' of space '{space.name}' is not always a slice "
-                f"of the largest network's: {error}"
+                f"sharing '{sharing}': block '{name}' of space '{space.name}' is not always made "
+                f"from the largest network's: {error}"
             ) from error

@@ -58,7 +58,9 @@ def _cut_conv(weight: Tensor, small: ConvSpec, large: ConvSpec) -> Tensor:
     margin = (large.kernel_size - small.kernel_size) // 2
     middle = slice(margin, margin + small.kernel_size)
     weight = weight[:, :, middle, middle]
-    if is_depthwise(large) and is_depthwise(small):
+    # Of a depthwise convolution one channel may be left, which has one group.
+    alone = small.groups == small.in_channels == small.out_channels
+    if is_depthwise(large) and alone:
         return weight[: small.out_channels]
     if large.groups == 1:
         weight = weight[: small.out_channels, : small.in_channels]

@@ -23,6 +23,22 @@ SMALL_SPACES: dict[str, dict] = {
         "name": "wide-binary", "image_size": 16, "classes": 5, "stem_channels": 8,
         "stages": ((16, 1, 1), (32, 3, 2)), "widths": (0.5, 1.0), "groups": (1, 2, 4),
     },
+    "mixed-precision": {
+        "name": "mixed-precision", "image_size": 16, "classes": 5, "width": 0.0625,
+        "stem": "small", "bits": ((1, 1), (1, 2), (2, 1), (4, 4), (32, 32)),
+    },
+    "metapruning": {
+        "name": "metapruning", "image_size": 16, "classes": 5, "width": 0.125, "stem": "small",
+        "percents": (25, 50, 100),
+    },
+    "metapruning mobilenet-v2": {
+        "name": "metapruning", "network": "mobilenet-v2", "image_size": 16, "classes": 5,
+        "width": 0.125, "stem": "small", "percents": (50, 100),
+    },
+    "metapruning resnet-50": {
+        "name": "metapruning", "network": "resnet-50", "image_size": 16, "classes": 5,
+        "width": 0.0625, "stem": "small", "percents": (50, 100),
+    },
 }  # fmt: skip
 
 FIXED_SPACES = ("network",)
@@ -34,6 +50,10 @@ SHARINGS: dict[str, tuple[str, ...]] = {
     "spos-blocks": ("independent", "sliced"),
     "spos-blocks with widths": ("independent", "sliced"),
     "wide-binary": ("sliced",),
+    "mixed-precision": ("independent", "sliced"),
+    "metapruning": ("sliced", "generated"),
+    "metapruning mobilenet-v2": ("sliced", "generated"),
+    "metapruning resnet-50": ("sliced", "generated"),
 }
 
 CASES = [(name, sharing) for name, found in SHARINGS.items() for sharing in found]

@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from math import sqrt
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,11 +15,12 @@ from pydantic import ValidationError
 from supernet.binarization import Binarization
 from supernet.costs import cost
 from supernet.files import UserError, load_weights
+from supernet.network import set_binarization
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spaces.spos_blocks import SposBlocks
 from supernet.supernet import Supernet
 from training.path_sampling import DrawRecord, PathSamplingConfig, check_sampling, draw_paths
-from training.path_sampling.drawer import PathDrawer, check_real_teacher, real_path
+from training.path_sampling.drawer import PathDrawer, real_path
 from training.path_sampling.rules import bin_edges, bin_of, draw
 from training.path_sampling.schedule import Period, period_at, periods_of
 from training.run_folder import RunFolder
@@ -307,22 +307,28 @@ def test_resumed_equals_uninterrupted(
     )
 
 
-def test_a_real_teacher_is_the_largest_path_made_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = []
-    supernet = SimpleNamespace(
-        binarization=Binarization(pad_value=-1),
-        path=lambda architecture, binarization=None: asked.append((architecture, binarization)),
+def test_a_real_teacher_is_the_largest_path_made_otherwise() -> None:
+    """Beside binary paths of the same weights, which stay binary."""
+    torch.manual_seed(0)
+    space = MobileNetGroups(
+        image_size=16, classes=5, width=0.25, groups=(1, 2), blocks=((64, 1), (128, 2))
     )
-    real_path(supernet, "largest")
-    real = Binarization(weights="real", activations="identity", pad_value=-1)
-    assert asked == [("largest", real)]
-    monkeypatch.setattr(Supernet, "path", lambda self, architecture, binarization=None: None)
-    check_real_teacher()
-    monkeypatch.setattr(Supernet, "path", lambda self, architecture: None)
-    with pytest.raises(UserError, match="teacher_is_real"):
-        check_real_teacher()
+    supernet = Supernet(space, "sliced").eval()
+    largest, x = space.largest(), torch.randn(4, 3, 16, 16)
+    binary = supernet(x, largest)
+    real = real_path(supernet, largest)
+    twin = supernet.extract(largest)
+    set_binarization(twin, Binarization(weights="real", activations="identity"))
+    assert torch.equal(real(x), twin(x))
+    assert not torch.equal(real(x), binary)
+    assert torch.equal(supernet(x, largest), binary)
+
+
+def test_a_real_teacher_needs_paths_that_can_differ(stages: dict, tmp_path: Path) -> None:
+    stage = stage_of(stages, sampling={"rule": "sandwich", "teacher_is_real": True})
+    with pytest.raises(UserError, match="teacher_is_real: sharing 'independent'"):
+        train_supernet(stage, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def stage_of(stages: dict, **supernet: object) -> SupernetStage:

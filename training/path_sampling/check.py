@@ -9,7 +9,6 @@ from supernet.costs import COST_NAMES
 from supernet.files import UserError
 from supernet.space import SearchSpace
 from training.path_sampling.config import PathSamplingConfig
-from training.path_sampling.drawer import check_real_teacher
 from training.path_sampling.rules import (
     MAX_DRAWS,
     bin_edges,
@@ -39,8 +38,6 @@ def check_sampling(
                 f"of the {epochs} epochs; a search must not choose among untrained weights",
                 file=sys.stderr,
             )
-    if config.teacher_is_real:
-        check_real_teacher()
     if config.rule in ("cost-range", "cost-bins"):
         if config.cost not in COST_NAMES:
             raise UserError(

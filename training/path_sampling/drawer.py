@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from inspect import signature
-from typing import Any
-
 from torch import nn
 
 from supernet.architecture import Architecture
-from supernet.files import UserError
+from supernet.network import Network
 from supernet.supernet import Supernet
 from training.path_sampling.config import PathSamplingConfig
 from training.path_sampling.counts import DrawRecord
@@ -52,21 +49,7 @@ class PathDrawer:
         return list(paths)
 
 
-def real_path(supernet: Supernet, architecture: Architecture) -> Any:
+def real_path(supernet: Supernet, architecture: Architecture) -> Network:
     """The network of `architecture` with real weights and activations, else as the others are."""
     binarization = supernet.binarization.model_copy(update=REAL)
-    path: Any = supernet.path
-    return path(architecture, binarization)
-
-
-def check_real_teacher() -> None:
-    """Demand that one path of a supernet can be made in another way than the others.
-
-    Raises:
-        UserError: it cannot.
-    """
-    if "binarization" not in signature(Supernet.path).parameters:
-        raise UserError(
-            "supernet.sampling.teacher_is_real: this version cannot run one path of a supernet "
-            "with real weights beside binary ones; leave it out"
-        )
+    return supernet.path(architecture, binarization)
