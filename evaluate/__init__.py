@@ -1,1 +1,1 @@
-"""How good it really is: retraining, test-split scores, baselines, report."""
+"""How good it really is: retraining, test-split scores, baselines, ranking audit, report."""

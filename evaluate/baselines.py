@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from random import Random
 
 from latency_tables.layers import distinct_layers
 from latency_tables.predictor import Predictor
@@ -76,7 +77,19 @@ def random_baselines(
     Raises:
         UserError: not found in 20,000 draws.
     """
-    rng = stream(seed, "random baselines")
+    found = draw_distinct(space, limits, count, stream(seed, "random baselines"), costs_of)
+    if len(found) < count:
+        raise UserError(
+            f"retrain.random: found {len(found)} of {count} random architectures within the "
+            f"limits in {MAX_DRAWS} draws; ask for fewer"
+        )
+    return {f"random {number}": found_one for number, found_one in enumerate(found, start=1)}
+
+
+def draw_distinct(
+    space: SearchSpace, limits: Mapping[str, float], count: int, rng: Random, costs_of: CostsOf
+) -> list[Architecture]:
+    """`count` distinct architectures within the limits, or those found in 20,000 draws."""
     found: dict[Architecture, None] = {}
     for _ in range(MAX_DRAWS):
         if len(found) == count:
@@ -84,9 +97,4 @@ def random_baselines(
         architecture = space.sample(rng)
         if within(costs_of(space.decode(architecture)), limits):
             found[architecture] = None
-    if len(found) < count:
-        raise UserError(
-            f"retrain.random: found {len(found)} of {count} random architectures within the "
-            f"limits in {MAX_DRAWS} draws; ask for fewer"
-        )
-    return {f"random {number}": found_one for number, found_one in enumerate(found, start=1)}
+    return list(found)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from evaluate.audit_config import AuditStage
+from evaluate.audit_plan import prepare as prepare_audit
 from evaluate.retrain import RetrainStage, prepare, threads_of
 from evaluate.timing import training_step_seconds, zero_images
 from supernet.costs import cost
@@ -22,6 +24,7 @@ from training.data import open_training_data
 from training.device import choose_device, set_threads
 from training.fit_check import check_fit
 from training.loop import steps_per_epoch
+from training.path_sampling import draw_paths
 from training.seeds import stream
 from training.settings import TrainingSettings
 from training.supernet_training import SupernetStage, check_stage
@@ -79,6 +82,47 @@ def _retraining(stage: RetrainStage, run: Path, architectures: Sequence[Path]) -
         "memory_bytes": one["memory_bytes"] * side_by_side,
         "disk_bytes": one["disk_bytes"] * number,
         **({"warnings": said} if (said := prepared.comparison.warnings(prepared.space)) else {}),
+    }
+
+
+def estimate_audit(stage: AuditStage, run: Path, supernet: Path | None = None) -> dict[str, Any]:
+    """The supernets that are not given, then the dearest network's time for as many as there are.
+
+    Raises:
+        UserError: what the audit itself would refuse before starting.
+    """
+    prepared = prepare_audit(stage, supernet)
+    space, config = prepared.space, stage.audit
+    specs = [space.decode(architecture) for architecture in prepared.architectures]
+    dearest = max(specs, key=lambda spec: cost(spec).ops)
+    network = build(dearest)
+    set_threads(threads_of(config))
+    steps = prepared.steps_per_epoch * config.total_epochs
+    one = _training(run, network, network, dearest, config, steps)
+    number, side_by_side = len(specs) * config.seeds, max(config.workers, 1)
+    networks_s = round(one["time_s"] * number / side_by_side, 1)
+    supernets = []
+    set_threads(stage.supernet.threads)
+    per_epoch = steps_per_epoch(prepared.data.train, stage.supernet)
+    for rule in prepared.rules:
+        if rule.trained is None:
+            whole = Supernet(space, stage.supernet.sharing)
+            drawn = draw_paths(space, rule.stage.supernet.sampling, stream(stage.seed, "estimate"))
+            passes = per_epoch * stage.supernet.total_epochs * len(drawn)
+            path = whole.path(drawn[0])
+            made = _training(run, whole, path, dearest, stage.supernet, passes)
+            supernets.append(made)
+    return {
+        "run": str(run),
+        "device": one["device"],
+        "supernets": len(supernets),
+        "networks": number,
+        "network_s": one["time_s"],
+        "time_s": round(networks_s + sum(made["time_s"] for made in supernets), 1),
+        "memory_bytes": max(
+            one["memory_bytes"] * side_by_side, *(made["memory_bytes"] for made in supernets), 0
+        ),
+        "disk_bytes": one["disk_bytes"] * number + sum(made["disk_bytes"] for made in supernets),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from evaluate.score import score_network
 from supernet.files import UserError, read_json, write_json
+from training.data import open_training_data
 from training.data.test_part import open_test_part
 from training.device import set_threads
 from training.distributed import on_first
@@ -18,28 +19,38 @@ from training.progress import Progress
 from training.run_folder import RunFolder
 
 MAX_TRIES = 3
-SCORE = "test_score.json"
+TEST_SCORE = "test_score.json"
+SEARCH_SCORE = "search_score.json"
+
+
+def score_file(job: TrainingJob) -> Path:
+    """Where a job's score is kept: on the test split, or on the search split that it left out."""
+    return job.folder / (TEST_SCORE if job.images == "everything" else SEARCH_SCORE)
 
 
 def train_and_score(job: TrainingJob) -> dict[str, float]:
-    """Train the job's network, then open the test split and score it, once.
+    """Train the job's network, then score it, once: see `score_file`.
 
-    The score is kept in the job's folder; a second call reads it. Where torchrun started several
+    The test split is opened for networks that were trained on everything, and for no others. The
+    score is kept in the job's folder; a second call reads it. Where torchrun started several
     processes, all of them train and the first one scores.
     """
-    score = job.folder / SCORE
+    score = score_file(job)
 
     def scored() -> dict[str, float]:
         set_threads(job.settings.threads)  # training sets it too, unless it was done before
         trained = load_network(path)
-        images = open_test_part(trained.data)
+        if job.images == "everything":
+            images = open_test_part(trained.data)
+        else:
+            images = open_training_data(trained.data).search
         write_json(score, score_network(trained, images, job.settings.device))
-        return read_json(score, what="test score")
+        return read_json(score, what="score")
 
     if not on_first(score.exists):
         path = train_network(job)
         return on_first(scored)
-    return on_first(lambda: read_json(score, what="test score"))
+    return on_first(lambda: read_json(score, what="score"))
 
 
 def run_jobs(
@@ -53,13 +64,13 @@ def run_jobs(
         UserError: more workers than this machine has CPUs for.
         RuntimeError: a job's process died three times, or the job failed.
     """
-    done = sum((job.folder / SCORE).exists() for job in jobs)
-    with Progress("retrain", len(jobs), done) as progress:
-        left = [job for job in jobs if not (job.folder / SCORE).exists()]
+    done = sum(score_file(job).exists() for job in jobs)
+    with Progress(folder.stage, len(jobs), done) as progress:
+        left = [job for job in jobs if not score_file(job).exists()]
         if workers and len(left) > 1:
             _run_on_ray(left, workers, progress, folder)
         for job in jobs:
-            is_old = on_first((job.folder / SCORE).exists)
+            is_old = on_first(score_file(job).exists)
             score = train_and_score(job)
             if not is_old:
                 _note(job, score, progress, folder)
@@ -68,7 +79,7 @@ def run_jobs(
 
 def _note(job: TrainingJob, score: dict[str, float], progress: Progress, folder: RunFolder) -> None:
     on_first(lambda: folder.log("network", name=job.name, **score))
-    progress.advance(test_top1=score["top1"])
+    progress.advance(top1=score["top1"])
 
 
 def _run_on_ray(
@@ -86,7 +97,7 @@ def _run_on_ray(
         if workers * threads > cpus:
             raise UserError(
                 f"asked for {workers} workers of {threads} threads each, this machine offers "
-                f"{cpus} CPUs; lower retrain.workers or retrain.threads"
+                f"{cpus} CPUs; lower {folder.stage}.workers or {folder.stage}.threads"
             )
         options: dict[str, Any] = {"num_cpus": threads, "max_retries": 0}
         if gpus and jobs[0].settings.device != "cpu":

@@ -23,7 +23,7 @@ from supernet.limits import check_limits
 from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from supernet.spec import BlockSpec
+from supernet.spec import BlockSpec, NetworkSpec
 from training.compilation import decide, num_graphs
 from training.data import DataConfig, TrainingData, open_training_data
 from training.device import choose_device, set_threads
@@ -39,23 +39,31 @@ from training.settings import TrainingSettings
 STAGE = "retrain"
 
 
-class RetrainConfig(TrainingSettings):
-    """Training settings, seeds a network, baselines, and how many networks train at a time.
+class RepeatedTraining(TrainingSettings):
+    """Training settings, seeds a network, and how many networks train at a time.
+
+    `workers`: networks trained side by side as Ray tasks, 0 trains one after another in this
+    process. `threads`: CPU threads of each network; None is 1, whatever the number of workers,
+    because results depend on it in their last digits.
+    """
+
+    seeds: int = Field(3, ge=1)
+    workers: int = Field(0, ge=0)
+
+
+class RetrainConfig(RepeatedTraining):
+    """How finalists and baselines are trained, and which baselines there are.
 
     `uniform`: the so many uniform architectures of most OPs within the limits. `random`: so many
     random ones. `limits`: `max_*` and `min_*` of the baselines; None gives each finalist baselines
     under the limits it was found under. `latency_table`: predicts the latency that limits are on;
-    the one of the search. `workers`: networks trained side by side as Ray tasks, 0
-    trains one after another in this process. `threads`: CPU threads of each network; None is 1,
-    whatever the number of workers, because results depend on it in their last digits.
+    the one of the search.
     """
 
-    seeds: int = Field(3, ge=1)
     uniform: int = Field(2, ge=0)
     random: int = Field(3, ge=0)
     limits: dict[str, float] | None = None
     latency_table: Path | None = None
-    workers: int = Field(0, ge=0)
 
 
 class RetrainStage(BaseModel):
@@ -199,7 +207,10 @@ def _check_splits(path: Path, found: Any, now: Mapping[str, Any]) -> None:
 def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
     space, entries = prepared.space, prepared.comparison.entries
     on_first(lambda: folder.record("data", prepared.manifest))
-    compiled = _decide_compile(stage, prepared, folder)
+    specs = [space.decode(entry.architecture) for entry in entries]
+    compiled = decide_compile(
+        stage.retrain, specs, prepared.steps_per_epoch, prepared.device, folder
+    )
     jobs = [
         (entry, k, _job(stage, space, entry, k, compiled, folder))
         for k in range(stage.retrain.seeds)
@@ -248,33 +259,38 @@ def _job(
     )
 
 
-def _decide_compile(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> bool:
+def decide_compile(
+    settings: RepeatedTraining,
+    specs: Sequence[NetworkSpec],
+    steps_per_epoch: int,
+    device: torch.device,
+    folder: RunFolder,
+) -> bool:
     """Decide once a run, for all networks: units of equal shape share their compiled graph."""
+
+    def decision() -> dict[str, Any]:
+        set_threads(threads_of(settings))
+        blocks: list[BlockSpec] = [block for spec in specs for block in spec.blocks]
+
+        def eager_step_seconds() -> float:
+            network = build(specs[0])
+            return training_step_seconds(network, network, specs[0], settings.batch_size, device)
+
+        made = decide(
+            settings.compile,
+            device,
+            num_graphs(blocks) * num_settings(settings),
+            # Each worker compiles for itself.
+            steps_per_epoch
+            * settings.total_epochs
+            * settings.seeds
+            * len(specs)
+            // max(settings.workers, 1),
+            eager_step_seconds,
+            waits_for_others=part().size > 1 and settings.shared_norms,
+        )
+        folder.record("compile", {"compile": made.compile, "reason": made.reason})
+        return folder.manifest["compile"]
+
     decided = on_first(lambda: folder.manifest.get("compile"))
-    if decided is None:
-        decided = on_first(lambda: _decision(stage, prepared, folder))
-    return bool(decided["compile"])
-
-
-def _decision(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
-    settings, device = stage.retrain, prepared.device
-    set_threads(threads_of(settings))
-    specs = [prepared.space.decode(e.architecture) for e in prepared.comparison.entries]
-    blocks: list[BlockSpec] = [block for spec in specs for block in spec.blocks]
-    steps = prepared.steps_per_epoch * settings.total_epochs * settings.seeds * len(specs)
-
-    def eager_step_seconds() -> float:
-        network = build(specs[0])
-        return training_step_seconds(network, network, specs[0], settings.batch_size, device)
-
-    made = decide(
-        settings.compile,
-        device,
-        num_graphs(blocks) * num_settings(settings),
-        # Each worker compiles for itself.
-        steps // max(settings.workers, 1),
-        eager_step_seconds,
-        waits_for_others=part().size > 1 and settings.shared_norms,
-    )
-    folder.record("compile", {"compile": made.compile, "reason": made.reason})
-    return folder.manifest["compile"]
+    return bool((decided or on_first(decision))["compile"])

@@ -10,7 +10,18 @@ from collections.abc import Sequence
 
 import typer
 
-from evobit.commands import cost, data, demo, deploy, doctor, evaluate, latency, search, training
+from evobit.commands import (
+    audit,
+    cost,
+    data,
+    demo,
+    deploy,
+    doctor,
+    evaluate,
+    latency,
+    search,
+    training,
+)
 from evobit.errors import exit_code
 
 app = typer.Typer(
@@ -26,6 +37,7 @@ app.command("search")(search.search)
 app.command("export")(search.export)
 app.command("retrain")(training.retrain)
 app.command("report")(evaluate.report)
+app.command("audit")(audit.audit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("pack")(deploy.pack)
 app.command("predict")(deploy.predict)

@@ -46,6 +46,7 @@ WITHOUT_TORCH = (
     *(f"search/{name}.py" for name in ("operators", "constraints", "candidate", "history")),
     *(f"search/{name}.py" for name in ("pareto", "front")),
     "search/searchers/*.py",
+    "evaluate/ranking.py",
 )
 
 

@@ -1,10 +1,11 @@
-"""Stage 3: train one stand-alone network from scratch on all training images."""
+"""Stage 3: train one stand-alone network from scratch, on all training images unless told."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,8 @@ class TrainingJob:
     """One network to train; plain data, so that it can be sent to another process.
 
     Jobs of equal `seed` see the same images in the same order with the same augmentation,
-    whatever their architecture: their results can be compared in pairs.
+    whatever their architecture: their results can be compared in pairs. `images`: 'everything' is
+    the train and search splits together; 'train' leaves the search split to be scored on.
     """
 
     name: str
@@ -70,6 +72,7 @@ class TrainingJob:
     seed: int
     compile: bool
     folder: Path
+    images: Literal["everything", "train"] = "everything"
 
 
 def train_network(job: TrainingJob) -> Path:
@@ -86,6 +89,7 @@ def train_network(job: TrainingJob) -> Path:
     spec = space.decode(architecture)
     data = open_training_data(job.data)
     check_fit(spec, data)
+    images = data.train if job.images == "train" else data.everything
     device = choose_device(settings.device)
     set_threads(settings.threads)
 
@@ -120,7 +124,7 @@ def train_network(job: TrainingJob) -> Path:
     with TrainingLog(folder, job.name, settings.tensorboard and part().rank == 0) as log:
         last = train_in_phases(
             network,
-            data.everything,
+            images,
             settings,
             normalisation,
             LoopHooks(paths=lambda step: [network], log=log),
@@ -136,10 +140,9 @@ def train_network(job: TrainingJob) -> Path:
         )
 
     if settings.calibration_images:
-        drawn = torch.randperm(
-            len(data.everything), generator=torch_stream(job.seed, "calibration")
-        )[: settings.calibration_images]
-        calibrate(network, data.everything, drawn, settings.batch_size, normalisation, device)
+        drawn = torch.randperm(len(images), generator=torch_stream(job.seed, "calibration"))
+        drawn = drawn[: settings.calibration_images]
+        calibrate(network, images, drawn, settings.batch_size, normalisation, device)
 
     def finish() -> None:
         save(path, last, {})

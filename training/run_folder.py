@@ -212,6 +212,12 @@ class RunFolder:
             yield
 
 
+def stage_in(path: str | Path) -> str | None:
+    """The stage of the run in `path`; None where there is none."""
+    folder = RunFolder(Path(path), "")
+    return folder.manifest.get("stage") if (folder.path / "manifest.json").exists() else None
+
+
 def open_finished(path: str | Path, stage: str) -> RunFolder:
     """The finished run of `stage` in `path`.
 

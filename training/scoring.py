@@ -10,7 +10,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,10 @@ from training.data.config import DataConfig
 from training.data.training_data import TrainingData
 from training.device import DeviceName, PrecisionName, choose_device, choose_precision
 from training.seeds import torch_stream
+
+BatchNormMode = Literal["recalibrated", "running", "batch"]
+"""Statistics of a scored path: recomputed on training images; the averages of supernet training;
+or those of each scored batch itself."""
 
 
 class ScoringConfig(BaseModel):
@@ -64,6 +68,13 @@ def calibrate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
+
+
+def use_batch_statistics(network: nn.Module) -> None:
+    """Make every BatchNorm below `network` take the statistics of its batch, also in evaluation."""
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.running_mean = norm.running_var = None
 
 
 def top1(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
@@ -114,11 +125,23 @@ class Scorer:
         self._size = space.decode(space.first()).image_size
 
     def __call__(self, architecture: Architecture) -> float:
+        return self.score(architecture)
+
+    def score(
+        self,
+        architecture: Architecture,
+        batch_norm: BatchNormMode = "recalibrated",
+        calibration_images: int | None = None,
+    ) -> float:
+        """Top-1 in percent, with `calibration_images` (None: all) the first of those drawn."""
         network = self.supernet.extract(architecture)
         network.to(memory_format=torch.channels_last)
         set_precision(network, self.precision)
-        batches = self._calibration.split(self.config.calibration_batch)
-        calibrate_batch_norm(network, (self._prepare(batch) for batch in batches))
+        if batch_norm == "recalibrated":
+            batches = self._calibration[:calibration_images].split(self.config.calibration_batch)
+            calibrate_batch_norm(network, (self._prepare(batch) for batch in batches))
+        elif batch_norm == "batch":
+            use_batch_statistics(network)
         images = self._images.split(self.config.batch_size)
         labels = self._labels.split(self.config.batch_size)
         return top1(

@@ -54,15 +54,23 @@ def evaluate(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a retraining.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Run folder of a retraining or an audit.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Print the table of finalists against baselines.
+    """Print the table of finalists against baselines, or of an audit.
 
     Also written into the run folder, as report.md and report.json.
     """
+    from evaluate.audit import STAGE, AuditReport
     from evaluate.report import report as make
+    from training.run_folder import open_finished, stage_in
 
     with output(as_json) as out:
+        if stage_in(run) == STAGE:
+            audited = AuditReport.read(open_finished(run, STAGE).path)
+            out.show(audited.figures, text=audited.markdown)
+            return
         made = make(run)
         out.show(made.as_dict(), text=made.markdown)

@@ -1,0 +1,51 @@
+"""`evobit audit`: how well a supernet ranks architectures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
+from evobit.output import output
+from evobit.resuming import announced, check_folder
+
+
+def audit(
+    config: Config,
+    run: RunFolder = None,
+    supernet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Supernet's run for the config's own sampling rule [default: trained here].",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how well a supernet ranks architectures, against networks trained alone.
+
+    Everything is scored on the search split. On an unfinished run folder it resumes.
+    """
+    from evaluate.audit import audit as make
+    from evaluate.audit_config import AuditStage
+    from evobit.config import load_stage
+
+    with output(as_json) as out:
+        stage = load_stage(config, AuditStage, overrides or [])
+        folder = run or run_folder(config, "audit")
+        check_folder(folder)
+        if dry_run:
+            from evaluate.estimate import estimate_audit
+
+            out.show(
+                estimate_audit(stage, folder, supernet),
+                title=f"would audit in {folder} (scoring is not counted)",
+            )
+            return
+        with announced(folder, "audit", stage):
+            report = make(stage, folder, supernet)
+        out.show(report.figures, text=report.markdown)
