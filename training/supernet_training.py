@@ -248,6 +248,10 @@ def _compile_if_it_pays(
         path = supernet.path(space.sample(stream(stage.seed, "time a step")))
 
         def decision() -> dict[str, Any]:
+            if supernet.sharing in FROM_LARGEST:
+                reason = f"sharing '{supernet.sharing}': every path has shapes of its own"
+                folder.record("compile", {"compile": False, "reason": reason})
+                return folder.manifest["compile"]
             made = decide(
                 settings.compile,
                 device,

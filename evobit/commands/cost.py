@@ -60,6 +60,14 @@ def cost(
             help="Of any space: the number of the choice at every position, from 0, or one each.",
         ),
     ] = None,
+    widths: Annotated[
+        str | None,
+        typer.Option(
+            "--widths",
+            help="The number of the width of every block, from 0, or one each; --choices and "
+            "--groups are then for the other positions.",
+        ),
+    ] = None,
     image_size: Annotated[int | None, typer.Option(help="Pixels a side [default: 224].")] = None,
     classes: Annotated[int | None, typer.Option(help="[default: 1000]")] = None,
     in_channels: Annotated[int | None, typer.Option(help="[default: 3]")] = None,
@@ -99,15 +107,17 @@ def cost(
     given = {name: value for name, value in options.items() if value is not None}
     with output(as_json) as out:
         if network is not None:
-            named = (file, space, groups, choices)
+            named = (file, space, groups, choices, widths)
             if any(one is not None for one in named) or overrides:
-                raise UserError("--network takes no file, --space, --groups, --choices or --set")
+                raise UserError(
+                    "--network takes no file, --space, --groups, --choices, --widths or --set"
+                )
             spec, title = _published(network, given, stem), network
         else:
             if stem is not None:
                 raise UserError("--stem is an option of --network")
             if file is not None:
-                if groups is not None or choices is not None or given or overrides:
+                if (groups, choices, widths) != (None, None, None) or given or overrides:
                     raise UserError(
                         f"{file} already says its space and choices; give no other option"
                     )
@@ -116,7 +126,9 @@ def cost(
             elif space is not None:
                 from evobit.named_space import named_space
 
-                found, architecture = named_space(space, given, groups, choices, overrides or [])
+                found, architecture = named_space(
+                    space, given, groups, choices, widths, overrides or []
+                )
             else:
                 raise UserError("expected an architecture file, --space NAME or --network NAME")
             spec = found.decode(architecture)

@@ -30,7 +30,7 @@ class Generator(nn.Module):
     """The weight of one convolution from the shares of channels around it.
 
     Forward:   W = crop(A) relu(B e + c) + crop(a), where e (n) are the shares, each at most 1;
-               A (O, I/g, K, K, h), a (O, I/g, K, K), and crop takes what the narrower one has.
+               A (O, I/g, K, K, 1, h), a (O, I/g, K, K), and crop takes what the narrower one has.
     Backward:  by autograd; what the crop leaves out has no gradient.
     Only what is used is computed, where the authors compute all and crop the result.
     """
@@ -43,7 +43,8 @@ class Generator(nn.Module):
         shape = (conv.out_channels, inputs, conv.kernel_size, conv.kernel_size)
         # The initial values of a linear layer of `hidden` inputs, as in the authors' code.
         bound = 1 / math.sqrt(hidden)
-        self.weight = nn.Parameter(torch.empty(*shape, hidden).uniform_(-bound, bound))
+        # Six dimensions: torch takes five for a volume, which channels_last does not suit.
+        self.weight = nn.Parameter(torch.empty(*shape, 1, hidden).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
 
     def forward(self, shares: Tensor, small: ConvSpec) -> Tensor:

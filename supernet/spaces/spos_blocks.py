@@ -40,6 +40,7 @@ class SposBlocks(SearchSpace):
 
     name: ClassVar[str] = "spos-blocks"
     supernet_norms_affine: ClassVar[bool] = False
+    usual_widths: ClassVar[tuple[float, ...]] = WIDTHS
 
     image_size: int = 224
     classes: int = 1000

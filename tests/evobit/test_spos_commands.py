@@ -21,6 +21,7 @@ TINY = {
 COST = ["cost", "--space", "spos-blocks"]
 PUBLISHED = "2,1,0,1,2,0,2,0,2,0,2,3,0,0,0,0,3,2,3,3"
 WINNER = "0,0,3,1,1,1,0,0,2,0,2,1,1,0,2,0,2,1,3,2"
+SCALE_IDS = "6,5,3,5,2,6,3,4,2,5,7,5,4,6,7,4,4,5,4,3"
 SCALES = "1.4,1.2,0.8,1.2,0.6,1.4,0.8,1.0,0.6,1.2,1.6,1.2,1.0,1.4,1.6,1.0,1.0,1.2,1.0,0.8"
 
 
@@ -83,6 +84,7 @@ def test_nested_sharing_is_refused_before_a_run_begins(
         (["--choices", PUBLISHED], 322.919e6, 3.558e6),
         (["--choices", WINNER], 318.729e6, 3.345e6),
         (["--choices", WINNER, "--set", f"mid_scales=[{SCALES}]"], 327.858e6, 3.433e6),
+        (["--choices", WINNER, "--widths", SCALE_IDS], 327.858e6, 3.433e6),
     ],
 )
 def test_published_counts(
@@ -90,6 +92,13 @@ def test_published_counts(
 ) -> None:
     costs = result(capsys, [*COST, *options])
     assert (round(costs["flops"], -3), round(costs["parameters"], -3)) == (flops, parameters)
+
+
+def test_widths_that_no_space_has_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*COST, "--choices", WINNER, "--widths", "9"]) == 2
+    one_line(capsys, "--widths: position 'block1.width' has no choice 9")
+    assert run(["cost", "--space", "mixed-precision", "--widths", "1"]) == 2
+    one_line(capsys, "has no position of channels")
 
 
 def test_one_choice_for_all_and_small_images(capsys: pytest.CaptureFixture[str]) -> None:

@@ -244,7 +244,7 @@ def test_the_units_of_a_bottleneck_follow() -> None:
     )
 
 
-@pytest.mark.parametrize("sharing", ["independent", "nested"])
+@pytest.mark.parametrize("sharing", ["independent", "nested", "sliced"])
 @pytest.mark.parametrize("rsign", [False, True])
 def test_every_path_of_a_supernet_follows(
     tiny_space: MobileNetGroups, sharing: str, rsign: bool

@@ -71,7 +71,7 @@ def test_a_ring_has_the_fan_of_the_convolution_that_it_completes() -> None:
         assert 0.98 * bound < ring.abs().max() <= bound
 
 
-@pytest.mark.parametrize("sharing", ["independent", "nested"])
+@pytest.mark.parametrize("sharing", ["independent", "nested", "sliced"])
 def test_a_supernet_is_initialised_whole(tiny_space: MobileNetGroups, sharing: str) -> None:
     supernet = Supernet(tiny_space, sharing)
     initialise_weights(supernet, "positive")

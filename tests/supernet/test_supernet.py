@@ -12,7 +12,7 @@ from supernet.network import binary_parts, build_from, compile_units
 from supernet.spaces import space_from_description
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
-SHARINGS = ["independent", "nested"]
+SHARINGS = ["independent", "nested", "sliced"]
 
 
 def images(space: MobileNetGroups, count: int = 6) -> torch.Tensor:
@@ -60,7 +60,7 @@ def test_extracted_names_are_those_of_the_built_network(tiny_space: MobileNetGro
         }
 
 
-@pytest.mark.parametrize("sharing", SHARINGS)
+@pytest.mark.parametrize("sharing", ["independent", "nested"])  # slices: test_every_space.py
 @pytest.mark.parametrize("optimiser_name", ["Adam", "SGD"])
 def test_unsampled_parameters_do_not_move(
     tiny_space: MobileNetGroups, sharing: str, optimiser_name: str

@@ -81,7 +81,7 @@ def largest_difference(one: Path, other: Path) -> float:
     )
 
 
-@pytest.mark.parametrize("sharing", ["independent", "nested"])
+@pytest.mark.parametrize("sharing", ["independent", "nested", "sliced"])
 def test_two_processes_give_the_weights_of_one(stages: dict, tmp_path: Path, sharing: str) -> None:
     config = config_of(stages, tmp_path, epochs=2, sharing=sharing, **CONTINUOUS)
     process = torchrun(config, tmp_path / "two")
@@ -226,7 +226,7 @@ def _steps_in_process(
         torch.save(_steps(own, sharing, space), Path(folder) / str(rank))
 
 
-@pytest.mark.parametrize("sharing", ["independent", "nested"])
+@pytest.mark.parametrize("sharing", ["independent", "nested", "sliced"])
 def test_binary_steps_in_two_processes_are_those_of_one(
     tmp_path: Path, tiny_space: MobileNetGroups, sharing: Sharing
 ) -> None:

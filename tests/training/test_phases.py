@@ -199,7 +199,7 @@ def test_bop_leaves_signs_and_logs_flips(stages: dict, tmp_path: Path) -> None:
     assert accuracy(path) > 60
 
 
-@pytest.mark.parametrize("sharing", ["independent", "nested"])
+@pytest.mark.parametrize("sharing", ["independent", "nested", "sliced"])
 def test_a_supernet_in_two_steps_under_bop(stages: dict, tmp_path: Path, sharing: str) -> None:
     phases = [
         {"epochs": 2, "binarization": {"weights": "real"}},

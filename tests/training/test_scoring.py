@@ -16,7 +16,7 @@ from training.scoring import Scorer, ScoringConfig, calibrate_batch_norm, scorin
 from training.supernet_training import SupernetStage, train_supernet
 
 
-@pytest.fixture(params=["independent", "nested"])
+@pytest.fixture(params=["independent", "nested", "sliced"])
 def trained(request: pytest.FixtureRequest, stages: dict, tmp_path: Path) -> Path:
     sections = {name: stages[name] for name in ("space", "data", "seed")}
     supernet = {**stages["supernet"], "epochs": 10, "sharing": request.param}

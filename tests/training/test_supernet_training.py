@@ -42,7 +42,7 @@ def stage_of(stages: dict, **supernet: object) -> SupernetStage:
     return SupernetStage(**sections, supernet={**stages["supernet"], **supernet})
 
 
-@pytest.mark.parametrize("sharing", ["independent", "nested"])
+@pytest.mark.parametrize("sharing", ["independent", "nested", "sliced"])
 def test_resumed_after_kill_9_equals_uninterrupted(
     stages: dict, tmp_path: Path, sharing: str
 ) -> None:

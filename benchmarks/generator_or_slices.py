@@ -1,0 +1,96 @@
+"""Searched channels by slices of one weight against MetaPruning's generators, on one space.
+
+Time of a training step in turns on the same paths, memory, parameters; then `evobit audit` of both:
+inherited top-1, and how well each ranks the same networks trained alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from random import Random
+from statistics import median
+
+import torch
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.measuring import in_turns, peak_growth_bytes, write_result
+from evaluate.audit import audit
+from evaluate.audit_config import AuditStage
+from evobit.config import load_stage
+from supernet import Supernet, space_from_description
+from supernet.sharing.shared_path import partial_regions
+from training.optim import build_optimiser, step_within
+from training.supernet_training import SupernetStage
+
+SHARINGS = ("sliced", "generated")
+
+
+def stepper(stage: SupernetStage, sharing: str):
+    """A function that makes one training step on random paths; equal ones for equal counts."""
+    torch.manual_seed(stage.seed)
+    space = space_from_description(stage.space)
+    supernet = Supernet(space, sharing)  # type: ignore[arg-type]
+    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    settings = stage.supernet
+    optimiser = build_optimiser(
+        supernet, settings.optimiser, settings.learning_rate, settings.weight_decay
+    )
+    spec, rng = space.decode(space.first()), Random(stage.seed)
+    x = torch.randn(settings.batch_size, spec.in_channels, spec.image_size, spec.image_size)
+    x = x.contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(settings.batch_size) % spec.num_classes
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        path = supernet.path(space.sample(rng))
+        F.cross_entropy(path(x), labels).backward()
+        step_within(optimiser, partial_regions([path]))
+
+    return step, sum(parameter.numel() for parameter in supernet.parameters())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--run", type=Path, default=Path("runs/generator_or_slices"))
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--set", dest="overrides", action="append", default=[])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    stage = load_stage(arguments.config, SupernetStage, arguments.overrides)
+    figures: dict[str, dict] = {}
+    steps = {}
+    for sharing in SHARINGS:
+        found: list = []
+        # The first step makes the moments: what is held from then on.
+        memory = peak_growth_bytes(
+            lambda found=found, sharing=sharing: (
+                found.extend(stepper(stage, sharing)),
+                [found[0]() for _ in range(3)],
+            )
+        )
+        steps[sharing] = found[0]
+        figures[sharing] = {"parameters": found[1], "peak_memory_mib": round(memory / 2**20, 1)}
+    seconds = in_turns(steps, arguments.rounds)
+    for sharing, values in seconds.items():
+        figures[sharing]["step_ms"] = [round(1000 * value, 2) for value in sorted(values)]
+        figures[sharing]["step_ms_median"] = round(1000 * median(values), 2)
+    for sharing in SHARINGS:
+        run = arguments.run / sharing
+        networks = arguments.run / SHARINGS[0] / "networks"
+        if sharing != SHARINGS[0] and not (run / "networks").exists():
+            shutil.copytree(networks, run / "networks")  # the same networks, trained once
+        sections = [*arguments.overrides, f"supernet.sharing={sharing}"]
+        report = audit(load_stage(arguments.config, AuditStage, sections), run).figures
+        figures[sharing]["ranking"] = report["rows"]
+        figures[sharing]["noise_of_seeds"] = report["noise"]
+    write_result("generator_or_slices", {"config": str(arguments.config), **figures})
+
+
+if __name__ == "__main__":
+    main()
