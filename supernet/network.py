@@ -16,6 +16,7 @@ from supernet.blocks.plain import BinaryLayer, Logits, Pool
 from supernet.blocks.quantised_unit import QuantisedUnit
 from supernet.blocks.real_doubling import RealDoubling
 from supernet.blocks.shuffle import ShuffleBlock
+from supernet.files import UserError
 from supernet.layers.binary_conv import Precision
 from supernet.sharing.shared_path import SharedPath
 from supernet.spec import (
@@ -27,6 +28,7 @@ from supernet.spec import (
     HeadSpec,
     LogitsSpec,
     NetworkSpec,
+    OwnBlockSpec,
     PoolSpec,
     QuantisedUnitSpec,
     RealDoublingSpec,
@@ -36,7 +38,11 @@ from supernet.spec import (
 
 
 def build_block(spec: BlockSpec) -> nn.Module:
-    """The module of one block, with fresh weights."""
+    """The module of one block, with fresh weights.
+
+    Raises:
+        UserError: a kind of block that is neither known here nor an `OwnBlockSpec`.
+    """
     match spec:
         case StemSpec():
             return Stem(spec)
@@ -60,7 +66,12 @@ def build_block(spec: BlockSpec) -> nn.Module:
             return Logits(spec)
         case HeadSpec():
             return Head(spec)
-    raise TypeError(f"no module for {type(spec).__name__}")
+        case OwnBlockSpec():
+            return spec.build()
+    raise UserError(
+        f"no module for a block of {type(spec).__name__}; expected one of supernet.spec's, or a "
+        f"frozen dataclass that subclasses its OwnBlockSpec"
+    )
 
 
 class Network(nn.Module):

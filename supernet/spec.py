@@ -4,7 +4,8 @@ Every reader works from these: costs, the torch module, the supernet, the packed
 is a chain of blocks; a block takes one tensor and gives one (bottlenecks pass on two). `layers()`
 lists what a block contains in the order of execution, so that costs need not know the kinds of
 block. Layers are in `supernet/layer_spec.py`, blocks here, in `unit_spec.py`,
-`quantised_spec.py`, `plain_spec.py`, `shuffle_spec.py` and `chain_spec.py`.
+`quantised_spec.py`, `plain_spec.py`, `shuffle_spec.py` and `chain_spec.py`; a user's own block
+subclasses the one in `own_block.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from supernet.layer_spec import LayerSpec as LayerSpec
 from supernet.layer_spec import LinearSpec as LinearSpec
 from supernet.layer_spec import NormSpec as NormSpec
 from supernet.layer_spec import ShiftSpec as ShiftSpec
+from supernet.own_block import OwnBlockSpec as OwnBlockSpec
 from supernet.plain_spec import BinaryLayerSpec as BinaryLayerSpec
 from supernet.plain_spec import LogitsSpec as LogitsSpec
 from supernet.plain_spec import PoolSpec as PoolSpec
@@ -94,6 +96,7 @@ BlockSpec = (
     | PoolSpec
     | LogitsSpec
     | HeadSpec
+    | OwnBlockSpec
 )
 
 

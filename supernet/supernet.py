@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 from torch import Tensor, nn
@@ -135,10 +136,10 @@ def check_shareable(space: SearchSpace, sharing: Sharing) -> None:
     match sharing:
         case "nested":
             for name, candidates in space.block_candidates().items():
-                if len(candidates) > 1 and not _are_units(candidates):
+                if len(candidates) > 1 and not _differ_in_groups(candidates):
                     raise UserError(
-                        f"sharing 'nested' is for binary units that differ in their groups; block "
-                        f"'{name}' of space '{space.name}' is a choice of whole blocks: use "
+                        f"sharing 'nested' is for binary units that differ in their groups alone; "
+                        f"block '{name}' of space '{space.name}' is a choice of whole blocks: use "
                         f"sharing 'independent' or 'sliced'"
                     )
         case "sliced" | "generated":
@@ -147,15 +148,20 @@ def check_shareable(space: SearchSpace, sharing: Sharing) -> None:
             space.block_candidates()
 
 
-def _are_units(candidates: tuple[BlockSpec, ...]) -> bool:
-    return all(isinstance(spec, BinaryUnitSpec) for spec in candidates)
+def _differ_in_groups(candidates: tuple[BlockSpec, ...]) -> bool:
+    """Whether they are binary units that differ in their groups alone."""
+    first = candidates[0]
+    return isinstance(first, BinaryUnitSpec) and all(
+        isinstance(spec, BinaryUnitSpec) and replace(spec, groups=first.groups) == first
+        for spec in candidates
+    )
 
 
 def _build(candidates: tuple[BlockSpec, ...], sharing: Sharing) -> nn.Module:
     """A plain block where there is nothing to choose, else the block that holds the choices."""
     if len(candidates) == 1:
         return build_block(candidates[0])
-    if _are_units(candidates):
+    if _differ_in_groups(candidates):
         return BinaryUnitChoices(cast(tuple[BinaryUnitSpec, ...], candidates), sharing)
     return BlockChoices({spec: build_block(spec) for spec in candidates})
 

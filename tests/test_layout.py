@@ -33,6 +33,7 @@ WITHOUT_TORCH = (
             "shuffle_spec",
             "conv_norm_spec",
             "chain_spec",
+            "own_block",
             "costs",
             "files",
             "limits",

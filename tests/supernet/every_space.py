@@ -46,10 +46,10 @@ FIXED_SPACES = ("network",)
 
 SHARINGS: dict[str, tuple[str, ...]] = {
     "mobilenet-groups": ("independent", "nested", "sliced"),
-    "mobilenet-groups with widths": ("sliced",),
+    "mobilenet-groups with widths": ("independent", "sliced"),
     "spos-blocks": ("independent", "sliced"),
     "spos-blocks with widths": ("independent", "sliced"),
-    "wide-binary": ("sliced",),
+    "wide-binary": ("independent", "sliced"),
     "mixed-precision": ("independent", "sliced"),
     "metapruning": ("sliced", "generated"),
     "metapruning mobilenet-v2": ("sliced", "generated"),
