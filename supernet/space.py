@@ -148,7 +148,7 @@ class SearchSpace(ABC):
         """What the alternatives of a block have in common that are cut from one set of weights.
 
         By default all are, where sharing is sliced. A space in which some alternatives differ in
-        kind gives something else for each kind; a kind's largest is the one nearest `largest()`.
+        kind gives something else for each kind.
         """
         return None
 

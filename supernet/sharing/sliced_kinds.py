@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from supernet.binarization import Binarization
+from supernet.costs import Costs, layer_cost
 from supernet.files import UserError
 from supernet.sharing import Sharing
 from supernet.sharing.generated_block import GeneratedBlock
@@ -20,8 +21,8 @@ from supernet.spec import BlockSpec
 class SlicedKinds(nn.Module):
     """The kinds of one block, each with weights of which its alternatives are slices.
 
-    `candidates` has the largest of a kind before its others. In sharing 'generated' the weights
-    are made for each.
+    A kind's weights are those of its candidate of most bits, the first of several. In sharing
+    'generated' the weights are made for each.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class SlicedKinds(nn.Module):
         found: dict[Hashable, list[BlockSpec]] = {}
         for spec in candidates:
             found.setdefault(space.weights_of(spec), []).append(spec)
-        self.kinds = nn.ModuleList(kind(tuple(specs)) for specs in found.values())
+        self.kinds = nn.ModuleList(kind(_largest_first(specs)) for specs in found.values())
         self._numbers = {kind: number for number, kind in enumerate(found)}
         self._space = space
 
@@ -42,9 +43,16 @@ class SlicedKinds(nn.Module):
         return cast(SlicedBlock, self.kinds[self._numbers[kind]]).path(spec, binarization)
 
 
+def _largest_first(specs: list[BlockSpec]) -> tuple[BlockSpec, ...]:
+    def bits(spec: BlockSpec) -> int:
+        return sum((layer_cost(layer) for layer in spec.layers()), Costs()).bits
+
+    largest = max(specs, key=bits)
+    return (largest, *(spec for spec in specs if spec != largest))
+
+
 def sliced_blocks(space: SearchSpace, sharing: Sharing) -> dict[str, SlicedKinds]:
     """The blocks of a supernet of `space`, by name."""
-    # What differs from the largest network in its kind alone is the largest of that kind.
     around = space.blocks_around_largest()
     return {name: SlicedKinds(space, specs, sharing) for name, specs in around.items()}
 
