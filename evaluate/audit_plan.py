@@ -69,6 +69,11 @@ def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
     space.check_searchable()
     config = stage.audit
     architectures = _draw(stage, space)
+    if max(config.top_k) >= len(architectures):
+        raise UserError(
+            f"audit.top_k: the best of {max(config.top_k)} of {len(architectures)} networks is the "
+            f"best of all; expected fewer"
+        )
     device = choose_device(config.device)
     choose_device(config.scoring.device)
     # Refuses 'on' without a compiler; the decision itself is taken, once a run, in its folder.

@@ -89,12 +89,13 @@ def random_baselines(
 def draw_distinct(
     space: SearchSpace, limits: Mapping[str, float], count: int, rng: Random, costs_of: CostsOf
 ) -> list[Architecture]:
-    """`count` distinct architectures within the limits, or those found in 20,000 draws."""
-    found: dict[Architecture, None] = {}
+    """`count` distinct networks within the limits, or those found in 20,000 draws."""
+    found: dict[NetworkSpec, Architecture] = {}  # choices without effect make no other network
     for _ in range(MAX_DRAWS):
         if len(found) == count:
             break
         architecture = space.sample(rng)
-        if within(costs_of(space.decode(architecture)), limits):
-            found[architecture] = None
-    return list(found)
+        spec = space.decode(architecture)
+        if within(costs_of(spec), limits):
+            found.setdefault(spec, architecture)
+    return list(found.values())

@@ -53,10 +53,12 @@ def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[
         check_stage(space, stage, data)
         supernet = Supernet(space, stage.supernet.sharing)
         steps = steps_per_epoch(data.train, stage.supernet) * stage.supernet.total_epochs
-        path = supernet.path(space.sample(stream(stage.seed, "estimate")))
+        drawn = draw_paths(space, stage.supernet.sampling, stream(stage.seed, "estimate"))
+        path = supernet.path(drawn[0])
         spec = space.decode(space.first())
         set_threads(stage.supernet.threads)
-        return _training(run, supernet, path, spec, stage.supernet, steps)
+        passes = _training(run, supernet, path, spec, stage.supernet, steps * len(drawn))
+        return {**passes, "steps": steps}
     check_fit(space.decode(space.first()), data)
     return _search(stage, run, space, len(data.search))
 

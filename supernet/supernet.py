@@ -39,8 +39,9 @@ class Supernet(nn.Module):
     """Weights for every choice of every block of `space`.
 
     `path(architecture)` is the network of one architecture made of the shared weights themselves;
-    `extract(architecture)` is a stand-alone copy. Both give bit-identical outputs: where the
-    space wants BatchNorms without factor and shift here, the copy's are 1 and 0.
+    `extract(architecture)` is a stand-alone copy. Both give bit-identical outputs as long
+    as weights keep their layout in memory: where the space wants BatchNorms without factor and
+    shift here, the copy's are 1 and 0.
 
     Raises:
         UserError: nested sharing of blocks that have nothing in common.

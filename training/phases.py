@@ -25,6 +25,7 @@ from training.data.image_set import ImageSet
 from training.distributed import part, state_of_first
 from training.loop import LoopHooks, Normalisation, train
 from training.losses import DistillationLoss, LabelLoss, Loss
+from training.optim.build import binary_weights
 from training.seeds import derive_seed
 from training.settings import PhaseSettings, TrainingSettings
 from training.teacher import DistillationConfig, Teacher, open_teacher
@@ -58,8 +59,8 @@ def check_phases(
     `modules` gives the networks to be trained, of which names and shapes matter.
 
     Raises:
-        UserError: Bop with real weights, a teacher that cannot be read or does not fit, or weights
-            to start from that are not the networks'.
+        UserError: Bop with real weights or without binary ones, a teacher that cannot be read or
+            does not fit, or weights to start from that are not the networks'.
     """
     for number, phase in enumerate(settings.in_phases(), start=1):
         where = f"phase {number}: " if settings.phases else ""
@@ -67,6 +68,8 @@ def check_phases(
             raise UserError(
                 f"{where}optimiser.bop flips binary weights; binarization.weights is real"
             )
+        if phase.optimiser.bop is not None and not all(map(binary_weights, modules())):
+            raise UserError(f"{where}optimiser.bop: the network has no binary convolution")
     taught = [phase.distillation for phase in settings.in_phases()]
     for config in dict.fromkeys(config for config in taught if config is not None):
         # Read whole: a teacher of a late phase must not be found wrong when the others are trained.

@@ -9,30 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch.nn import functional as F
 
 from supernet.binarization import Binarization
-from supernet.files import UserError, save_weights
-from supernet.sharing import FROM_LARGEST, Sharing
+from supernet.files import save_weights
+from supernet.sharing import FROM_LARGEST
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import BlockSpec
-from supernet.supernet import Supernet, check_shareable
+from supernet.supernet import Supernet
 from training.compilation import decide, num_graphs, time_step
-from training.data import DataConfig, open_training_data
+from training.data import open_training_data
 from training.data.training_data import TrainingData
 from training.device import choose_device, choose_precision, set_threads
 from training.distributed import check_sharing, locked, on_first, part, processes
-from training.fit_check import check_fit
 from training.in_place import InPlaceLoss
 from training.loop import LoopHooks, Normalisation, steps_per_epoch
 from training.losses import Loss
-from training.path_sampling import DrawRecord, PathDrawer, PathSamplingConfig, check_sampling
+from training.path_sampling import DrawRecord, PathDrawer
 from training.phases import (
     CHECKPOINT,
     PhaseHooks,
-    check_phases,
     initialise,
     inputs_of,
     loss_of,
@@ -43,27 +40,12 @@ from training.run_folder import RunFolder
 from training.run_log import TrainingLog
 from training.seeds import derive_seed, stream
 from training.settings import TrainingSettings
+from training.supernet_stage import SupernetConfig as SupernetConfig
+from training.supernet_stage import SupernetStage as SupernetStage
+from training.supernet_stage import check_stage as check_stage
 
 STAGE = "supernet"
 WEIGHTS = "supernet.safetensors"
-
-
-class SupernetConfig(TrainingSettings):
-    """Training settings, how weights are shared among choices, and which paths are drawn."""
-
-    sharing: Sharing = "independent"
-    sampling: PathSamplingConfig = PathSamplingConfig()
-
-
-class SupernetStage(BaseModel):
-    """Everything `train_supernet` needs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    space: dict[str, Any]
-    data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
-    supernet: SupernetConfig = SupernetConfig()
-    seed: int = 0
 
 
 def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
@@ -89,39 +71,6 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary
             return _train(space, stage, data, device, folder)
-
-
-def check_stage(space: SearchSpace, stage: SupernetStage, data: TrainingData) -> None:
-    """Refuse all that can be known to be wrong before any work starts.
-
-    Raises:
-        UserError: space and data that do not fit, a sampling that finds no architecture, too few
-            images, a damaged image, phases that cannot be trained.
-    """
-    settings, spec = stage.supernet, space.decode(space.first())
-    check_shareable(space, settings.sharing)
-    if settings.sharing in FROM_LARGEST and settings.compile == "on":
-        raise UserError(
-            f"supernet.compile 'on': in sharing '{settings.sharing}' every path has shapes of "
-            "its own and is not compiled; use 'auto' or 'off'"
-        )
-    if settings.sampling.teacher_is_real and settings.sharing not in FROM_LARGEST:
-        raise UserError(
-            f"supernet.sampling.teacher_is_real: sharing '{settings.sharing}' makes all paths "
-            f"alike; expected {' or '.join(FROM_LARGEST)}"
-        )
-    check_fit(spec, data)
-    rng = stream(stage.seed, "check sampling")
-    check_sampling(space, settings.sampling, rng, settings.total_epochs)
-    steps_per_epoch(data.train, settings)
-    # Mean and deviation read a sample of the images, which finds a damaged one.
-    normalisation = Normalisation(data.mean, data.std, spec.image_size)
-
-    def modules() -> list[torch.nn.Module]:
-        with torch.device("meta"):
-            return [Supernet(space, settings.sharing)]
-
-    check_phases(settings, normalisation, spec, modules)
 
 
 def _train(

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 View = Callable[[Tensor], Tensor]
 """A part of any tensor of one shape."""
@@ -63,15 +64,23 @@ class SharedPath(nn.Module):
     def _read(self) -> dict[str, Tensor]:
         return {name: source.tensor() for name, source in self._sources.items()}
 
+    def train(self, mode: bool = True) -> SharedPath:
+        """As with any shared module, the mode is that of all paths."""
+        self._owner[0].train(mode)
+        return super().train(mode)
+
     def _follow(self) -> None:
-        """Take up what was done to the owner: its mode, and the kind of its BatchNorms."""
+        """Take up what was done to the owner: its mode, and the settings of its BatchNorms."""
         owner = self._owner[0]
         if self.inner.training != owner.training:
             self.inner.train(owner.training)
-        kind = next((type(m) for m in owner.modules() if isinstance(m, nn.BatchNorm2d)), None)
+        shared = next((m for m in owner.modules() if isinstance(m, _BatchNorm)), None)
         for norm in self.inner.modules():
-            if kind is not None and isinstance(norm, nn.BatchNorm2d) and type(norm) is not kind:
-                norm.__class__ = kind
+            if shared is not None and isinstance(norm, _BatchNorm):
+                norm.momentum = shared.momentum
+                if type(norm) is not type(shared):  # statistics over all processes
+                    norm.__class__ = type(shared)
+                    norm.process_group = getattr(shared, "process_group", None)  # type: ignore[assignment]
 
 
 def partial_regions(paths: Iterable[nn.Module]) -> dict[nn.Parameter, list[View]]:

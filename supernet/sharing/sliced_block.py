@@ -14,6 +14,7 @@ from typing import get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from supernet.binarization import Binarization
 from supernet.layer_spec import ClipSpec, ConvSpec, LayerSpec, NormSpec
@@ -43,7 +44,7 @@ class Cut:
     def tensor(self) -> Tensor:
         whole = getattr(self.module, self.attribute)
         if whole is None:  # a BatchNorm without factor and shift computes what 1 and 0 make of it
-            assert isinstance(self.module, nn.BatchNorm2d) and isinstance(self.small, NormSpec)
+            assert isinstance(self.module, _BatchNorm) and isinstance(self.small, NormSpec)
             mean = self.module.running_mean
             assert mean is not None
             return mean.new_full((self.small.channels,), float(self.attribute == "weight"))

@@ -18,13 +18,13 @@ from supernet.files import UserError
 from supernet.space import Position, SearchSpace
 from supernet.spec import (
     Activation,
-    BinaryUnitSpec,
     BlockSpec,
     HeadSpec,
     NetworkSpec,
     Shortcut,
     StemSpec,
 )
+from supernet.unit_pair import unit_pair
 
 GROUPS = (1, 2, 4, 8, 16, 32)
 STEM_CHANNELS = 32
@@ -97,8 +97,11 @@ class MobileNetGroups(SearchSpace):
                     f"space '{self.name}': blocks: block {number} has stride {stride!r}; "
                     f"expected 1 or 2"
                 )
-        if list(self.widths) != sorted(set(self.widths)) or (self.widths and self.widths[0] <= 0):
-            raise UserError(f"space '{self.name}': widths must ascend, be distinct and above 0")
+        whole_row = list(self.widths) == sorted(set(self.widths))
+        if not whole_row or not all(0 < width < math.inf for width in self.widths):
+            raise UserError(
+                f"space '{self.name}': widths must ascend, be distinct, above 0 and finite"
+            )
         if self.widths and self.shortcut == "conv":
             raise UserError(
                 f"space '{self.name}': with widths, expected shortcut 'duplicate', which takes no "
@@ -181,29 +184,18 @@ class MobileNetGroups(SearchSpace):
         size = stem.out_size
         for number, (_, stride) in enumerate(self.blocks, start=1):
             before, after = (self._given(architecture, n) for n in (number - 1, number))
-            spatial = BinaryUnitSpec(
-                in_channels=before,
-                out_channels=before,
-                kernel_size=3,
+            spatial, pointwise = unit_pair(
+                before,
+                after,
+                size,
                 stride=stride,
                 groups=int(architecture[f"block{number}.spatial"]),
-                in_size=size,
-                shortcut="pool" if stride == 2 else "identity",
+                pointwise_groups=int(architecture.get(f"block{number}.pointwise", 1)),
+                doubling=self._doubling(before, after),
                 activation=self.activation,
                 rsign=self.rsign,
             )
             size = spatial.out_size
-            pointwise = BinaryUnitSpec(
-                in_channels=before,
-                out_channels=after,
-                kernel_size=1,
-                stride=1,
-                groups=int(architecture.get(f"block{number}.pointwise", 1)),
-                in_size=size,
-                shortcut=self._pointwise_shortcut(before, after),
-                activation=self.activation,
-                rsign=self.rsign,
-            )
             names += [f"block{number}_spatial", f"block{number}_pointwise"]
             chain += [spatial, pointwise]
         channels = self._given(architecture, len(self.blocks))
@@ -223,12 +215,10 @@ class MobileNetGroups(SearchSpace):
             return self._channels[number]
         return int(self._channels[number] * float(architecture[f"block{number}.width"]))
 
-    def _pointwise_shortcut(self, before: int, after: int) -> Shortcut:
-        if after == before:
-            return "identity"
-        if self.shortcut == "duplicate" and after == 2 * before:
-            return "duplicate"
-        return "cycle" if self.widths else "conv"
+    def _doubling(self, before: int, after: int) -> Shortcut:
+        """Blocks may triple their channels, which takes weights unless widths are searched."""
+        plain = self.widths or after == 2 * before
+        return "duplicate" if self.shortcut == "duplicate" and plain else "conv"
 
     def block_candidates(self) -> dict[str, tuple[BlockSpec, ...]]:
         """With widths a block depends on those of its input and output, and on its groups."""

@@ -18,13 +18,12 @@ from supernet.files import UserError
 from supernet.space import Position, SearchSpace
 from supernet.spec import (
     Activation,
-    BinaryUnitSpec,
     BlockSpec,
     HeadSpec,
     NetworkSpec,
-    Shortcut,
     StemSpec,
 )
+from supernet.unit_pair import unit_pair
 
 STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
 """(channels, blocks, stride of the first) of MobileNetV1's 13 blocks."""
@@ -132,29 +131,17 @@ class WideBinary(SearchSpace):
             for block in range(1, depth + 1):
                 place = f"stage{stage}.block{block}"
                 stride = first_stride if block == 1 else 1
-                spatial = BinaryUnitSpec(
-                    in_channels=before,
-                    out_channels=before,
-                    kernel_size=int(architecture.get(f"{place}.kernel", self.kernels[0])),
+                spatial, pointwise = unit_pair(
+                    before,
+                    after,
+                    size,
                     stride=stride,
+                    kernel_size=int(architecture.get(f"{place}.kernel", self.kernels[0])),
                     groups=int(architecture.get(f"{place}.groups", self.groups[0])),
-                    in_size=size,
-                    shortcut="pool" if stride == 2 else "identity",
                     activation=self.activation,
                     rsign=self.rsign,
                 )
                 size = spatial.out_size
-                pointwise = BinaryUnitSpec(
-                    in_channels=before,
-                    out_channels=after,
-                    kernel_size=1,
-                    stride=1,
-                    groups=1,
-                    in_size=size,
-                    shortcut=_shortcut(before, after),
-                    activation=self.activation,
-                    rsign=self.rsign,
-                )
                 block_name = place.replace(".", "_")
                 names += [f"{block_name}_spatial", f"{block_name}_pointwise"]
                 chain += [spatial, pointwise]
@@ -198,10 +185,3 @@ class WideBinary(SearchSpace):
                 }
                 found.setdefault(self.architecture(chosen), f"g={groups} w={width:g}")
         return {name: architecture for architecture, name in found.items()}
-
-
-def _shortcut(before: int, after: int) -> Shortcut:
-    """The one without weights: ReActNet's duplicate where channels double."""
-    if after == before:
-        return "identity"
-    return "duplicate" if after == 2 * before else "cycle"

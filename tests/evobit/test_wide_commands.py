@@ -90,6 +90,42 @@ def test_a_compiled_run_of_slices_is_refused_before_its_folder(
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("wide", ["supernet.optimiser={bop: {gamma: 0.001}}"], "Bop has no real weights"),
+        ("wide", ["space.activation=none"], "without activation are linear"),
+        ("wide", ["supernet.sharing=independent"], "makes all paths alike"),
+        ("wide", ["supernet.sampling={rule: uniform, cost: flops}"], "cost is for the rules"),
+        ("pruned", ["supernet.optimiser={bop: {gamma: 0.001}}"], "no binary convolution"),
+    ],
+)
+def test_what_has_no_effect_or_no_sense_is_refused_before_its_folder(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    changes: list[str],
+    expected: str,
+) -> None:
+    words = [word for change in changes for word in ("--set", change)]
+    assert run(["train-supernet", f"{name}.yaml", *words]) == 2
+    assert expected in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_a_dry_run_counts_every_path_of_a_step(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluate.estimate.training_step_seconds", lambda *given: 1.0)
+    seconds = {}
+    for rule in ("sandwich", "uniform"):
+        words = ["--set", f"supernet.sampling={{rule: {rule}}}", "--dry-run", "--json"]
+        capsys.readouterr()
+        assert run(["train-supernet", "wide.yaml", *words]) == 0
+        seconds[rule] = json.loads(capsys.readouterr().out)["time_s"]
+    assert seconds["sandwich"] == 4 * seconds["uniform"]  # largest, smallest, two others
+
+
 def test_generated_weights_have_no_groups(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train-supernet", "wide.yaml", "--set", "supernet.sharing=generated"]) == 2
     assert "generated weights are for channels alone" in capsys.readouterr().err

@@ -90,6 +90,11 @@ class PathSamplingConfig(BaseModel):
         for field, rule in USED_BY.items():
             if self.rule != rule and getattr(self, field) is not None:
                 raise ValueError(f"{field} is for rule {rule}, not for {self.rule}")
+        for field, default in (("cost", "ops"), ("minimum", 0.0), ("maximum", float("inf"))):
+            if self.rule not in ("cost-range", "cost-bins") and getattr(self, field) != default:
+                raise ValueError(
+                    f"{field} is for the rules cost-range and cost-bins, not for {self.rule}"
+                )
         if self.teacher_is_real and not self.is_distilled:
             raise ValueError("teacher_is_real has no effect without distil")
         return self
