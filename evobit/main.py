@@ -19,6 +19,7 @@ from evobit.commands import (
     doctor,
     evaluate,
     latency,
+    preview,
     search,
     training,
 )
@@ -44,6 +45,7 @@ app.command("predict")(deploy.predict)
 app.command("bench")(deploy.bench)
 app.add_typer(latency.app, name="latency-table")
 app.command("cost")(cost.cost)
+app.command("preview")(preview.preview)
 app.command("cache")(data.cache)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

@@ -6,15 +6,16 @@ Draws are made on the CPU and moved, so that every device crops the same windows
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from supernet.image_file import storage_size
 from training.distributed import WHOLE, Part
+from training.mixing.config import EraseConfig, MixConfig, check_probabilities
 
 # Random resized crops as in "Going deeper with convolutions" (arXiv 1409.4842), section 6.
 MAX_ASPECT_RATIO = 4 / 3
@@ -23,7 +24,7 @@ MAX_CROPPED_AWAY = 1.5  # stored images wider than 1.5 x the input are shrunk be
 
 
 class AugmentConfig(BaseModel):
-    """How training images are varied."""
+    """How training images are varied: cropped and mirrored, then erased, then mixed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,6 +38,16 @@ class AugmentConfig(BaseModel):
         0.08, gt=0, le=1, description="least share of the area kept, for crop: resized"
     )
     flip: bool = Field(True, description="mirror every other image, by chance")
+    # None is what run folders hold that were made before there was erasing and mixing.
+    erase: EraseConfig | None = Field(None, description="erase a window of some images")
+    mix: tuple[MixConfig, ...] | None = Field(
+        None, description="mix the images of a batch; one of these at most acts on a batch"
+    )
+
+    @model_validator(mode="after")
+    def _one_mix_at_most(self) -> Self:
+        check_probabilities(self.mix or ())
+        return self
 
 
 def augment(
@@ -48,7 +59,9 @@ def augment(
     generator: torch.Generator,
     part: Part = WHOLE,
 ) -> Tensor:
-    """Vary and normalise a batch, or one part of it as the whole batch would be.
+    """Crop, mirror and normalise a batch, or one part of it as the whole batch would be.
+
+    `config.erase` and `config.mix` come after this (`training.batches.vary`).
 
     Args:
         images: uint8 (B, C, S, S) on any device.

@@ -186,6 +186,16 @@ def _buckets(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
         yield bucket
 
 
+def gather(tensor: Tensor) -> Tensor:
+    """The whole batch, of which every process holds an equal part in `tensor`."""
+    size = part().size
+    if size == 1:
+        return tensor
+    parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(size)]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
 def mean_over_processes(value: float) -> float:
     """The mean of a number over all processes."""
     size = part().size

@@ -1,14 +1,14 @@
 """The training loop: a pure function of seed and step, so that a resumed run is bit-identical.
 
-Nothing random is kept between steps. The order of images is drawn from (seed, epoch), the
-augmentation from (seed, step), the paths from (seed, step): a checkpoint needs weights, optimiser
+Nothing random is kept between steps. The order of images is drawn from (seed, epoch); how they are
+varied, erased and mixed, and the paths, from (seed, step): a checkpoint needs weights, optimiser
 state and the step's number. For the same reason a step means the same in any number of processes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from supernet.files import UserError
 from supernet.sharing.shared_path import partial_regions
-from training.augment import augment
+from training.batches import Normalisation as Normalisation
+from training.batches import read_batches, vary
+from training.batches import steps_per_epoch as steps_per_epoch
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.image_set import ImageSet
 from training.distributed import (
@@ -30,6 +32,7 @@ from training.distributed import (
     part,
     state_of_first,
 )
+from training.drop_block import DropBlock
 from training.interrupt import InterruptRequest
 from training.losses import Loss
 from training.optim import Optimiser, build_optimiser, figures, set_rates, step_within
@@ -38,15 +41,6 @@ from training.seeds import torch_stream
 from training.settings import TrainingSettings
 
 STEPS_BETWEEN_LOGS = 50
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """What the network sees: pixels in [0, 1], less `mean`, over `std`, `size` pixels a side."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    size: int
 
 
 @dataclass(frozen=True)
@@ -62,19 +56,6 @@ class LoopHooks:
     log: Callable[..., None]
     extra_state: Callable[[], dict[str, Any]] = dict
     load_extra_state: Callable[[dict[str, Any]], None] = lambda state: None
-
-
-def steps_per_epoch(images: ImageSet, settings: TrainingSettings) -> int:
-    """Full batches in one pass over `images`; the rest of an epoch's images is left out.
-
-    Raises:
-        UserError: there are fewer images than one batch.
-    """
-    if len(images) < settings.batch_size:
-        raise UserError(
-            f"batch_size {settings.batch_size} is larger than the {len(images)} training images"
-        )
-    return len(images) // settings.batch_size
 
 
 def train(
@@ -93,7 +74,7 @@ def train(
 ) -> None:
     """Train `module`'s parameters in place, from `checkpoint` on where it exists.
 
-    Each step: for each path a forward and backward pass on the same augmented images, then one
+    Each step: for each path a forward and backward pass on the same varied images, then one
     step of the optimiser. Parameters of no path keep `grad=None` and do not move, moments
     included; nor do the parts of shared parameters that no path uses. `phase` numbers a training
     that has several, whose checkpoints are not each other's.
@@ -110,19 +91,25 @@ def train(
     running = _RunningLoss()
     module.train()
     with Progress(label, total, first) as progress, InterruptRequest() as interrupt:
-        batches = _batches(images, settings.batch_size, own, per_epoch, total, first, seed, device)
+        batches = read_batches(
+            images, settings.batch_size, own, per_epoch, total, first, seed, device
+        )
         for step, (pixels, labels) in enumerate(batches, start=first):
             set_rates(optimiser, settings.optimiser, settings.learning_rate, step, per_epoch, total)
-            x = augment(
+            batch = vary(
                 pixels,
+                labels,
                 settings.augment,
-                normalisation.mean,
-                normalisation.std,
-                normalisation.size,
-                torch_stream(seed, "augment", step),
+                normalisation,
+                len(images.class_names),
+                seed,
+                step,
                 own,
-            ).contiguous(memory_format=torch.channels_last)
-            running.add(training_step(hooks.paths(step), module, optimiser, x, labels, loss))
+            )
+            x, labels = batch.images, batch.labels
+            run = _runner(settings, step / total, torch_stream(seed, "drop block", step), own)
+            paths = hooks.paths(step)
+            running.add(training_step(paths, module, optimiser, x, labels, loss, run))
             done = step + 1
             if done % STEPS_BETWEEN_LOGS == 0 or done == total:
                 mean_loss = mean_over_processes(running.take())
@@ -160,13 +147,17 @@ def training_step(
     x: Tensor,
     labels: Tensor,
     loss: Loss,
+    run: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__,
 ) -> Tensor:
-    """One optimiser step over the summed gradients of `paths`; returns the mean loss, detached."""
+    """One optimiser step over the summed gradients of `paths`; returns the mean loss, detached.
+
+    `run(path, x)`: the logits of a path.
+    """
     optimiser.zero_grad(set_to_none=True)
     targets = loss.targets(x, labels)
     losses = []
     for path in paths:
-        value = loss(path(x), targets)
+        value = loss(run(path, x), targets)
         value.backward()
         losses.append(value.detach())
     average_gradients(module.parameters())
@@ -174,28 +165,13 @@ def training_step(
     return torch.stack(losses).mean()
 
 
-def _batches(
-    images: ImageSet,
-    batch_size: int,
-    own: Part,
-    per_epoch: int,
-    total: int,
-    first: int,
-    seed: int,
-    device: torch.device,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of steps first..total-1; an epoch is one permutation, cut into full batches.
-
-    Of each batch this process reads its own part.
-    """
-    step = first
-    while step < total:
-        epoch, within = divmod(step, per_epoch)
-        order = torch.randperm(len(images), generator=torch_stream(seed, "order", epoch))
-        left = order[within * batch_size : per_epoch * batch_size]
-        parts = own.of(left.view(-1, batch_size), 1).flatten()
-        yield from images.batches(parts, batch_size // own.size, device)
-        step = (epoch + 1) * per_epoch
+def _runner(
+    settings: TrainingSettings, progress: float, generator: torch.Generator, own: Part
+) -> Callable[[nn.Module, Tensor], Tensor]:
+    """How a step runs its paths, `progress` (0 to 1) through the training."""
+    if settings.drop_block is None:
+        return nn.Module.__call__
+    return DropBlock(settings.drop_block, progress, generator, own)
 
 
 def _save(

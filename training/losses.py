@@ -27,7 +27,7 @@ class Loss(Protocol):
     """One loss: its targets once a step, its value once a path."""
 
     def targets(self, x: Tensor, labels: Tensor) -> Targets:
-        """The targets of a step's augmented images `x`."""
+        """The targets of a step's images `x`, which are varied, and mixed where `labels` are."""
 
     def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
         """The mean over the batch, a scalar of at least fp32."""

@@ -13,6 +13,7 @@ from supernet.layers.initialisation import WeightRule
 from training.augment import AugmentConfig
 from training.device import DeviceName, PrecisionName
 from training.distillation import DistillationConfig
+from training.drop_block import DropBlockConfig
 from training.optim import OptimiserConfig
 
 
@@ -45,6 +46,7 @@ class TrainingSettings(PhaseSettings):
     `norm_momentum`: of every BatchNorm; None leaves each its own. `calibration_images`: so many
     training images, as they are in evaluation, give a network's BatchNorm statistics at the end; 0
     leaves the running averages of training.
+    `drop_block`: windows of feature maps that are zero in training; None drops nothing.
     `shared_norms`: where several processes train, BatchNorm statistics are over all of them.
     """
 
@@ -55,6 +57,7 @@ class TrainingSettings(PhaseSettings):
     norm_momentum: float | None = Field(None, gt=0, le=1)
     calibration_images: int = Field(0, ge=0)
     augment: AugmentConfig = AugmentConfig()
+    drop_block: DropBlockConfig | None = None
     precision: PrecisionName = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     device: DeviceName = "auto"

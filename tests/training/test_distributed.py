@@ -27,6 +27,7 @@ from training.distributed import (
     Part,
     any_process,
     begin_alike,
+    gather,
     mean_over_processes,
     on_first,
     processes,
@@ -44,6 +45,13 @@ CONTINUOUS = {
     "binarization": {"weights": "real", "activations": "identity"},
     "optimiser": {"name": "sgd"},
     "learning_rate": 0.05,
+}
+VARIED = {
+    "augment": {
+        "mix": [{"name": "cutmix", "probability": 0.6}, {"name": "mixup", "probability": 0.4}],
+        "erase": {"name": "random-erasing", "probability": 0.5},
+    },
+    "drop_block": {"keep": 0.8, "size": 2},
 }
 
 
@@ -81,9 +89,13 @@ def largest_difference(one: Path, other: Path) -> float:
     )
 
 
-@pytest.mark.parametrize("sharing", ["independent", "nested", "sliced"])
-def test_two_processes_give_the_weights_of_one(stages: dict, tmp_path: Path, sharing: str) -> None:
-    config = config_of(stages, tmp_path, epochs=2, sharing=sharing, **CONTINUOUS)
+@pytest.mark.parametrize(
+    ("sharing", "varied"), [("independent", {}), ("nested", VARIED), ("sliced", {})]
+)
+def test_two_processes_give_the_weights_of_one(
+    stages: dict, tmp_path: Path, sharing: str, varied: dict
+) -> None:
+    config = config_of(stages, tmp_path, epochs=2, sharing=sharing, **varied, **CONTINUOUS)
     process = torchrun(config, tmp_path / "two")
     stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 0, stderr
@@ -197,6 +209,9 @@ def _statistics_in_process(rank: int, port: int, folder: str) -> None:
         assert mean_over_processes(float(rank)) == 0.5
         assert any_process(rank == 1) and not any_process(False)
         assert on_first(lambda: rank + 7) == 7
+        last = x.contiguous(memory_format=torch.channels_last)
+        assert torch.equal(gather(own.of(last)), x)
+        assert gather(own.of(torch.arange(6))).tolist() == [0, 1, 2, 3, 4, 5]
         with pytest.raises(UserError, match="said by the first"):
             on_first(_refuse)
     state = {"y": y.detach(), "dx": mine.grad, "mean": norm.running_mean, "var": norm.running_var}

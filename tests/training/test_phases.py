@@ -276,7 +276,7 @@ def test_the_recipes_say_what_the_papers_do() -> None:
         path.stem: TrainingSettings(
             **{
                 name: value
-                for name, value in yaml.safe_load(path.read_text())["retrain"].items()
+                for name, value in yaml.safe_load(path.read_text()).get("retrain", {}).items()
                 if name in TrainingSettings.model_fields
             }
         )

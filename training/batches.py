@@ -1,0 +1,96 @@
+"""What each step trains on: which images, varied how. A pure function of seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from supernet.files import UserError
+from training.augment import AugmentConfig, augment
+from training.data.image_set import ImageSet
+from training.distributed import WHOLE, Part
+from training.mixing.batch import Batch
+from training.mixing.erase import erase
+from training.mixing.mix import mix
+from training.seeds import stream, torch_stream
+from training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What the network sees: pixels in [0, 1], less `mean`, over `std`, `size` pixels a side."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: int
+
+
+def steps_per_epoch(images: ImageSet, settings: TrainingSettings) -> int:
+    """Full batches in one pass over `images`; the rest of an epoch's images is left out.
+
+    Raises:
+        UserError: there are fewer images than one batch.
+    """
+    if len(images) < settings.batch_size:
+        raise UserError(
+            f"batch_size {settings.batch_size} is larger than the {len(images)} training images"
+        )
+    return len(images) // settings.batch_size
+
+
+def read_batches(
+    images: ImageSet,
+    batch_size: int,
+    own: Part,
+    per_epoch: int,
+    total: int,
+    first: int,
+    seed: int,
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of steps first..total-1; an epoch is one permutation, cut into full batches.
+
+    Of each batch this process reads its own part: uint8 images and class numbers.
+    """
+    step = first
+    while step < total:
+        epoch, within = divmod(step, per_epoch)
+        order = torch.randperm(len(images), generator=torch_stream(seed, "order", epoch))
+        left = order[within * batch_size : per_epoch * batch_size]
+        parts = own.of(left.view(-1, batch_size), 1).flatten()
+        yield from images.batches(parts, batch_size // own.size, device)
+        step = (epoch + 1) * per_epoch
+
+
+def vary(
+    pixels: Tensor,
+    labels: Tensor,
+    config: AugmentConfig,
+    normalisation: Normalisation,
+    num_classes: int,
+    seed: int,
+    step: int,
+    own: Part = WHOLE,
+) -> Batch:
+    """A step's images as the network sees them: cropped and mirrored, then erased, then mixed.
+
+    Each of the three has a stream of its own, so that one draws the same with or without another.
+    """
+    x = augment(
+        pixels,
+        config,
+        normalisation.mean,
+        normalisation.std,
+        normalisation.size,
+        torch_stream(seed, "augment", step),
+        own,
+    )
+    if config.erase is not None:
+        x = erase(x, config.erase, torch_stream(seed, "erase", step), own)
+    batch = Batch(x, labels)
+    if config.mix:
+        batch = mix(batch, config.mix, num_classes, stream(seed, "mix", step), own)
+    return Batch(batch.images.contiguous(memory_format=torch.channels_last), batch.labels)

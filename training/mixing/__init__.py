@@ -1,0 +1,1 @@
+"""Training images that are partly erased, or mixed with others of their batch."""

@@ -1,0 +1,89 @@
+"""Which technique erases or mixes training images, how often, and with which options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import fsum
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# option -> the one technique that uses it
+ERASING_OPTIONS = {"size": "cutout", "area": "random-erasing", "aspect": "random-erasing"}
+
+
+class MixConfig(BaseModel):
+    """One way of mixing the images of a batch with one another, and how often a batch is mixed so.
+
+    cutmix: a box of the partner is pasted (arXiv 1905.04899).
+    mixup: the two are blended (arXiv 1710.09412).
+    `alpha`: both draw the share that an image keeps from Beta(alpha, alpha).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["cutmix", "mixup"]
+    probability: float = Field(gt=0, le=1)
+    alpha: float = Field(1.0, gt=0)
+
+
+class EraseConfig(BaseModel):
+    """What is erased of a training image, and the share of the images that lose something.
+
+    cutout: a square of side `size` in pixels, whose centre lies anywhere (arXiv 1708.04552).
+    random-erasing: a rectangle inside the image, filled with noise (arXiv 1708.04896). `area`:
+    least and largest share of the image; `aspect`: least and largest height / width.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["cutout", "random-erasing"]
+    probability: float = Field(gt=0, le=1)
+    size: int | None = Field(None, ge=1)
+    area: tuple[float, float] = (0.02, 0.4)
+    aspect: tuple[float, float] = (0.3, 3.3)
+
+    @model_validator(mode="after")
+    def _no_ignored_field(self) -> Self:
+        refuse_ignored(self, self.name, ERASING_OPTIONS)
+        if self.name == "cutout" and self.size is None:
+            raise ValueError("cutout needs size, the side of its square in pixels")
+        return self
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if not 0 < self.area[0] <= self.area[1] <= 1:
+            raise ValueError(f"area is {self.area}, expected two rising shares in (0, 1]")
+        if not 0 < self.aspect[0] <= self.aspect[1]:
+            raise ValueError(f"aspect is {self.aspect}, expected two rising numbers above 0")
+        # The flattest rectangle of least area must fit: height^2 = area aspect, width^2 = area /
+        # aspect, both at most 1 for some aspect of the range.
+        if self.area[0] * self.aspect[0] > 1 or self.area[0] / self.aspect[1] > 1:
+            raise ValueError(f"no rectangle of area {self.area} and aspect {self.aspect} fits")
+        return self
+
+
+def refuse_ignored(config: BaseModel, name: str, used_by: Mapping[str, str]) -> None:
+    """Refuse an option that is set though the technique `name` does not use it.
+
+    Raises:
+        ValueError: names the option and the technique that it belongs to.
+    """
+    fields = type(config).model_fields
+    for option, technique in used_by.items():
+        if technique != name and getattr(config, option) != fields[option].default:
+            raise ValueError(f"{option} is for {technique}, not for {name}")
+
+
+def check_probabilities(mixes: Sequence[MixConfig]) -> None:
+    """Demand that at most one of `mixes` acts on a batch.
+
+    Raises:
+        ValueError: their probabilities add up to more than 1.
+    """
+    total = fsum(mix.probability for mix in mixes)
+    if total > 1 + 1e-9:
+        raise ValueError(
+            f"the probabilities of mix add up to {total:g}; one at most acts on a batch, "
+            f"expected 1 or less"
+        )
