@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 
 from supernet.files import UserError
 
-SECTIONS = ("space", "data", "supernet", "search", "retrain", "audit", "seed")
+SECTIONS = ("space", "data", "supernet", "search", "pretrain", "retrain", "audit", "seed")
 
 Stage = TypeVar("Stage", bound=BaseModel)
 

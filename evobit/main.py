@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 
 app.command("train-supernet")(training.train_supernet)
+app.command("pretrain")(training.pretrain)
 app.command("search")(search.search)
 app.command("export")(search.export)
 app.command("retrain")(training.retrain)

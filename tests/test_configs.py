@@ -11,13 +11,14 @@ from evobit.config import load_stage
 from evobit.main import run
 from search.run import SearchStage
 from supernet.spaces import space_from_description
+from training.pretraining.config import PretrainStage
 from training.supernet_training import SupernetStage
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("stage", [SupernetStage, SearchStage, RetrainStage])
+@pytest.mark.parametrize("stage", [SupernetStage, PretrainStage, SearchStage, RetrainStage])
 def test_config_loads(path: Path, stage: type) -> None:
     loaded = load_stage(path, stage, [])
     space = space_from_description(loaded.space)

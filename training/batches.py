@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,7 +17,6 @@ from training.mixing.batch import Batch
 from training.mixing.erase import erase
 from training.mixing.mix import mix
 from training.seeds import stream, torch_stream
-from training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,15 @@ class Normalisation:
     size: int
 
 
-def steps_per_epoch(images: ImageSet, settings: TrainingSettings) -> int:
+class Batched(Protocol):
+    """Settings of a training in batches."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images a step."""
+
+
+def steps_per_epoch(images: ImageSet, settings: Batched) -> int:
     """Full batches in one pass over `images`; the rest of an epoch's images is left out.
 
     Raises:

@@ -88,7 +88,7 @@ def train(
     first = _resume(checkpoint, phase, module, optimiser, hooks)
     begin_alike(module, shared_norms=settings.shared_norms)
     saved, started = time.monotonic(), time.monotonic()
-    running = _RunningLoss()
+    running = RunningLoss()
     module.train()
     with Progress(label, total, first) as progress, InterruptRequest() as interrupt:
         batches = read_batches(
@@ -125,7 +125,7 @@ def train(
                         step=done,
                         epoch=done / per_epoch,
                         loss=mean_loss,
-                        learning_rate=_learning_rate(optimiser),
+                        learning_rate=learning_rate_of(optimiser),
                         images_per_second=round(rate, 1),
                         phase=phase,
                         **numbers,
@@ -218,21 +218,23 @@ def _resume(
     return int(state["step"])
 
 
-def _learning_rate(optimiser: Optimiser) -> float:
+def learning_rate_of(optimiser: Optimiser) -> float:
     """The rate of the first group that has one; Bop's have none."""
     return next((group["lr"] for group in optimiser.param_groups if "lr" in group), 0.0)
 
 
-class _RunningLoss:
+class RunningLoss:
     """Mean loss since the last look, kept on the device so that a step need not wait for it."""
 
     def __init__(self) -> None:
         self._losses: list[Tensor] = []
 
     def add(self, loss: Tensor) -> None:
+        """Take in a step's loss, detached."""
         self._losses.append(loss)
 
     def take(self) -> float:
+        """The mean of those taken in since the last call; waits for the device."""
         mean = torch.stack(self._losses).mean().item()
         self._losses.clear()
         return mean

@@ -1,4 +1,4 @@
-"""`evobit train-supernet` and `evobit retrain`: the commands that learn weights."""
+"""`evobit train-supernet`, `pretrain` and `retrain`: the commands that learn weights."""
 
 from __future__ import annotations
 
@@ -91,3 +91,45 @@ def retrain(
         with announced(folder, "retrain", stage):
             summary = train(stage, files, folder)
         out.show(summary, title=f"retrained in {folder}")
+
+
+def pretrain(
+    config: Config,
+    architecture: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="ARCH.json",
+            help="Architecture file; none where the space is one network.",
+        ),
+    ] = None,
+    run: RunFolder = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Score the features on the test split too.")
+    ] = False,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a network's features without labels, for `retrain.start_from`.
+
+    They are scored on the search split. On an unfinished run folder it resumes.
+    """
+    from evobit.config import load_stage
+    from training.pretraining.config import PretrainStage
+    from training.pretraining.run import plan
+    from training.pretraining.run import pretrain as train
+
+    with output(as_json) as out:
+        stage = load_stage(config, PretrainStage, overrides or [])
+        folder = run or run_folder(config, "pretrain")
+        check_folder(folder)
+        if dry_run:
+            out.show(plan(stage, architecture, folder), title=f"would pre-train in {folder}")
+            return
+        with announced(folder, "pretrain", stage):
+            summary = train(stage, architecture, folder)
+        if test:
+            from evaluate.pretraining import score_on_test_split
+
+            summary = {**summary, "test_split": score_on_test_split(folder)}
+        out.show(summary, title=f"pre-trained in {folder}")

@@ -1,0 +1,62 @@
+"""From settings to a method, and from a batch of images to what it is shown."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from training.loop import Normalisation
+from training.pretraining.byol import BYOL
+from training.pretraining.config import PretrainConfig
+from training.pretraining.encoder import Encoder
+from training.pretraining.image_mixture import mix_images
+from training.pretraining.method import Method
+from training.pretraining.moco import MoCo
+from training.pretraining.simclr import SimCLR
+from training.pretraining.unmix import Mixture, draw_mixture
+from training.pretraining.views import draw_view
+from training.seeds import stream, torch_stream
+
+
+def build_method(encoder: Encoder, config: PretrainConfig) -> Method:
+    """The method over `encoder`, its heads drawn from torch's global generator."""
+    hidden, size = config.hidden or encoder.num_features, config.projection
+    match config.method:
+        case "moco":
+            return MoCo(
+                encoder,
+                hidden=hidden,
+                size=size,
+                queue=config.queue,
+                momentum=config.momentum,
+                temperature=config.temperature,
+                symmetric=config.symmetric,
+            )
+        case "simclr":
+            return SimCLR(encoder, hidden=hidden, size=size, temperature=config.temperature)
+        case "byol":
+            return BYOL(encoder, hidden=hidden, size=size, momentum=config.momentum)
+
+
+def draw_inputs(
+    pixels: Tensor, config: PretrainConfig, normalisation: Normalisation, seed: int, step: int
+) -> tuple[Tensor, Tensor, Mixture | None]:
+    """Two views of a batch and, in Un-Mix, a mixture of the first: a function of seed and step."""
+    seen = normalisation.mean, normalisation.std, normalisation.size
+    views = [
+        draw_view(pixels, config.views, *seen, torch_stream(seed, "view", number, step))
+        for number in (1, 2)
+    ]
+    mixture = None
+    rng = stream(seed, "mixture", step)
+    if config.unmix == "v1":
+        views = mix_images(views, config.image_mixture, rng)
+    elif config.unmix == "v5":
+        mixture = draw_mixture(views[0], config.whole_share, config.beta, rng)
+        mixture = Mixture(_channels_last(mixture.images), mixture.share)
+    first, second = map(_channels_last, views)
+    return first, second, mixture
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)

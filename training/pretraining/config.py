@@ -1,0 +1,115 @@
+"""The section `pretrain` of a config."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from supernet.binarization import Binarization
+from supernet.layers.initialisation import WeightRule
+from training.data import DataConfig
+from training.device import DeviceName
+from training.optim import OptimiserConfig
+from training.pretraining.image_mixture import ImageMixtureConfig
+from training.pretraining.views import ViewConfig
+from training.settings import TrainingSettings
+
+# field -> the field that decides whether it is used, and the values of that one that use it
+USED_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "temperature": ("method", ("moco", "simclr")),
+    "momentum": ("method", ("moco", "byol")),
+    "queue": ("method", ("moco",)),
+    "symmetric": ("method", ("moco",)),
+    "whole_share": ("unmix", ("v5",)),
+    "beta": ("unmix", ("v5",)),
+    "image_mixture": ("unmix", ("v1",)),
+}
+
+
+class PretrainConfig(BaseModel):
+    """How features are learned without labels. Defaults: MoCo as Un-Mix's script for CIFAR has it.
+
+    `unmix`: v5 takes mixtures apart in the loss (arXiv 2003.05438), `whole_share` of the steps mix
+    whole images, the others a region, by shares of Beta(beta, beta); v1 mixes images without the
+    loss knowing. `momentum` is the target encoder's; BYOL's rises from it to 1. `queue`: keys kept
+    as negatives. `symmetric`: either view is query and key once. `projection`, `hidden`: the size
+    of the rows that the loss compares, and of the layer before (None: as many as features).
+    `calibration_images`: so many training images give the BatchNorm statistics at the end; 0 leaves
+    the running averages. `neighbours`, `neighbour_temperature`: of the weighted kNN that scores the
+    features.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["moco", "simclr", "byol"] = "moco"
+    unmix: Literal["none", "v5", "v1"] = "none"
+    epochs: int = Field(200, ge=1)
+    batch_size: int = Field(512, ge=2)
+    learning_rate: float = Field(0.06, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)
+    optimiser: OptimiserConfig = OptimiserConfig(name="sgd", schedule="cosine")
+    temperature: float = Field(0.1, gt=0)
+    queue: int = Field(4096, ge=1)
+    momentum: float = Field(0.99, ge=0, lt=1)
+    symmetric: bool = False
+    projection: int = Field(128, ge=1)
+    hidden: int | None = Field(None, ge=1)
+    whole_share: float = Field(0.5, ge=0, le=1)
+    beta: float = Field(1.0, gt=0)
+    image_mixture: ImageMixtureConfig = ImageMixtureConfig()
+    views: ViewConfig = ViewConfig()
+    binarization: Binarization = Binarization()
+    initialise: WeightRule | Literal["auto"] = "auto"
+    norm_momentum: float | None = Field(None, gt=0, le=1)
+    calibration_images: int = Field(0, ge=0)
+    neighbours: int = Field(200, ge=1)
+    neighbour_temperature: float = Field(0.1, gt=0)
+    device: DeviceName = "auto"
+    threads: int | None = Field(None, ge=1)
+    checkpoint_seconds: float = Field(60.0, ge=0)
+    tensorboard: bool = True
+
+    @model_validator(mode="after")
+    def _no_ignored_field(self) -> Self:
+        for field, (chooser, users) in USED_WITH.items():
+            chosen, default = getattr(self, chooser), type(self).model_fields[field].default
+            if chosen not in users and getattr(self, field) != default:
+                raise ValueError(f"{field} is for {chooser} {' or '.join(users)}, not for {chosen}")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if 0 < self.calibration_images < self.batch_size:
+            raise ValueError(
+                f"calibration_images {self.calibration_images} are less than one batch of "
+                f"{self.batch_size}"
+            )
+        keys = self.batch_size * (2 if self.symmetric else 1)
+        if self.method == "moco" and self.queue % keys:
+            raise ValueError(
+                f"queue {self.queue} must be a multiple of the {keys} keys that a step puts into it"
+            )
+        if self.optimiser.bop is not None and self.binarization.weights == "real":
+            raise ValueError("optimiser.bop flips binary weights; binarization.weights is real")
+        return self
+
+    def beginning(self) -> TrainingSettings:
+        """How the weights begin, as the other stages say it."""
+        return TrainingSettings(
+            optimiser=self.optimiser,
+            binarization=self.binarization,
+            initialise=self.initialise,
+            norm_momentum=self.norm_momentum,
+        )
+
+
+class PretrainStage(BaseModel):
+    """Everything `pretrain` needs. The labels of `data` score the features; they teach nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    space: dict[str, Any]
+    data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
+    pretrain: PretrainConfig = PretrainConfig()
+    seed: int = 0

@@ -1,0 +1,111 @@
+"""The loop of a pre-training: a pure function of seed and step, as `training.loop`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from supernet.files import UserError
+from training.batches import read_batches, steps_per_epoch
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.data.image_set import ImageSet
+from training.distributed import WHOLE
+from training.interrupt import InterruptRequest
+from training.loop import (
+    STEPS_BETWEEN_LOGS,
+    Normalisation,
+    RunningLoss,
+    learning_rate_of,
+)
+from training.optim import Optimiser, build_optimiser, figures, set_rates
+from training.pretraining.build import draw_inputs
+from training.pretraining.config import PretrainConfig
+from training.pretraining.method import Method
+from training.progress import Progress
+
+
+def train_method(
+    method: Method,
+    images: ImageSet,
+    config: PretrainConfig,
+    normalisation: Normalisation,
+    log: Callable[..., None],
+    *,
+    seed: int,
+    device: torch.device,
+    checkpoint: Path,
+    label: str,
+) -> None:
+    """Train `method.online` in place, from `checkpoint` on where it exists.
+
+    The checkpoint has the target encoder and the queue too, and stays after the last step.
+
+    Raises:
+        UserError: fewer images than one batch, or the training state of another network.
+        ArithmeticError: the loss is not a number.
+    """
+    per_epoch = steps_per_epoch(images, config)
+    total = per_epoch * config.epochs
+    optimiser = build_optimiser(
+        method.online, config.optimiser, config.learning_rate, config.weight_decay
+    )
+    first = _resume(checkpoint, method, optimiser)
+    saved = started = time.monotonic()
+    running = RunningLoss()
+    method.train()
+    with Progress(label, total, first) as progress, InterruptRequest() as interrupt:
+        batches = read_batches(
+            images, config.batch_size, WHOLE, per_epoch, total, first, seed, device
+        )
+        for step, (pixels, _) in enumerate(batches, start=first):
+            set_rates(optimiser, config.optimiser, config.learning_rate, step, per_epoch, total)
+            done = step + 1
+            optimiser.zero_grad(set_to_none=True)
+            loss = method.loss(*draw_inputs(pixels, config, normalisation, seed, step))
+            loss.backward()
+            optimiser.step()
+            method.after_step(done / total)
+            running.add(loss.detach())
+            if done % STEPS_BETWEEN_LOGS == 0 or done == total:
+                mean_loss = running.take()
+                if mean_loss != mean_loss:
+                    raise ArithmeticError(
+                        f"{label}: loss is NaN at step {done}; lower learning_rate"
+                    )
+                rate = (done - first) * config.batch_size / (time.monotonic() - started)
+                log(
+                    step=done,
+                    epoch=done / per_epoch,
+                    loss=mean_loss,
+                    learning_rate=learning_rate_of(optimiser),
+                    images_per_second=round(rate, 1),
+                    **figures(optimiser),
+                )
+                progress.advance(done - progress.done, loss=mean_loss)
+            is_due = time.monotonic() - saved > config.checkpoint_seconds
+            if is_due or interrupt.requested or done == total:
+                _save(checkpoint, method, optimiser, done)
+                saved = time.monotonic()
+            if interrupt.requested:
+                raise KeyboardInterrupt
+
+
+def _save(path: Path, method: Method, optimiser: Optimiser, step: int) -> None:
+    state = {"step": step, "method": method.state_dict(), "optimiser": optimiser.state_dict()}
+    save_checkpoint(path, state)
+
+
+def _resume(path: Path, method: Method, optimiser: Optimiser) -> int:
+    """Take up the state in `path`; returns the steps done."""
+    if not path.exists():
+        return 0
+    state = load_checkpoint(path)
+    try:
+        method.load_state_dict(state["method"])
+        optimiser.load_state_dict(state["optimiser"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path}: training state of another network ({error})") from error
+    return int(state["step"])

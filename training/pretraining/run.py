@@ -1,0 +1,215 @@
+"""The stage `pretrain`: one network learns features without labels, for a later `retrain`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from supernet.architecture import Architecture
+from supernet.architecture_file import load_architecture
+from supernet.files import UserError
+from supernet.network import Network, build, set_binarization
+from supernet.space import SearchSpace
+from supernet.spaces import space_from_description
+from supernet.spec import NetworkSpec
+from training.compilation import time_step
+from training.data import TrainingData, open_training_data
+from training.device import choose_device, set_threads
+from training.fit_check import check_fit
+from training.loop import Normalisation, steps_per_epoch
+from training.network_file import TrainedNetwork, save_network
+from training.network_training import calibrate
+from training.optim.build import binary_weights
+from training.phases import CHECKPOINT, initialise
+from training.pretraining.build import build_method, draw_inputs
+from training.pretraining.config import PretrainConfig, PretrainStage
+from training.pretraining.encoder import Encoder, num_features
+from training.pretraining.loop import train_method
+from training.pretraining.method import Method
+from training.pretraining.probes import features_of, score_features
+from training.run_folder import RunFolder
+from training.run_log import TrainingLog
+from training.seeds import derive_seed, torch_stream
+
+STAGE = "pretrain"
+WEIGHTS = "encoder.safetensors"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pre-training whose input is checked."""
+
+    space: SearchSpace
+    architecture: Architecture
+    spec: NetworkSpec
+    data: TrainingData
+    normalisation: Normalisation
+    device: torch.device
+    steps: int
+
+
+def pretrain(stage: PretrainStage, architecture: Path | None, run: Path) -> dict[str, Any]:
+    """Pre-train a network into the run folder `run`, resuming where it was interrupted.
+
+    `architecture` is a file of the space; None where the space has one architecture. Writes
+    encoder.safetensors, a network whose head is fresh, and returns the summary: kNN and a linear
+    probe on the features of the train split, scored on the search split.
+
+    Raises:
+        UserError: what `prepare` refuses, or a folder that holds another run.
+    """
+    prepared = prepare(stage, architecture)
+    config = {**stage.model_dump(mode="json"), "space": prepared.space.describe()}
+    inputs = {} if architecture is None else {"architecture": architecture}
+    folder = RunFolder.open(run, STAGE, config, inputs)
+    with folder.lock():
+        if (summary := folder.summary) is not None:
+            return summary
+        return _pretrain(stage, prepared, folder)
+
+
+def prepare(stage: PretrainStage, architecture: Path | None) -> Prepared:
+    """Read and check everything that a pre-training needs, without writing anything.
+
+    Raises:
+        UserError: several processes, no architecture or one of another space, images that do not
+            fit, a network without a head to take off, Bop without a binary convolution.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("evobit pretrain runs in one process; start it without torchrun")
+    space, config = space_from_description(stage.space), stage.pretrain
+    if architecture is not None:
+        _, chosen, _ = load_architecture(architecture, expected_space=space)
+    elif space.size == 1:
+        chosen = space.first()
+    else:
+        raise UserError(
+            f"expected the architecture file (ARCH.json) to pre-train: space '{space.name}' has "
+            f"{space.size:,} architectures"
+        )
+    spec = space.decode(chosen)
+    num_features(spec)
+    data = open_training_data(stage.data)
+    # The head does not learn: its classes may be those of another data set, to be trained on later.
+    check_fit(replace(spec, num_classes=data.num_classes), data)
+    if config.optimiser.bop is not None:
+        with torch.device("meta"):
+            if not binary_weights(build(spec)):
+                raise UserError("optimiser.bop: the network has no binary convolution")
+    if config.calibration_images > len(data.train):
+        raise UserError(
+            f"pretrain.calibration_images {config.calibration_images} are more than the "
+            f"{len(data.train)} training images"
+        )
+    steps = steps_per_epoch(data.train, config) * config.epochs
+    normalisation = Normalisation(data.mean, data.std, spec.image_size)
+    device = choose_device(config.device)
+    return Prepared(space, chosen, spec, data, normalisation, device, steps)
+
+
+def begin(stage: PretrainStage, prepared: Prepared) -> tuple[Network, Method]:
+    """The network and the method that shares its blocks, as they are before the first step."""
+    config = stage.pretrain
+    torch.manual_seed(derive_seed(stage.seed, STAGE, "initialise", prepared.architecture.id))
+    network = build(prepared.spec)
+    initialise(network, config.beginning())
+    set_binarization(network, config.binarization)
+    network.to(device=prepared.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network, build_method(Encoder(network), config).to(prepared.device)
+
+
+def plan(stage: PretrainStage, architecture: Path | None, run: Path) -> dict[str, Any]:
+    """Steps and time of a pre-training, measured on a few of its steps; writes nothing."""
+    prepared = prepare(stage, architecture)
+    config = stage.pretrain
+    set_threads(config.threads)
+    _, method = begin(stage, prepared)
+    drawn = torch.arange(config.batch_size)
+    pixels, _ = next(prepared.data.train.batches(drawn, config.batch_size, prepared.device))
+
+    def step() -> None:
+        method.loss(*draw_inputs(pixels, config, prepared.normalisation, stage.seed, 0)).backward()
+
+    seconds = time_step(method, step)
+    return {
+        "run": str(run),
+        "device": str(prepared.device),
+        "steps": prepared.steps,
+        "time_s": round(prepared.steps * seconds, 1),
+        "parameters": sum(parameter.numel() for parameter in method.parameters()),
+    }
+
+
+def _pretrain(stage: PretrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
+    config, data, device = stage.pretrain, prepared.data, prepared.device
+    folder.record_once("data", data.manifest())
+    # Kept for a resume: another number of threads gives other last bits.
+    threads = set_threads(folder.record_once("threads", set_threads(config.threads)))
+    network, method = begin(stage, prepared)
+    print(f"{STAGE}: {device}, {threads} thread(s), fp32, not compiled", file=sys.stderr)
+    folder.log("started", device=str(device), threads=threads, steps=prepared.steps)
+    checkpoint = folder.path / CHECKPOINT
+    with TrainingLog(folder, STAGE, config.tensorboard) as log:
+        train_method(
+            method,
+            data.train,
+            config,
+            prepared.normalisation,
+            log,
+            seed=derive_seed(stage.seed, STAGE),
+            device=device,
+            checkpoint=checkpoint,
+            label=STAGE,
+        )
+    if config.calibration_images:
+        generator = torch_stream(stage.seed, STAGE, "calibration")
+        drawn = torch.randperm(len(data.train), generator=generator)[: config.calibration_images]
+        calibrate(network, data.train, drawn, config.batch_size, prepared.normalisation, device)
+    save_network(folder.path / WEIGHTS, _trained(stage, prepared, network))
+    encoder = Encoder(network)
+    known = features_of(encoder, data.train, prepared.normalisation, device)
+    asked = features_of(encoder, data.search, prepared.normalisation, device)
+    summary = {
+        "weights": WEIGHTS,
+        "steps": prepared.steps,
+        "features": encoder.num_features,
+        "search_split": scores_of(config, known, asked, data.num_classes),
+    }
+    folder.finish(summary)
+    checkpoint.unlink(missing_ok=True)
+    return summary
+
+
+def scores_of(
+    config: PretrainConfig,
+    known: tuple[torch.Tensor, torch.Tensor],
+    asked: tuple[torch.Tensor, torch.Tensor],
+    num_classes: int,
+) -> dict[str, float]:
+    """`score_features` with the neighbours that the config asks for."""
+    return score_features(
+        known,
+        asked,
+        num_classes=num_classes,
+        neighbours=config.neighbours,
+        temperature=config.neighbour_temperature,
+    )
+
+
+def _trained(stage: PretrainStage, prepared: Prepared, network: Network) -> TrainedNetwork:
+    """The network with its fresh head; classes that are not the data's are numbered."""
+    names, count = prepared.data.class_names, prepared.spec.num_classes
+    return TrainedNetwork(
+        network,
+        prepared.space,
+        prepared.architecture,
+        prepared.normalisation,
+        names if len(names) == count else tuple(f"class {number}" for number in range(count)),
+        stage.data,
+        stage.pretrain.binarization,
+    )
