@@ -1,13 +1,13 @@
 """Searched channels by slices of one weight against MetaPruning's generators, on one space.
 
 Time of a training step in turns on the same paths, memory, parameters; then `evobit audit` of both:
-inherited top-1, and how well each ranks the same networks trained alone.
+inherited top-1, and how well each ranks the same networks trained alone (equal seeds: they are
+trained twice and come out alike).
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 from random import Random
@@ -82,9 +82,6 @@ def main() -> None:
         figures[sharing]["step_ms_median"] = round(1000 * median(values), 2)
     for sharing in SHARINGS:
         run = arguments.run / sharing
-        networks = arguments.run / SHARINGS[0] / "networks"
-        if sharing != SHARINGS[0] and not (run / "networks").exists():
-            shutil.copytree(networks, run / "networks")  # the same networks, trained once
         sections = [*arguments.overrides, f"supernet.sharing={sharing}"]
         report = audit(load_stage(arguments.config, AuditStage, sections), run).figures
         figures[sharing]["ranking"] = report["rows"]

@@ -69,7 +69,7 @@ def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
     space.check_searchable()
     config = stage.audit
     architectures = _draw(stage, space)
-    if max(config.top_k) >= len(architectures):
+    if "top_k" in config.model_fields_set and max(config.top_k) >= len(architectures):
         raise UserError(
             f"audit.top_k: the best of {max(config.top_k)} of {len(architectures)} networks is the "
             f"best of all; expected fewer"

@@ -187,6 +187,7 @@ def test_a_given_supernet_is_scored_and_not_trained(finished: Path, stages: dict
         ("audit", {"sampling": [{"rule": "strict-fairness"}]}, "audit.sampling leaves out"),
         ("audit", {"networks": 1000, "limits": {"max_ops": 1}}, "found 0 architectures"),
         ("audit", {"limits": {"max_latency_ms": 1}}, "latency is not predicted"),
+        ("audit", {"networks": 2, "top_k": [2]}, "the best of 2 of 2 networks"),
         ("audit", {"batch_size": 500}, "batch_size 500 is larger"),
         ("audit", {"scoring": {**SCORING, "calibration_images": [256]}}, "256 are more than"),
     ],
