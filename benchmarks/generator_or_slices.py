@@ -8,6 +8,7 @@ trained twice and come out alike).
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 from random import Random
@@ -54,28 +55,41 @@ def stepper(stage: SupernetStage, sharing: str):
     return step, sum(parameter.numel() for parameter in supernet.parameters())
 
 
+def memory_bytes(stage: SupernetStage, sharing: str) -> int:
+    """What a supernet, its moments and four steps add to a process that has computed before."""
+    half = {**stage.space, "width": stage.space.get("width", 1.0) / 2}
+    warm, _ = stepper(stage.model_copy(update={"space": half}), SHARINGS[0])
+    warm()
+
+    def run() -> None:
+        step, _ = stepper(stage, sharing)
+        for _ in range(4):
+            step()
+
+    return peak_growth_bytes(run)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--run", type=Path, default=Path("runs/generator_or_slices"))
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--memory", choices=SHARINGS, help="print one side's bytes alone")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     stage = load_stage(arguments.config, SupernetStage, arguments.overrides)
+    if arguments.memory:
+        print(memory_bytes(stage, arguments.memory))
+        return
     figures: dict[str, dict] = {}
     steps = {}
     for sharing in SHARINGS:
-        found: list = []
-        # The first step makes the moments: what is held from then on.
-        memory = peak_growth_bytes(
-            lambda found=found, sharing=sharing: (
-                found.extend(stepper(stage, sharing)),
-                [found[0]() for _ in range(3)],
-            )
-        )
-        steps[sharing] = found[0]
-        figures[sharing] = {"parameters": found[1], "peak_memory_mib": round(memory / 2**20, 1)}
+        steps[sharing], parameters = stepper(stage, sharing)
+        # In a process of its own: the second side would use what the first one left.
+        words = [sys.executable, *sys.argv, "--memory", sharing]
+        memory = int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+        figures[sharing] = {"parameters": parameters, "memory_mib": round(memory / 2**20, 1)}
     seconds = in_turns(steps, arguments.rounds)
     for sharing, values in seconds.items():
         figures[sharing]["step_ms"] = [round(1000 * value, 2) for value in sorted(values)]
