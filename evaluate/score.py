@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from training.augment import normalise
 from training.data.image_set import ImageSet
@@ -14,25 +15,50 @@ from training.device import DeviceName, choose_device, set_threads
 from training.network_file import TrainedNetwork, load_network
 
 BATCH = 500
+CALIBRATION_BINS = 15
 
 
 def score_network(
     trained: TrainedNetwork, images: ImageSet, device_name: DeviceName = "auto"
 ) -> dict[str, float]:
-    """Top-1 and top-5 of fp32 evaluation, in percent."""
+    """Top-1, top-5 and the calibration error of fp32 evaluation, in percent."""
     device = choose_device(device_name)
     network = trained.network.to(device).eval()
     network.to(memory_format=torch.channels_last)
     seen = trained.normalisation
     hits = torch.zeros(5, dtype=torch.long)
+    trust, right = [], []
     with torch.inference_mode():
         for pixels, labels in images.batches(torch.arange(len(images)), BATCH, device):
             x = normalise(pixels, seen.mean, seen.std, seen.size)
             logits = network(x.contiguous(memory_format=torch.channels_last))
             ranked = logits.topk(min(5, logits.shape[1])).indices
             hits[: ranked.shape[1]] += (ranked == labels[:, None]).sum(0).cpu()
+            trust.append(logits.float().softmax(1).amax(1).cpu())
+            right.append((ranked[:, 0] == labels).cpu())
     share = 100.0 * hits.cumsum(0) / len(images)
-    return {"top1": share[0].item(), "top5": share[-1].item()}
+    return {
+        "top1": share[0].item(),
+        "top5": share[-1].item(),
+        "calibration_error": 100.0 * calibration_error(torch.cat(trust), torch.cat(right)),
+    }
+
+
+def calibration_error(trust: Tensor, right: Tensor) -> float:
+    """Expected calibration error (arXiv 1706.04599, equation 3) over 15 bins of equal width.
+
+    Args:
+        trust: largest probability of each image, (N,), in [0, 1].
+        right: whether its class is the label, bool (N,).
+
+    Returns:
+        The sum over bins of (images in bin / N) |mean of right - mean of trust|, in [0, 1].
+    """
+    # A bin is (i / 15, (i + 1) / 15].
+    bins = (trust.double() * CALIBRATION_BINS).ceil().long().clamp(min=1) - 1
+    gaps = torch.zeros(CALIBRATION_BINS, dtype=torch.float64)
+    gaps.index_add_(0, bins, right.double() - trust.double())
+    return (gaps.abs().sum() / len(trust)).item()
 
 
 def evaluate_checkpoint(checkpoint: Path, data: Path | None = None) -> dict[str, Any]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from supernet.files import UserError
-from training.augment import AugmentConfig, augment
+from training.augment import AugmentConfig, crop
+from training.crops import draw_crops
 from training.data.image_set import ImageSet
 from training.distributed import WHOLE, Part
 from training.mixing.batch import Batch
 from training.mixing.erase import erase
 from training.mixing.mix import mix
 from training.seeds import stream, torch_stream
+
+if TYPE_CHECKING:
+    from training.mixing.attention import Attention
 
 
 @dataclass(frozen=True)
@@ -58,18 +62,21 @@ def read_batches(
     first: int,
     seed: int,
     device: torch.device,
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """The batches of steps first..total-1; an epoch is one permutation, cut into full batches.
 
-    Of each batch this process reads its own part: uint8 images and class numbers.
+    Of each batch this process reads its own part: uint8 images, class numbers, and on the CPU the
+    images' own numbers.
     """
     step = first
     while step < total:
         epoch, within = divmod(step, per_epoch)
         order = torch.randperm(len(images), generator=torch_stream(seed, "order", epoch))
         left = order[within * batch_size : per_epoch * batch_size]
-        parts = own.of(left.view(-1, batch_size), 1).flatten()
-        yield from images.batches(parts, batch_size // own.size, device)
+        parts = own.of(left.view(-1, batch_size), 1)
+        read = images.batches(parts.flatten(), batch_size // own.size, device)
+        for (pixels, labels), numbers in zip(read, parts, strict=True):
+            yield pixels, labels, numbers
         step = (epoch + 1) * per_epoch
 
 
@@ -82,23 +89,27 @@ def vary(
     seed: int,
     step: int,
     own: Part = WHOLE,
+    numbers: Tensor | None = None,
+    attention: Attention | None = None,
 ) -> Batch:
     """A step's images as the network sees them: cropped and mirrored, then erased, then mixed.
 
     Each of the three has a stream of its own, so that one draws the same with or without another.
+    attentive-cutmix needs `attention`, and the images' `numbers` in the training set.
     """
-    x = augment(
-        pixels,
-        config,
-        normalisation.mean,
-        normalisation.std,
-        normalisation.size,
-        torch_stream(seed, "augment", step),
-        own,
-    )
+    seen = normalisation
+    generator = torch_stream(seed, "augment", step)
+    drawn = draw_crops(len(pixels) * own.size, pixels.shape[3], config, seen.size, generator)
+    crops = drawn.part(own)
+    x = crop(pixels, crops, config, seen.mean, seen.std, seen.size)
     if config.erase is not None:
         x = erase(x, config.erase, torch_stream(seed, "erase", step), own)
     batch = Batch(x, labels)
     if config.mix:
-        batch = mix(batch, config.mix, num_classes, stream(seed, "mix", step), own)
+
+        def attend(grid: int) -> Tensor:
+            assert attention is not None and numbers is not None
+            return attention(x, numbers, crops, grid)
+
+        batch = mix(batch, config.mix, num_classes, stream(seed, "mix", step), own, attend=attend)
     return Batch(batch.images.contiguous(memory_format=torch.channels_last), batch.labels)

@@ -7,17 +7,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from training.network_name import NAME_IN_WORDS, check_network_name, network_kind
+
 
 class DistillationConfig(BaseModel):
     """A student learns a teacher's distribution over the classes, and the labels by a share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    teacher: str = Field(
-        description="a torchvision classification model such as resnet34; or the "
-        "network.safetensors of a network trained here; or 'module:function' or "
-        "'file.py:function' that makes your own from num_classes and in_channels"
-    )
+    teacher: str = Field(description=NAME_IN_WORDS)
     weights: Path | None = Field(
         None,
         description="the teacher's state_dict, of torch or safetensors, trained on images "
@@ -32,14 +30,7 @@ class DistillationConfig(BaseModel):
     @field_validator("teacher")
     @classmethod
     def _well_formed(cls, teacher: str) -> str:
-        module, separator, function = teacher.rpartition(":")
-        is_function = separator and not teacher.endswith(".safetensors")
-        if not teacher or (is_function and not (module and function.isidentifier())):
-            raise ValueError(
-                f"is {teacher!r}, expected a torchvision model, a network.safetensors, or "
-                "'module:function' or 'file.py:function' of your own"
-            )
-        return teacher
+        return check_network_name(teacher)
 
     @model_validator(mode="after")
     def _no_ignored_field(self) -> DistillationConfig:
@@ -49,7 +40,5 @@ class DistillationConfig(BaseModel):
 
     @property
     def kind(self) -> Literal["network", "own", "torchvision"]:
-        """A network trained here, the user's own function, or a name of torchvision."""
-        if self.teacher.endswith(".safetensors"):
-            return "network"
-        return "own" if ":" in self.teacher else "torchvision"
+        """See `network_kind`."""
+        return network_kind(self.teacher)

@@ -35,6 +35,7 @@ from training.distributed import (
 from training.drop_block import DropBlock
 from training.interrupt import InterruptRequest
 from training.losses import Loss
+from training.mixing.attention import open_attention
 from training.optim import Optimiser, build_optimiser, figures, set_rates, step_within
 from training.progress import Progress
 from training.seeds import torch_stream
@@ -86,15 +87,16 @@ def train(
         module, settings.optimiser, settings.learning_rate, settings.weight_decay
     )
     first = _resume(checkpoint, phase, module, optimiser, hooks)
+    attention = open_attention(settings.augment.mix, images, normalisation, device)
     begin_alike(module, shared_norms=settings.shared_norms)
-    saved, started = time.monotonic(), time.monotonic()
+    saved = started = logged = time.monotonic()
     running = RunningLoss()
     module.train()
     with Progress(label, total, first) as progress, InterruptRequest() as interrupt:
         batches = read_batches(
             images, settings.batch_size, own, per_epoch, total, first, seed, device
         )
-        for step, (pixels, labels) in enumerate(batches, start=first):
+        for step, (pixels, labels, numbers) in enumerate(batches, start=first):
             set_rates(optimiser, settings.optimiser, settings.learning_rate, step, per_epoch, total)
             batch = vary(
                 pixels,
@@ -105,6 +107,8 @@ def train(
                 seed,
                 step,
                 own,
+                numbers,
+                attention,
             )
             x, labels = batch.images, batch.labels
             run = _runner(settings, step / total, torch_stream(seed, "drop block", step), own)
@@ -119,7 +123,11 @@ def train(
                     )
                 rate = (done - first) * settings.batch_size / (time.monotonic() - started)
                 shared = {name: mean_over_processes(n) for name, n in loss.figures().items()}
-                numbers = {**shared, **figures(optimiser)}
+                more = {**shared, **figures(optimiser)}
+                if attention is not None:
+                    now = time.monotonic()
+                    more["extractor_share"] = attention.stopwatch.take() / (now - logged)
+                    logged = now
                 if own.rank == 0:
                     hooks.log(
                         step=done,
@@ -128,7 +136,7 @@ def train(
                         learning_rate=learning_rate_of(optimiser),
                         images_per_second=round(rate, 1),
                         phase=phase,
-                        **numbers,
+                        **more,
                     )
                 progress.advance(done - progress.done, loss=mean_loss)
             interrupted = any_process(interrupt.requested)

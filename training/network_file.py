@@ -17,8 +17,8 @@ from supernet.files import save_weights as save_tensors
 from supernet.network import Network, build, build_from, set_binarization
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
+from training.batches import Normalisation
 from training.data.config import DataConfig
-from training.loop import Normalisation
 
 FORMAT = "evobit/network"
 VERSION = 1

@@ -25,6 +25,8 @@ from training.data.image_set import ImageSet
 from training.distributed import part, state_of_first
 from training.loop import LoopHooks, Normalisation, train
 from training.losses import DistillationLoss, LabelLoss, Loss
+from training.mixing.attention import attentive
+from training.mixing.extractor import open_extractor, weights_of
 from training.optim.build import binary_weights
 from training.seeds import derive_seed
 from training.settings import PhaseSettings, TrainingSettings
@@ -60,7 +62,7 @@ def check_phases(
 
     Raises:
         UserError: Bop with real weights or without binary ones, a teacher that cannot be read or
-            does not fit, or weights to start from that are not the networks'.
+            does not fit, such an extractor, or weights to start from that are not the networks'.
     """
     for number, phase in enumerate(settings.in_phases(), start=1):
         where = f"phase {number}: " if settings.phases else ""
@@ -71,6 +73,14 @@ def check_phases(
         if phase.optimiser.bop is not None and not all(map(binary_weights, modules())):
             raise UserError(f"{where}optimiser.bop: the network has no binary convolution")
     taught = [phase.distillation for phase in settings.in_phases()]
+    if (attention := attentive(settings.augment.mix)) is not None:
+        open_extractor(
+            attention,
+            normalisation,
+            num_classes=spec.num_classes,
+            in_channels=spec.in_channels,
+            device=torch.device("cpu"),
+        )
     for config in dict.fromkeys(config for config in taught if config is not None):
         # Read whole: a teacher of a late phase must not be found wrong when the others are trained.
         _teacher(config, spec, normalisation, torch.device("cpu"))
@@ -94,6 +104,8 @@ def inputs_of(settings: TrainingSettings) -> dict[str, Path]:
         if (config := phase.distillation) is not None:
             own = Path(config.teacher) if config.kind == "network" else config.weights
             files[f"teacher of phase {number}"] = own
+    if (attention := attentive(settings.augment.mix)) is not None:
+        files |= {"extractor": next(iter(weights_of(attention)), None)}
     return {name: path for name, path in files.items() if path is not None}
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from training.batches import Normalisation, read_batches, steps_per_epoch, vary
 from training.data.image_set import ImageSet
 from training.distributed import WHOLE
+from training.mixing.attention import open_attention
 from training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -55,9 +56,20 @@ def seen_images(
     batches = read_batches(
         images, settings.batch_size, WHOLE, per_epoch, steps, first=0, seed=seed, device=cpu
     )
-    for step, (pixels, labels) in enumerate(batches):
+    attention = open_attention(settings.augment.mix, images, normalisation, cpu)
+    for step, (pixels, labels, numbers) in enumerate(batches):
         names = images.class_names
-        batch = vary(pixels, labels, settings.augment, normalisation, len(names), seed, step)
+        batch = vary(
+            pixels,
+            labels,
+            settings.augment,
+            normalisation,
+            len(names),
+            seed,
+            step,
+            numbers=numbers,
+            attention=attention,
+        )
         shares = batch.labels
         if not shares.is_floating_point():
             shares = F.one_hot(shares, len(names)).float()

@@ -95,17 +95,7 @@ def check_torchvision(
     Raises:
         UserError: names both sides.
     """
-    from torchvision import models
-
-    names = models.list_models(module=models)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        raise UserError(
-            f"no classification model '{name}' in torchvision"
-            + (f", did you mean '{near[0]}'" if near else "")
-            + "; or name a network.safetensors trained here, or 'module:function' or "
-            "'file.py:function' of your own"
-        )
+    check_torchvision_name(name)
     if in_channels != TORCHVISION_CHANNELS:
         raise UserError(
             f"teacher {name} has {TORCHVISION_CHANNELS} channels, the student {in_channels}; "
@@ -116,6 +106,25 @@ def check_torchvision(
         raise UserError(
             f"teacher {name}: its pretrained weights have {pretrained_classes} classes, the "
             f"student {num_classes}; give distillation.weights, trained on the student's classes"
+        )
+
+
+def check_torchvision_name(name: str) -> None:
+    """Demand a classification model of torchvision.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    from torchvision import models
+
+    names = models.list_models(module=models)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        raise UserError(
+            f"no classification model '{name}' in torchvision"
+            + (f", did you mean '{near[0]}'" if near else "")
+            + "; or name a network.safetensors trained here, or 'module:function' or "
+            "'file.py:function' of your own"
         )
 
 

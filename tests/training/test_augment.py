@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from training.augment import AugmentConfig, _resample, _resize_matrices, augment, normalise
+from training.crops import Crops
 
 MEAN, STD = (0.5, 0.25, 0.0), (0.5, 0.25, 1.0)
 
@@ -105,7 +106,7 @@ def test_normalise_crops_the_centre_shrinks_or_enlarges():
 def test_resampling_of_the_whole_image_is_torchs_antialiased_resize(side, size):
     images = random_images(batch=3, side=side)
     whole = tuple(torch.full((3,), value) for value in (0.0, 0.0, float(side), float(side)))
-    ours = _resample(images, whole, None, size)
+    ours = _resample(images, Crops(side, *whole, None), size)
     theirs = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
     assert torch.allclose(ours, theirs, atol=1e-2)
 
@@ -114,7 +115,7 @@ def test_resampling_of_a_window_is_resizing_what_was_cut():
     images = random_images(batch=2)
     windows = tuple(torch.tensor(v) for v in ([3.0, 0.0], [5.0, 20.0], [20.0, 9.0], [11.0, 12.0]))
     flip = torch.tensor([False, True])
-    ours = _resample(images, windows, flip, 24)
+    ours = _resample(images, Crops(32, *windows, flip), 24)
     cut = [images[0:1, :, 3:23, 5:16], images[1:2, :, 0:9, 20:32]]
     theirs = [F.interpolate(c.float(), (24, 24), mode="bilinear", antialias=True) for c in cut]
     assert torch.allclose(ours[0], theirs[0][0], atol=1e-2)

@@ -4,12 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import fsum
+from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from training.network_name import NAME_IN_WORDS, check_network_name, network_kind
 
 # option -> the one technique that uses it
 ERASING_OPTIONS = {"size": "cutout", "area": "random-erasing", "aspect": "random-erasing"}
+
+
+class AttentionConfig(BaseModel):
+    """What says which cells of an image matter, and how many of them are pasted.
+
+    The image is divided into `grid` x `grid` cells; the `cells` of most attention are pasted, or,
+    where that is None, a share of all that is drawn from Beta(alpha, alpha).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    extractor: str = Field(description=NAME_IN_WORDS)
+    weights: Path | None = Field(
+        None, description="the extractor's state_dict; none: torchvision's pretrained weights"
+    )
+    size: int | None = Field(
+        None,
+        ge=1,
+        description="side in pixels to which the extractor's images are resized; none: 224 for "
+        "torchvision's models, else the side of the images",
+    )
+    grid: int = Field(7, ge=1)
+    cells: int | None = Field(6, ge=1)
+    cache: Path | None = Field(
+        None,
+        description="a file that keeps the attention of every training image, so that the "
+        "extractor runs once; none: it runs at every step, on the images as they are cropped",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.cells is not None and self.cells > self.grid**2:
+            raise ValueError(
+                f"cells is {self.cells}, but a grid of {self.grid} x {self.grid} has "
+                f"{self.grid**2} cells"
+            )
+        if network_kind(self.extractor) == "network" and self.weights is not None:
+            raise ValueError(f"the extractor {self.extractor} holds its own weights; drop weights")
+        return self
+
+    @field_validator("extractor")
+    @classmethod
+    def _well_formed(cls, extractor: str) -> str:
+        return check_network_name(extractor)
 
 
 class MixConfig(BaseModel):
@@ -17,14 +64,27 @@ class MixConfig(BaseModel):
 
     cutmix: a box of the partner is pasted (arXiv 1905.04899).
     mixup: the two are blended (arXiv 1710.09412).
-    `alpha`: both draw the share that an image keeps from Beta(alpha, alpha).
+    attentive-cutmix: the partner's cells of most attention are pasted (arXiv 2003.13048).
+    `alpha`: the share that an image keeps (of attentive-cutmix: gets) is drawn from
+    Beta(alpha, alpha).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Literal["cutmix", "mixup"]
+    name: Literal["cutmix", "mixup", "attentive-cutmix"]
     probability: float = Field(gt=0, le=1)
     alpha: float = Field(1.0, gt=0)
+    attention: AttentionConfig | None = None
+
+    @model_validator(mode="after")
+    def _no_ignored_field(self) -> Self:
+        refuse_ignored(self, self.name, {"attention": "attentive-cutmix"})
+        if self.name == "attentive-cutmix" and self.attention is None:
+            raise ValueError("attentive-cutmix needs attention, whose extractor finds the cells")
+        drawn = self.attention is None or self.attention.cells is None
+        if not drawn and self.alpha != type(self).model_fields["alpha"].default:
+            raise ValueError("alpha draws nothing where attention.cells says how many cells")
+        return self
 
 
 class EraseConfig(BaseModel):
@@ -75,11 +135,11 @@ def refuse_ignored(config: BaseModel, name: str, used_by: Mapping[str, str]) -> 
             raise ValueError(f"{option} is for {technique}, not for {name}")
 
 
-def check_probabilities(mixes: Sequence[MixConfig]) -> None:
-    """Demand that at most one of `mixes` acts on a batch.
+def check_mixes(mixes: Sequence[MixConfig]) -> None:
+    """Demand that at most one of `mixes` acts on a batch, and one extractor at most.
 
     Raises:
-        ValueError: their probabilities add up to more than 1.
+        ValueError: their probabilities add up to more than 1, or two are attentive.
     """
     total = fsum(mix.probability for mix in mixes)
     if total > 1 + 1e-9:
@@ -87,3 +147,5 @@ def check_probabilities(mixes: Sequence[MixConfig]) -> None:
             f"the probabilities of mix add up to {total:g}; one at most acts on a batch, "
             f"expected 1 or less"
         )
+    if sum(mix.attention is not None for mix in mixes) > 1:
+        raise ValueError("attentive-cutmix stands twice in mix, expected it once at most")

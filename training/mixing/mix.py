@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from training.distributed import WHOLE, Part, gather
+from training.mixing.attentive_cutmix import cell_mask, num_cells, top_cells
 from training.mixing.batch import Batch, blend, paste
 from training.mixing.config import MixConfig
 from training.mixing.cutmix import cut_mask
@@ -22,6 +23,7 @@ def mix(
     rng: Random,
     part: Part = WHOLE,
     gather: Callable[[Tensor], Tensor] = gather,
+    attend: Callable[[int], Tensor] | None = None,
 ) -> Batch:
     """Mix each image with its partner, or return `batch` itself where the draw says so.
 
@@ -33,6 +35,7 @@ def mix(
         part: which share of a batch this is. Partners come from the whole batch, by one permutation
             that all processes draw alike, so that a step is the same in any number of them.
         gather: the whole batch from all processes' parts; called only where a technique acts.
+        attend: the attention (B, grid, grid) of the batch's images, for attentive-cutmix.
 
     Returns:
         Images and shares of classes, float32 (B, num_classes); class numbers where nothing acts.
@@ -46,6 +49,11 @@ def mix(
     if config.name == "mixup":
         return blend(batch, donors, kept_share(config.alpha, rng), num_classes)
     height, width = batch.images.shape[2:]
+    if config.attention is not None:
+        assert attend is not None
+        cells = top_cells(attend(config.attention.grid), num_cells(config, rng))
+        theirs = gather(cells.byte()).bool()[partners.to(cells.device)]
+        return paste(batch, donors, cell_mask(theirs, height, width), num_classes)
     mask = cut_mask(height, width, config.alpha, rng)
     return paste(batch, donors, mask.to(batch.images.device), num_classes)
 

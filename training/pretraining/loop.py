@@ -60,7 +60,7 @@ def train_method(
         batches = read_batches(
             images, config.batch_size, WHOLE, per_epoch, total, first, seed, device
         )
-        for step, (pixels, _) in enumerate(batches, start=first):
+        for step, (pixels, _, _) in enumerate(batches, start=first):
             set_rates(optimiser, config.optimiser, config.learning_rate, step, per_epoch, total)
             done = step + 1
             optimiser.zero_grad(set_to_none=True)

@@ -1,0 +1,93 @@
+"""MoCo and SimCLR with and without Un-Mix: kNN and a linear probe on the test split."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.measuring import write_result
+from evaluate.pretraining import score_on_test_split
+from evaluate.statistics import mean_and_interval
+from training.pretraining.config import PretrainStage
+from training.pretraining.run import pretrain
+
+CONFIG = Path(__file__).resolve().parent.parent / "configs" / "unmix_fmnist.yaml"
+METHODS: dict[str, dict[str, Any]] = {
+    "moco": {"queue": 2048},
+    "simclr": {"queue": 4096},  # its default: SimCLR has none
+}
+UNMIX = ("none", "v5")
+ENCODERS: dict[str, dict[str, Any]] = {
+    "binary activations": {"weights": "real"},
+    "real-valued": {"weights": "real", "activations": "relu"},
+}
+PROBES = ("neighbour_top1", "linear_top1")
+
+
+def train(changes: dict[str, Any], seed: int, width: float, run: Path) -> dict[str, float]:
+    """Test-split scores of one pre-training, in percent; resumes, and reads what is done."""
+    config = yaml.safe_load(CONFIG.read_text())
+    space = {**config["space"], "width": width}
+    section = {**config["pretrain"], "symmetric": False, **changes}
+    stage = {"space": space, "data": config["data"], "pretrain": section, "seed": seed}
+    print(run, file=sys.stderr)
+    pretrain(PretrainStage.model_validate(stage), None, run)
+    return score_on_test_split(run)
+
+
+def summarise(values: list[float], base: list[float]) -> dict[str, Any]:
+    """Mean, spread, and the paired difference to `base` with its 95 % interval."""
+    differences = [value - other for value, other in zip(values, base, strict=True)]
+    return {
+        "top1": [round(value, 2) for value in values],
+        "mean": round(statistics.fmean(values), 2),
+        "standard_deviation": round(statistics.stdev(values), 2),
+        "minus_without_unmix": mean_and_interval(differences),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--width", type=float, default=0.125)
+    parser.add_argument("--encoders", nargs="+", choices=ENCODERS, default=list(ENCODERS))
+    parser.add_argument("--runs", type=Path, default=Path("runs/pretraining"))
+    arguments = parser.parse_args()
+    scores: dict[tuple[str, str, str], list[dict[str, float]]] = {}
+    for encoder in arguments.encoders:
+        for seed in range(arguments.seeds):
+            for method, own in METHODS.items():
+                for unmix in UNMIX:
+                    name = f"{encoder.replace(' ', '-')}-{method}-{unmix}-seed{seed}"
+                    changes = {
+                        **own,
+                        "method": method,
+                        "unmix": unmix,
+                        "epochs": arguments.epochs,
+                        "binarization": ENCODERS[encoder],
+                    }
+                    found = train(changes, seed, arguments.width, arguments.runs / name)
+                    scores.setdefault((encoder, method, unmix), []).append(found)
+    rows = {}
+    for (encoder, method, unmix), found in scores.items():
+        base = scores[encoder, method, "none"]
+        rows[f"{encoder}, {method}, unmix {unmix}"] = {
+            probe: summarise([one[probe] for one in found], [one[probe] for one in base])
+            for probe in PROBES
+        }
+    print(json.dumps(rows, indent=2))
+    settings = {"epochs": arguments.epochs, "width": arguments.width, "config": CONFIG.name}
+    write_result("pretraining", {**settings, **rows})
+
+
+if __name__ == "__main__":
+    main()

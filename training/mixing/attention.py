@@ -1,0 +1,146 @@
+"""Where an extractor looks in the images of a step: asked at every step, or once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from supernet.files import UserError, load_weights, save_weights
+from training.augment import to_float
+from training.batches import Normalisation
+from training.crops import Crops
+from training.data.image_set import READ_AT_ONCE, ImageSet
+from training.distributed import on_first
+from training.mixing.attentive_cutmix import attention_in_view
+from training.mixing.config import AttentionConfig, MixConfig
+from training.mixing.extractor import Extractor, open_extractor
+from training.progress import Progress
+from training.stopwatch import Stopwatch
+
+SAMPLED = 64
+"""Images whose pixels tell one set of images from another."""
+
+
+class Attention:
+    """The attention of a batch as it falls into grid x grid cells; the time it took.
+
+    `known`: the maps of all training images, (N, M, M) on the device. Without them the extractor
+    sees the batch itself, cropped and erased as the network sees it.
+    """
+
+    def __init__(
+        self, extract: Callable[[Tensor], Tensor], known: Tensor | None, device: torch.device
+    ) -> None:
+        self._extract, self._known = extract, known
+        self.stopwatch = Stopwatch(device)
+
+    def __call__(self, images: Tensor, numbers: Tensor, crops: Crops, grid: int) -> Tensor:
+        """float32 (B, grid, grid) of images (B, C, H, W), numbered `numbers` in the training set.
+
+        `crops` are those that the images went through.
+        """
+        with self.stopwatch:
+            if self._known is None:
+                return attention_in_view(self._extract(images), whole(len(images)), grid)
+            maps = self._known[numbers.to(self._known.device)]
+            return attention_in_view(maps, crops, grid)
+
+
+def whole(batch: int) -> Crops:
+    """Windows that are all of each image."""
+    zeros, ones = torch.zeros(batch), torch.ones(batch)
+    return Crops(1, zeros, zeros, ones, ones, None)
+
+
+def attentive(mixes: Sequence[MixConfig] | None) -> AttentionConfig | None:
+    """The extractor that a config asks for; None where it asks for none."""
+    return next((mix.attention for mix in mixes or () if mix.attention is not None), None)
+
+
+def open_attention(
+    mixes: Sequence[MixConfig] | None,
+    images: ImageSet,
+    seen: Normalisation,
+    device: torch.device,
+) -> Attention | None:
+    """What a training on `images` needs for its mixes; None where it needs no attention.
+
+    The cache is made where there is none. With several processes the first one makes it.
+
+    Raises:
+        UserError: an extractor that cannot be read, or a cache of other images.
+    """
+    config = attentive(mixes)
+    if config is None:
+        return None
+    extractor = open_extractor(
+        config,
+        seen,
+        num_classes=len(images.class_names),
+        in_channels=images.channels,
+        device=device,
+    )
+    known = None
+    if config.cache is not None:
+        known = _known(config, config.cache, extractor, images, seen, device)
+    return Attention(extractor, known, device)
+
+
+def _known(
+    config: AttentionConfig,
+    path: Path,
+    extractor: Extractor,
+    images: ImageSet,
+    seen: Normalisation,
+    device: torch.device,
+) -> Tensor:
+    wanted = {
+        "extractor": extractor.digest(),
+        "pixels a side": str(extractor.size),
+        "grid": str(config.grid),
+        "images": _digest(images),
+    }
+
+    def make() -> None:
+        if not path.exists():
+            maps = _maps(extractor, images, seen, device)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_weights(path, {"attention": maps}, wanted)
+
+    on_first(make)
+    tensors, found = load_weights(path)
+    differing = [name for name, value in wanted.items() if found.get(name) != value]
+    if differing:
+        raise UserError(
+            f"attention cache {path}: was made for other {' and '.join(differing)}; name another "
+            f"file in attention.cache, or remove this one"
+        )
+    return tensors["attention"].to(device)
+
+
+def _maps(
+    extractor: Extractor, images: ImageSet, seen: Normalisation, device: torch.device
+) -> Tensor:
+    """The attention of every image, whole as it is stored: float16 (N, M, M), greatest 1."""
+    rows = []
+    with Progress("attention of the training images", len(images)) as progress:
+        for pixels, _ in images.batches(torch.arange(len(images)), READ_AT_ONCE, device):
+            maps = extractor(to_float(pixels, seen.mean, seen.std))
+            # float16 ends at 65504: maps are kept as shares of their greatest value.
+            greatest = maps.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+            rows.append((maps / greatest).half().cpu())
+            progress.advance(len(pixels))
+    return torch.cat(rows)
+
+
+def _digest(images: ImageSet) -> str:
+    """Of the labels, in order, and of the pixels of some images spread over all."""
+    digest = hashlib.sha256(f"{images.channels} {images.size}".encode())
+    digest.update(images.labels.numpy().tobytes())
+    spread = torch.linspace(0, len(images) - 1, min(SAMPLED, len(images))).long()
+    digest.update(images.read(spread)[0].numpy().tobytes())
+    return digest.hexdigest()
