@@ -195,6 +195,10 @@ class BinaryConv:
         return (batch, self.shape.out_height, self.shape.out_width, self.shape.out_channels)
 
 
+MakeConv = Callable[[NDArray[np.uint8], ConvShape, PadValue], BinaryConv]
+"""From packed weights, a shape and what the border holds."""
+
+
 def peak_macs(iterations: int) -> int:
     """Run XOR + popcount + add on registers alone; returns the binary multiply-adds done.
 

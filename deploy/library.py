@@ -41,6 +41,7 @@ EpilogueStruct = _structure(
 PackStruct = _structure(
     "PackStruct", "batch height width channels padding num_words", "", "input thresholds bits"
 )
+MomentsStruct = _structure("MomentsStruct", "width reserved", "num_rows", "input sums squares")
 
 # Those of native/plan.h.
 InputStruct = _structure("InputStruct", "channels size padding reserved", "", "levels out")
@@ -95,8 +96,11 @@ def load() -> ctypes.CDLL | None:
             f"{path} is version {library.evobit_version()} of the kernels, this evobit needs "
             f"{VERSION}; install evobit again to rebuild it"
         )
+    if not hasattr(library, "evobit_run_moments"):  # the newest entry; kernels are timed as before
+        raise UserError(f"{path} was built from older sources; install evobit again to rebuild it")
     library.evobit_run_pack.argtypes = [POINTER(PackStruct)]
     library.evobit_run_conv.argtypes = [POINTER(ConvStruct), POINTER(EpilogueStruct)]
+    library.evobit_run_moments.argtypes = [POINTER(MomentsStruct)]
     library.evobit_run_peak.argtypes = [c_int64]
     library.evobit_run_peak.restype = c_int64
     library.evobit_run_plan.argtypes = [

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy import library
-from deploy.kernels import BinaryConv, backend_info, epilogue_struct
+from deploy.kernels import BinaryConv, MakeConv, backend_info, epilogue_struct
 from deploy.memory import place
 from deploy.plan import Operation, Plan
 from deploy.preprocessing import Preprocessing
@@ -48,6 +48,7 @@ class Program:
         batch: images that go through the network together, a call may have any number; chosen by
             the size of the maps if absent.
         keep_all: every value is written as floats, to a place of its own; see `values`.
+        make_conv: as `BinaryConv.from_packed`, for a caller that keeps convolutions laid out.
 
     Raises:
         UserError: the maps do not fit the memory.
@@ -60,10 +61,11 @@ class Program:
         preprocessing: Preprocessing,
         batch: int | None = None,
         keep_all: bool = False,
+        make_conv: MakeConv = BinaryConv.from_packed,
     ) -> None:
         native = library.load()
         assert native is not None, "a program needs the compiled kernels"
-        self._native, self._plan = native, plan
+        self._native, self._plan, self._make_conv = native, plan, make_conv
         self._schedule = schedule = Schedule(plan, parameters, keep_all)
         self.batch = _batch_of(schedule) if batch is None else batch
         self._parameters = [
@@ -197,7 +199,7 @@ class Program:
             assert out is not None
             return self._pool(operation, source, out), None, "pool"
         if step.kind == "binary_conv":
-            conv = BinaryConv.from_packed(
+            conv = self._make_conv(
                 own["bits"],
                 operation.conv_shape(source.shape),
                 operation.pad_value,  # type: ignore[arg-type]

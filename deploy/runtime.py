@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy import library
+from deploy.kernels import BinaryConv, MakeConv
 from deploy.parameters import Parameters, operation_parameters
 from deploy.plan import Plan
 from deploy.preprocessing import Preprocessing
@@ -40,13 +41,14 @@ def make_program(
     parameters: Sequence[dict[str, np.ndarray]],
     preprocessing: Preprocessing,
     keep_all: bool = False,
+    make_conv: MakeConv = BinaryConv.from_packed,
 ) -> AnyProgram:
     """The plan on the compiled kernels, or where they are not installed, in torch."""
     if library.load() is None:
         from deploy.plan_reference import ReferenceProgram
 
         return ReferenceProgram(plan, parameters, preprocessing)
-    return Program(plan, parameters, preprocessing, keep_all=keep_all)
+    return Program(plan, parameters, preprocessing, keep_all=keep_all, make_conv=make_conv)
 
 
 @dataclass(frozen=True)

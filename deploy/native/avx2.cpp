@@ -34,6 +34,6 @@ inline Floats floats_of(Sums sums) { return sums; }
 
 namespace evobit {
 const Isa avx2_isa = {pack_rows, conv_units, nullptr, peak_loop, 300.0};
-const RealIsa avx2_real = {real_pixels, pool_rows, 30.0};
+const RealIsa avx2_real = {real_pixels, pool_rows, moment_columns, 30.0};
 }
 #endif

@@ -40,6 +40,6 @@ inline Floats floats_of(Sums sums) { return sums; }
 
 namespace evobit {
 const Isa avx512_isa = {pack_rows, conv_units, avx512_groups, peak_loop, 1000.0};
-const RealIsa avx512_real = {real_pixels, pool_rows, 60.0};
+const RealIsa avx512_real = {real_pixels, pool_rows, moment_columns, 60.0};
 }
 #endif

@@ -59,7 +59,11 @@ inline Floats count_of(Floats popcounts, const float *correction, int32_t n) {
 // A residual of other channels is taken in a circle: the lanes that hold its end and its beginning.
 inline Floats wrapped(const float *row, int64_t width, int32_t channel, int32_t n) {
     float both[16] = {0};
-    for (int32_t i = 0; i < n; ++i) both[i] = row[(channel + i) % width];
+    int64_t from = channel;
+    for (int32_t i = 0; i < n; ++i) {
+        both[i] = row[from];
+        if (++from == width) from = 0;
+    }
     return load(both, n);
 }
 

@@ -81,6 +81,15 @@ struct evobit_pack {
     uint32_t *bits;           // (batch, height + 2 padding, width + 2 padding, num_words)
 };
 
+// Sums of values and of their squares, for the statistics of a BatchNorm. Both are doubles: exact
+// for counts of at most K products over P pixels while K * K * P <= 2^53.
+struct evobit_moments {
+    int32_t width, reserved;
+    int64_t num_rows;
+    const float *input;      // (num_rows, width)
+    double *sums, *squares;  // (width)
+};
+
 EVOBIT_API int32_t evobit_version(void);
 // Bit i: instruction set i runs on this machine.
 EVOBIT_API int32_t evobit_available(void);
@@ -94,5 +103,7 @@ EVOBIT_API int32_t evobit_threads(void);
 EVOBIT_API int32_t evobit_run_pack(const struct evobit_pack *pack);
 EVOBIT_API int32_t evobit_run_conv(const struct evobit_conv *conv,
                                    const struct evobit_epilogue *epilogue);
+// Every column is added up in the order of the rows, whatever the number of threads.
+EVOBIT_API int32_t evobit_run_moments(const struct evobit_moments *moments);
 // Runs XOR + popcount + add on registers; returns the binary multiply-adds done.
 EVOBIT_API int64_t evobit_run_peak(int64_t iterations);

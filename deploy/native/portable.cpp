@@ -34,5 +34,5 @@ inline Floats floats_of(const Sums &sums) {
 
 namespace evobit {
 const Isa portable_isa = {pack_rows, conv_units, nullptr, peak_loop, 40.0};
-const RealIsa portable_real = {real_pixels, pool_rows, 8.0};
+const RealIsa portable_real = {real_pixels, pool_rows, moment_columns, 8.0};
 }

@@ -114,6 +114,13 @@ int32_t copy_images(const evobit_input &in, int32_t batch, const Value *images) 
 
 }  // namespace
 
+void run_moments(const evobit_moments &m) {
+    const RealIsa &isa = selected_isa();
+    constexpr int64_t GRAIN = 16;  // columns of a vector
+    share_out(m.width, GRAIN, NS_PER_VALUE * m.num_rows * m.width,
+              [&](int64_t begin, int64_t end) { isa.moments(m, begin, end); });
+}
+
 int32_t run_input(const evobit_input &in, int32_t batch, const void *images, bool is_uint8) {
     if (is_uint8) return copy_images(in, batch, static_cast<const uint8_t *>(images));
     return copy_images(in, batch, static_cast<const float *>(images));
@@ -174,3 +181,8 @@ void run_real_conv(const evobit_real_conv &r, const evobit_epilogue &e) {
 }
 
 }  // namespace evobit
+
+int32_t evobit_run_moments(const evobit_moments *moments) {
+    evobit::run_moments(*moments);
+    return 0;
+}

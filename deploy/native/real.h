@@ -11,6 +11,8 @@ struct RealIsa {
                  int64_t end);
     // Rows [begin, end) of the batch's output rows.
     void (*pool)(const evobit_pool &, int64_t begin, int64_t end);
+    // Columns [begin, end), both multiples of 16 or the last column's end.
+    void (*moments)(const evobit_moments &, int64_t begin, int64_t end);
     double macs_per_ns;  // rough, to decide whether threads pay
 };
 
@@ -22,6 +24,7 @@ extern const RealIsa avx512_real;
 
 // The first image that holds a NaN or an infinity, else `batch`.
 int32_t run_input(const evobit_input &, int32_t batch, const void *images, bool is_uint8);
+void run_moments(const evobit_moments &);
 void run_pad(const evobit_pad &);
 void run_pool(const evobit_pool &);
 void run_real_conv(const evobit_real_conv &, const evobit_epilogue &);
