@@ -17,6 +17,12 @@ HOW_IT_RUNS = ("workers", "address", "timeout_s")
 """Fields of `search` that no result depends on: a run may be resumed with others."""
 
 
+class SearchScoringConfig(ScoringConfig):
+    """`engine`: torch's float convolutions, or the 1-bit kernels (binary spaces, on a CPU)."""
+
+    engine: Literal["torch", "packed"] = "torch"
+
+
 class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     """Searcher, budget, limits and workers of one search.
 
@@ -35,7 +41,7 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     address: str | None = None
     timeout_s: float | None = Field(default=None, gt=0)
     feasibility_samples: int = Field(default=2000, ge=1)
-    scoring: ScoringConfig = Field(default_factory=ScoringConfig)
+    scoring: SearchScoringConfig = Field(default_factory=SearchScoringConfig)
 
     @model_validator(mode="after")
     def _has_objectives(self) -> Self:

@@ -18,6 +18,7 @@ from search.latency import measured_costs, open_latency
 from search.loop import SearchLoop
 from search.measure import CostMeter, Measure
 from search.outcome import finish
+from search.packed_scorer import PackedScorer, check_packed, kernels_in_use
 from search.pool import Arrays, ScorerFactory, ScoringPool, SerialPool
 from search.sampling import FeasibleSampler
 from search.searchers import SEARCHERS
@@ -66,7 +67,9 @@ def run_search(
     splits = None
     if scorer_factory is None:
         splits = _check_splits(trained, stage)
-        load_supernet(supernet)  # weights that do not fit are refused before anything is made
+        trained_weights = load_supernet(supernet)  # else refused before anything is made
+        if stage.search.scoring.engine == "packed":
+            check_packed(space, trained_weights.binarization, stage.search.scoring)
     latency = open_latency(stage.search, space)
     measure = CostMeter(space, measured_costs(latency))
     feasibility = check_feasibility(
@@ -159,6 +162,8 @@ def _run_config(stage: SearchStage, space: SearchSpace) -> dict[str, Any]:
     # Two ways to give one budget; recorded as one, so that a resume can compare it.
     config["search"]["evaluations"] = stage.search.budget
     del config["search"]["generations"]
+    if stage.search.scoring.engine == "torch":  # as before there was a choice
+        del config["search"]["scoring"]["engine"]
     config["search"]["objectives"] = list(stage.search.minimised) or None
     return config
 
@@ -199,15 +204,17 @@ def _pool(
     """The pool that the config asks for; says what it scores on."""
     config = stage.search
     arrays: Arrays = {}
-    use_gpu = False
+    use_gpu, kernels = False, ""
     if factory is None:
         arrays = scoring_arrays(supernet, stage.data, config.scoring, stage.seed)
         factory = partial(_scorer, space.describe(), config.scoring)
         use_gpu = choose_device(config.scoring.device).type == "cuda"
+        if config.scoring.engine == "packed":
+            kernels = f", 1-bit kernels ({kernels_in_use()})"
     threads = config.scoring.threads
     where = f"{config.workers} Ray workers" if config.workers else "this process"
     device = "GPU" if use_gpu else f"CPU, {threads} thread(s) each"
-    print(f"scoring in {where} on {device}", file=sys.stderr)
+    print(f"scoring in {where} on {device}{kernels}", file=sys.stderr)
     if config.workers == 0:
         return SerialPool(factory, arrays, threads)
     from search.ray_pool import RayPool
@@ -225,4 +232,5 @@ def _pool(
 
 def _scorer(description: dict[str, Any], config: Any, arrays: Arrays) -> Scorer:
     """A picklable factory: the supernet's scorer from shared arrays."""
-    return Scorer(description, arrays, config)
+    engine = PackedScorer if config.engine == "packed" else Scorer
+    return engine(description, arrays, config)

@@ -81,7 +81,12 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float], size:
         float32 (B, C, size, size).
     """
     assert images.dtype == torch.uint8, images.dtype
-    return to_float(_centre_crop(_shrink(images, size), size), mean, std)
+    return to_float(fit(images, size), mean, std)
+
+
+def fit(images: Tensor, size: int) -> Tensor:
+    """The levels that `normalise` normalises: uint8 (B, C, S, S) -> (B, C, size, size)."""
+    return _centre_crop(_shrink(images, size), size)
 
 
 def to_float(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
