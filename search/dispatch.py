@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.pool import MAX_REASON, Failure
-from supernet.architecture import Architecture
+from search.pool import MAX_REASON, WAITS_FOR_NOTHING, Failure, Item
 
 IN_FLIGHT = 2
 """Calls given to a worker at once, so that it never waits for the driver."""
@@ -32,7 +31,7 @@ class _Call:
 
     ref: Any
     worker: _Worker
-    item: tuple[int, Architecture] | None
+    item: Item | None
     running_since: float
     is_killed: bool = False
 
@@ -49,6 +48,37 @@ class _Worker:
     calls: deque[_Call] = field(default_factory=deque)
     probe_at: float | None = None
     lost_at: float = 0.0
+
+
+class _Supply:
+    """What is to be scored: first what was lost and is scored again, then new items one by one.
+
+    `is_over` once the iterator has ended.
+    """
+
+    def __init__(self, items: Iterable[Item | None]) -> None:
+        self._new = iter(items)
+        self._waiting: deque[Item] = deque()
+        self.is_over = False
+
+    def next(self) -> Item | None:
+        """The next item, which stays until it is taken; None where there is none at present."""
+        if not self._waiting and not self.is_over:
+            try:
+                item = next(self._new)
+            except StopIteration:
+                self.is_over = True
+            else:
+                self._waiting.extend([item] if item is not None else [])
+        return self._waiting[0] if self._waiting else None
+
+    def take(self) -> None:
+        """Take what `next` gave."""
+        self._waiting.popleft()
+
+    def give_back(self, item: Item) -> None:
+        """Have an item scored again."""
+        self._waiting.appendleft(item)
 
 
 class Dispatcher:
@@ -74,31 +104,33 @@ class Dispatcher:
         self._start_timeout_s = start_timeout_s
         self._attempts: dict[int, int] = {}
 
-    def score(
-        self, proposals: Sequence[tuple[int, Architecture]]
-    ) -> Iterator[tuple[int, float | Failure]]:
-        """Yield each proposal's result once, in the order of completion.
+    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, float | Failure]]:
+        """Yield each item's result once, in the order of completion; `items` as of ScoringPool.
 
         Raises:
             RuntimeError: no worker is left.
         """
-        queue = deque(proposals)
-        left = len(queue)
-        while left:
-            self._feed(queue)
+        supply = _Supply(items)
+        while True:
+            in_flight = any(call.item for worker in self._workers for call in worker.calls)
+            if supply.next() is None and not in_flight:
+                assert supply.is_over, WAITS_FOR_NOTHING
+                return
+            self._feed(supply)
             for call in self._wait():
-                result = self._settle(call, queue)
+                result = self._settle(call, supply)
                 if result is not None:
-                    left -= 1
                     yield result
 
-    def _feed(self, queue: deque[tuple[int, Architecture]]) -> None:
+    def _feed(self, supply: _Supply) -> None:
         """Give waiting candidates to ready workers, the emptiest first; probe lost workers."""
         now = time.monotonic()
         for depth in range(IN_FLIGHT):
             for worker in self._workers:
-                if queue and len(worker.calls) == depth and self._may_take(worker, queue[0][0]):
-                    item = queue.popleft()
+                if len(worker.calls) != depth or (item := supply.next()) is None:
+                    continue
+                if self._may_take(worker, item[0]):
+                    supply.take()
                     ref = worker.actor.score.remote(item[1])
                     worker.calls.append(_Call(ref, worker, item, now))
         for worker in self._workers:
@@ -150,10 +182,8 @@ class Dispatcher:
             call.is_killed = True
             self._ray.kill(worker.actor, no_restart=False)
 
-    def _settle(
-        self, call: _Call, queue: deque[tuple[int, Architecture]]
-    ) -> tuple[int, float | Failure] | None:
-        """A finished call's result; None for a probe and for a candidate put back in the queue."""
+    def _settle(self, call: _Call, supply: _Supply) -> tuple[int, float | Failure] | None:
+        """A finished call's result; None for a probe and for a candidate that was given back."""
         worker = call.worker
         is_oldest = worker.calls[0] is call
         worker.calls.remove(call)
@@ -165,19 +195,17 @@ class Dispatcher:
             # score_one catches what scoring raises; this is the call itself that failed.
             value = Failure(" ".join(str(error.cause or error).split())[:MAX_REASON])
         except self._ray.exceptions.RayError:
-            return self._retry(call, queue, was_lost=True)
+            return self._retry(call, supply, was_lost=True)
         if call.item is None:
             worker.is_ready = value is None
             worker.probe_at = None if worker.is_ready else self._next_probe()
             return None
         if value is None:
-            return self._retry(call, queue, was_lost=False)
+            return self._retry(call, supply, was_lost=False)
         return call.item[0], value
 
-    def _retry(
-        self, call: _Call, queue: deque[tuple[int, Architecture]], was_lost: bool
-    ) -> tuple[int, Failure] | None:
-        """Put a dead worker's candidate back; one that was lost with its worker is a suspect."""
+    def _retry(self, call: _Call, supply: _Supply, was_lost: bool) -> tuple[int, Failure] | None:
+        """Give a dead worker's candidate back; one that was lost with its worker is a suspect."""
         worker = call.worker
         if worker.is_ready:
             worker.is_ready, worker.lost_at = False, time.monotonic()
@@ -187,7 +215,7 @@ class Dispatcher:
         index, _ = call.item
         self._attempts[index] = self._attempts.get(index, 0) + was_lost
         if self._attempts[index] < ATTEMPTS:
-            queue.appendleft(call.item)
+            supply.give_back(call.item)
             return None
         late = f" or was killed after {self._timeout_s:g} s" if self._timeout_s else ""
         return index, Failure(f"its worker died{late}, {ATTEMPTS} times")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from search.candidate import Candidate
 from search.history import History
 from search.measure import Measure
-from search.pool import Failure, ScoringPool
+from search.pool import Failure, Item, ScoringPool
 from search.searchers import Proposal, Searcher
 from supernet.files import UserError
 
@@ -18,7 +20,8 @@ class SearchLoop:
     """Runs a searcher up to a budget, with every candidate recorded in index order.
 
     What the history already holds is not scored again: it is replayed through the searcher, which
-    must propose the very same. `pool` is called when the first candidate has to be scored.
+    must propose the very same. `pool` is called when the first candidate has to be scored; it is
+    fed with proposals as far as the searcher makes them without the results that are missing.
     """
 
     def __init__(
@@ -40,68 +43,90 @@ class SearchLoop:
         self._log = log
         self._any_scored = any(c.top1 is not None for c in history.candidates)
         self._held: list[Candidate] = []
+        self._open: deque[Proposal] = deque()
+        """What was proposed and is not told yet, in index order."""
+        self._num_told = 0
+        self._results: dict[int, float | Failure] = {}
+        """The results of some of `_open`, by index: those that overtook an earlier one."""
+        self._fresh: list[Candidate] = []
+        """What was scored of the present generation, from `_began` on."""
+        self._began = 0.0
 
     def run(self, budget: int) -> bool:
         """Go on until `budget` candidates are told; False where the searcher ran dry before.
 
         Raises:
             UserError: the recorded history is not what the searcher proposes.
-            RuntimeError: not one candidate of the first batch could be scored; none is recorded.
+            RuntimeError: not one candidate of the first generation could be scored; none is
+                recorded.
         """
-        done = 0
-        while done < budget:
-            proposals = self._searcher.ask(budget - done)
-            if not proposals:
+        items = self._items(budget)
+        for recorded in self._history.candidates[:budget]:
+            if next(items, None) is None:
                 return False
-            replayed = self._replay(proposals, done)
-            fresh = self._score(proposals[len(replayed) :], done + len(replayed))
-            self._searcher.tell([*replayed, *fresh])
-            done += len(proposals)
-        return True
+            self._check(self._open[0], recorded)
+            self._tell(recorded)
+        # The pool is started for a candidate, not to learn that there is none.
+        first = list(islice(items, 1))
+        if first:
+            self._began = time.monotonic()
+            for index, result in self._pool().score(chain(first, items)):
+                self._take(index, result)
+            if self._fresh:
+                self._end_generation()
+        return self._num_told == budget
 
-    def _replay(self, proposals: Sequence[Proposal], first: int) -> list[Candidate]:
-        """The recorded candidates of these proposals, as far as there are any."""
-        recorded = self._history.candidates[first : first + len(proposals)]
-        for proposal, candidate in zip(proposals, recorded, strict=False):
-            found = (candidate.architecture, candidate.generation, candidate.origin)
-            wanted = (proposal.architecture, proposal.generation, proposal.origin)
-            if found != wanted or candidate.costs != self._measure(proposal.architecture):
-                raise UserError(
-                    f"history {self._history.path}, line {candidate.index + 1}: this program "
-                    f"proposes or counts {proposal.architecture} ({proposal.origin}) here, the "
-                    f"history has {candidate.architecture} ({candidate.origin}); it was written "
-                    f"by another version, or edited"
-                )
-        return recorded
+    def _items(self, budget: int) -> Iterator[Item | None]:
+        """Indices and architectures to score, None while the next one waits for results."""
+        index = 0
+        while index < budget:
+            if self._searcher.is_waiting:
+                yield None
+                continue
+            proposals = self._searcher.ask(budget - index)
+            if not proposals:
+                return
+            self._open.extend(proposals)
+            for proposal in proposals:
+                yield index, proposal.architecture
+                index += 1
 
-    def _score(self, proposals: Sequence[Proposal], first: int) -> list[Candidate]:
-        """Score new proposals; record each as soon as all before it are recorded."""
-        if not proposals:
-            return []
-        pool = self._pool()
-        began = time.monotonic()
-        results: dict[int, float | Failure] = {}
-        fresh: list[Candidate] = []
-        items = [(first + k, proposal.architecture) for k, proposal in enumerate(proposals)]
-        for index, result in pool.score(items):
-            results[index] = result
-            while first + len(fresh) in results:
-                index = first + len(fresh)
-                fresh.append(self._candidate(index, proposals[len(fresh)], results[index]))
-                self._record(fresh[-1])
-        if not self._any_scored:
-            raise RuntimeError(
-                f"none of the first {len(fresh)} candidates could be scored; "
-                f"the first: {fresh[0].failure}"
+    def _tell(self, candidate: Candidate) -> None:
+        self._searcher.tell([candidate])
+        self._open.popleft()
+        self._num_told += 1
+
+    def _check(self, proposal: Proposal, candidate: Candidate) -> None:
+        """Demand that a recorded candidate is the one proposed.
+
+        Raises:
+            UserError: it is another, or has other costs.
+        """
+        found = (candidate.architecture, candidate.generation, candidate.origin)
+        wanted = (proposal.architecture, proposal.generation, proposal.origin)
+        if found != wanted or candidate.costs != self._measure(proposal.architecture):
+            raise UserError(
+                f"history {self._history.path}, line {candidate.index + 1}: this program "
+                f"proposes or counts {proposal.architecture} ({proposal.origin}) here, the "
+                f"history has {candidate.architecture} ({candidate.origin}); it was written "
+                f"by another version, or edited"
             )
-        self._history.sync()
-        self._log("generation", **_timing(fresh, time.monotonic() - began))
-        return fresh
 
-    def _candidate(self, index: int, proposal: Proposal, result: float | Failure) -> Candidate:
+    def _take(self, index: int, result: float | Failure) -> None:
+        """Keep a result; record and tell every candidate whose predecessors are all recorded."""
+        self._results[index] = result
+        while self._num_told in self._results:
+            proposal = self._open[0]
+            candidate = self._candidate(proposal, self._results.pop(self._num_told))
+            self._record(candidate)
+            self._tell(candidate)
+            if proposal.ends_generation:
+                self._end_generation()
+
+    def _candidate(self, proposal: Proposal, result: float | Failure) -> Candidate:
         failure = result.reason if isinstance(result, Failure) else None
         return Candidate(
-            index=index,
+            index=self._num_told,
             architecture=proposal.architecture,
             costs=self._measure(proposal.architecture),
             top1=None if isinstance(result, Failure) else result,
@@ -112,6 +137,7 @@ class SearchLoop:
 
     def _record(self, candidate: Candidate) -> None:
         """Append to the history; failures before the first score wait, for all may fail."""
+        self._fresh.append(candidate)
         self._any_scored |= candidate.top1 is not None
         self._held.append(candidate)
         if not self._any_scored:
@@ -120,6 +146,18 @@ class SearchLoop:
             self._history.append(held)
             self._on_candidate(held)
         self._held = []
+
+    def _end_generation(self) -> None:
+        """Make the generation's records last, and log it."""
+        if not self._any_scored:
+            raise RuntimeError(
+                f"none of the first {len(self._fresh)} candidates could be scored; "
+                f"the first: {self._fresh[0].failure}"
+            )
+        self._history.sync()
+        now = time.monotonic()
+        self._log("generation", **_timing(self._fresh, now - self._began))
+        self._fresh, self._began = [], now
 
 
 def _timing(candidates: Sequence[Candidate], seconds: float) -> Mapping[str, Any]:

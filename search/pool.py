@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -22,6 +22,12 @@ Scorer = Callable[[Architecture], float]
 
 ScorerFactory = Callable[[Arrays], Scorer]
 """Makes a scorer out of the arrays; picklable, for it runs in every worker."""
+
+Item = tuple[int, Architecture]
+"""An architecture to score, with its index."""
+
+WAITS_FOR_NOTHING = "an item waits for results that were all taken"
+"""What is wrong with `items` that give None while nothing is being scored."""
 
 MAX_REASON = 300
 """Characters kept of a failure's reason."""
@@ -42,10 +48,11 @@ class ScoringPool(ABC):
     """
 
     @abstractmethod
-    def score(
-        self, proposals: Sequence[tuple[int, Architecture]]
-    ) -> Iterator[tuple[int, float | Failure]]:
-        """Yield (index, top-1 percent or failure) once for each proposal, as they are ready.
+    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, float | Failure]]:
+        """Yield (index, top-1 percent or failure) once for each item, as they are ready.
+
+        `items` is read no further than workers are free. It gives None where there is no item
+        until more results are taken, and is then asked again after the next one.
 
         Called between enter and exit, and not again before the last result was taken. A scorer's
         exception and a score that is no finite number are failures of that candidate alone.
@@ -100,11 +107,11 @@ class SerialPool(ScoringPool):
         if self._threads_before:
             set_torch_threads(self._threads_before)
 
-    def score(
-        self, proposals: Sequence[tuple[int, Architecture]]
-    ) -> Iterator[tuple[int, float | Failure]]:
+    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, float | Failure]]:
         """Score in the order given."""
-        for index, architecture in proposals:
+        for item in items:
+            assert item is not None, WAITS_FOR_NOTHING
+            index, architecture = item
             yield index, score_one(self._scorer, architecture)
 
 

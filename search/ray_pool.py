@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
 from search.dispatch import Dispatcher
-from search.pool import Arrays, Failure, ScorerFactory, ScoringPool
+from search.pool import Arrays, Failure, Item, ScorerFactory, ScoringPool
 from supernet.architecture import Architecture
 from supernet.files import UserError
 from training.ray_session import connected
@@ -135,11 +135,9 @@ class RayPool(ScoringPool):
             is_users, text = problem
             raise UserError(text) if is_users else RuntimeError(f"no scorer in a worker: {text}")
 
-    def score(
-        self, proposals: Sequence[tuple[int, Architecture]]
-    ) -> Iterator[tuple[int, float | Failure]]:
+    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, float | Failure]]:
         """Score in parallel, in the order of completion."""
-        return self._dispatcher.score(proposals)
+        return self._dispatcher.score(items)
 
 
 def check_start() -> str:

@@ -39,6 +39,8 @@ __all__ = ["SearchConfig", "SearchStage", "run_search"]
 STAGE = "search"
 SUPERNET_STAGE = "supernet"
 GROWABLE = ("search.evaluations",)
+LAG_A_WORKER = 2
+"""Candidates a worker holds at once: with a lag below, some find nothing to score at times."""
 
 
 def run_search(
@@ -215,6 +217,12 @@ def _pool(
     where = f"{config.workers} Ray workers" if config.workers else "this process"
     device = "GPU" if use_gpu else f"CPU, {threads} thread(s) each"
     print(f"scoring in {where} on {device}{kernels}", file=sys.stderr)
+    if config.lag is not None and config.lag < LAG_A_WORKER * config.workers:
+        print(
+            f"search.lag {config.lag} keeps {config.workers} workers waiting for each other; "
+            f"{LAG_A_WORKER * config.workers} or more would not",
+            file=sys.stderr,
+        )
     if config.workers == 0:
         return SerialPool(factory, arrays, threads)
     from search.ray_pool import RayPool

@@ -27,6 +27,11 @@ class SearcherConfig(BaseModel):
     `parents`, `mutations`, `crossovers`: evolution. `mutation_probability` is per position.
     `tournament` and `children` a generation: regularized evolution. `objectives`: nsga2; the costs
     that it minimises beside top-1, None for OPs.
+
+    `lag` L: candidate i is drawn from the results of candidates 0 to i - L, and of no others, so
+    that L candidates can be scored at once and no worker waits for a generation's last one. None:
+    a generation is drawn from all earlier generations. Results never depend on the number of
+    workers; all of them are busy where L is twice their number or more.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +44,7 @@ class SearcherConfig(BaseModel):
     tournament: int = Field(default=10, ge=1)
     children: int = Field(default=16, ge=1)
     objectives: tuple[str, ...] | None = Field(default=None, min_length=1)
+    lag: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -55,19 +61,35 @@ class SearcherConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Proposal:
-    """An architecture to score, the generation it belongs to, and how it arose."""
+    """An architecture to score, the generation it belongs to, and how it arose.
+
+    `ends_generation`: it is the last one of its generation.
+    """
 
     architecture: Architecture
     generation: int
     origin: str
+    ends_generation: bool = False
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many proposals of a generation that arise in one way: each is a result of `draw`."""
+
+    origin: str
+    count: int
+    draw: Callable[[], Architecture]
 
 
 class Searcher(ABC):
     """Proposes feasible architectures by `ask`, learns their scores by `tell`.
 
-    Works in generations: what a generation proposes depends on the generator's seed and on the
-    candidates of earlier generations alone, never on how many are asked for at a time. So a
-    history of any length can be replayed, and a larger budget continues a smaller one.
+    Works in generations of `size` proposals, made of `shares` and, up to `size`, of random ones.
+    Without a lag, what a generation proposes depends on the generator's seed and on the candidates
+    of earlier generations alone. With a lag of L, proposal i depends on the seed and on candidates
+    0 to i - L alone; a generation then is the next `size` proposals by index, in the same shares.
+    Never does a proposal depend on how many are asked for at a time, or on how many were told
+    early. So a history of any length can be replayed, and a larger budget continues a smaller one.
     No architecture is proposed twice and every draw is bounded.
     """
 
@@ -78,31 +100,48 @@ class Searcher(ABC):
         self.config = config
         self.rng = rng
         self._generation = 0
-        self._queue: deque[Proposal] = deque()
         self._known: set[Architecture] = set()
-        self._num_untold = 0
-        self._told: list[Candidate] = []
+        self._queue: deque[Proposal] = deque()
+        self._num_asked = 0
+        self._num_told = 0
+        self._told: deque[Candidate] = deque()
+        self._place = 0
+        self._is_dry = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next proposal depends on candidates that have yet to be told."""
+        return not self._queue and self._num_told < self._num_needed
+
+    @property
+    def _num_needed(self) -> int:
+        """How many candidates the next draw depends on: the first so many."""
+        if self.config.lag is None:
+            return self._num_asked
+        return max(0, self._num_asked - self.config.lag + 1)
 
     def ask(self, count: int) -> list[Proposal]:
-        """The next proposals, at most `count` and all of one generation.
+        """The next proposals, at most `count`; fewer where the next one has to wait.
 
-        Fewer than `count` where the generation ends; none where the space, or the bounded number
-        of draws, is exhausted. Every proposal must be told before the next generation is asked.
+        None where the space, or the bounded number of draws, is exhausted. Not to be called while
+        the searcher `is_waiting`.
         """
-        if not self._queue:
-            assert self._num_untold == 0, "a generation is asked before the last one was told"
-            if self._told:
-                self.learn(self._told)
-                self._told = []
-            self._queue.extend(self._new(self.next_generation()))
-            self._generation += 1
-            self._num_untold = len(self._queue)
-        return [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
+        assert not self.is_waiting, "asked before the candidates that matter were told"
+        proposals: list[Proposal] = []
+        while len(proposals) < count and not self.is_waiting:
+            if not self._queue and not self._is_dry:
+                self._draw()
+            if not self._queue:
+                self._is_dry = True
+                break
+            proposals.append(self._queue.popleft())
+            self._num_asked += 1
+        return proposals
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Give the scores of proposals, in the order of their index; failed ones included."""
-        self._told += candidates
-        self._num_untold -= len(candidates)
+        self._told.extend(candidates)
+        self._num_told += len(candidates)
 
     @property
     @abstractmethod
@@ -110,18 +149,62 @@ class Searcher(ABC):
         """How many proposals the generation that comes next should hold; at least 1."""
 
     @abstractmethod
-    def next_generation(self) -> Iterator[tuple[str, Architecture]]:
-        """Yield (origin, architecture) for the generation that comes next, feasible and unknown.
+    def shares(self) -> Sequence[Share]:
+        """What the generation that comes next is made of, beside random feasible architectures.
 
-        Called once a generation, after `learn` saw all earlier candidates. May yield fewer than
-        `size`: the shortfall is filled with random feasible architectures.
+        `draw` need not heed limits or what is known: its result is drawn anew then, up to a
+        bounded number of times.
         """
 
     @abstractmethod
     def learn(self, candidates: Sequence[Candidate]) -> None:
-        """Take in one whole generation, in index order; failed candidates have top1 None."""
+        """Take in the candidates that come next in index order; failed ones have top1 None.
 
-    def vary(self, count: int, draw: Callable[[], Architecture]) -> Iterator[Architecture]:
+        Without a lag they are one whole generation, with a lag one alone.
+        """
+
+    def _draw(self) -> None:
+        """Queue the next generation, or with a lag the next proposal; nothing if there is none."""
+        num_unlearnt = self._num_needed - (self._num_told - len(self._told))
+        if num_unlearnt > 0:
+            self.learn([self._told.popleft() for _ in range(num_unlearnt)])
+        shares = self.shares() if self._generation > 0 else ()
+        if self.config.lag is None:
+            drawn = list(islice(self._generation_of(shares), self.size))
+        else:
+            drawn = list(islice(self._one_of(shares), 1))
+        size = len(drawn) if self.config.lag is None else self.size
+        for origin, architecture in drawn:
+            self._place += 1
+            is_last = self._place == size
+            self._queue.append(Proposal(architecture, self._generation, origin, is_last))
+        if self._place == size:
+            self._generation, self._place = self._generation + 1, 0
+
+    def _generation_of(self, shares: Sequence[Share]) -> Iterator[tuple[str, Architecture]]:
+        """Origins and architectures of a whole generation: its shares, then random ones."""
+        for share in shares:
+            for architecture in self._vary(share.count, share.draw):
+                yield share.origin, architecture
+        yield from self._random()
+
+    def _one_of(self, shares: Sequence[Share]) -> Iterator[tuple[str, Architecture]]:
+        """The proposal at the present place of a generation; random where its share gives none."""
+        place = self._place
+        for share in shares:
+            if 0 <= place < share.count:
+                for architecture in self._vary(1, share.draw):
+                    yield share.origin, architecture
+            place -= share.count
+        yield from self._random()
+
+    def _random(self) -> Iterator[tuple[str, Architecture]]:
+        """Random feasible architectures, unknown, as long as there are any."""
+        while (drawn := self.sampler.draw(self.rng, self._known)) is not None:
+            self._known.add(drawn)
+            yield "random", drawn
+
+    def _vary(self, count: int, draw: Callable[[], Architecture]) -> Iterator[Architecture]:
         """Up to `count` feasible, unknown results of `draw` in at most 10 x `count` tries."""
         found = 0
         for _ in range(TRIES * count):
@@ -130,18 +213,5 @@ class Searcher(ABC):
             architecture = draw()
             if architecture not in self._known and self.sampler.is_feasible(architecture):
                 found += 1
+                self._known.add(architecture)
                 yield architecture
-
-    def _new(self, varied: Iterator[tuple[str, Architecture]]) -> Iterator[Proposal]:
-        """Number and remember the generation's proposals; fill it up with random ones."""
-        size = self.size
-        for origin, architecture in islice(varied, size):
-            self._known.add(architecture)
-            yield Proposal(architecture, self._generation, origin)
-            size -= 1
-        for _ in range(size):
-            drawn = self.sampler.draw(self.rng, self._known)
-            if drawn is None:
-                return
-            self._known.add(drawn)
-            yield Proposal(drawn, self._generation, "random")

@@ -6,11 +6,12 @@ changes at least one position, random filling is bounded, and the last generatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from search.candidate import Candidate, best
 from search.operators import crossover, mutate
-from search.searchers.base import Searcher
+from search.searchers.base import Searcher, Share
 from supernet.architecture import Architecture
 
 
@@ -28,15 +29,17 @@ class Evolution(Searcher):
         """Every generation holds `population` proposals."""
         return self.config.population
 
-    def next_generation(self) -> Iterator[tuple[str, Architecture]]:
+    def shares(self) -> list[Share]:
         """Mutants, then crossings; none while there is no scored candidate to descend from."""
         parents = [candidate.architecture for candidate in self._parents]
+        shares = []
         if parents:
-            for mutant in self.vary(self.config.mutations, lambda: self._mutant(parents)):
-                yield "mutation", mutant
+            mutant = partial(self._mutant, parents)
+            shares.append(Share("mutation", self.config.mutations, mutant))
         if len(parents) > 1:
-            for child in self.vary(self.config.crossovers, lambda: self._child(parents)):
-                yield "crossover", child
+            child = partial(self._child, parents)
+            shares.append(Share("crossover", self.config.crossovers, child))
+        return shares
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best `parents` of all seen."""

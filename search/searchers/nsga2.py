@@ -6,12 +6,12 @@ child is both; children that break a limit or repeat an architecture are drawn a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from search.candidate import Candidate
 from search.operators import crossover, mutate
 from search.pareto import crowding_distances, sort_into_fronts
-from search.searchers.base import Searcher
+from search.searchers.base import Searcher, Share
 from supernet.architecture import Architecture
 
 OBJECTIVES = ("ops",)
@@ -22,7 +22,8 @@ class Nsga2(Searcher):
     """Generation 0 is random; of parents and children the best `population` stay.
 
     Better is who lies in an earlier front, then who lies less crowded. A child crosses the winners
-    of two tournaments of two and is mutated.
+    of two tournaments of two and is mutated. With a lag candidates join the population one by one
+    (steady state), the worst going.
     """
 
     _ranked: Sequence[Candidate] = ()
@@ -33,14 +34,12 @@ class Nsga2(Searcher):
         """Every generation holds `population` proposals."""
         return self.config.population
 
-    def next_generation(self) -> Iterator[tuple[str, Architecture]]:
+    def shares(self) -> list[Share]:
         """Children; none while there is no scored candidate to descend from."""
-        if self._ranked:
-            for child in self.vary(self.size, self._child):
-                yield "crossover", child
+        return [Share("crossover", self.size, self._child)] if self._ranked else []
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
-        """Rank parents and children together and keep the best `population`."""
+        """Rank parents and newcomers together and keep the best `population`."""
         scored = [c for c in (*self._ranked, *candidates) if c.top1 is not None]
         points = [self._point(candidate) for candidate in scored]
         violations = [self.sampler.violation(candidate.costs) for candidate in scored]

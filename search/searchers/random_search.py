@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from search.candidate import Candidate
-from search.searchers.base import Searcher
-from supernet.architecture import Architecture
+from search.searchers.base import Searcher, Share
 
 
 class RandomSearch(Searcher):
@@ -17,9 +16,9 @@ class RandomSearch(Searcher):
         """Every generation holds `population` proposals."""
         return self.config.population
 
-    def next_generation(self) -> Iterator[tuple[str, Architecture]]:
+    def shares(self) -> list[Share]:
         """Nothing: all proposals are random filling."""
-        return iter(())
+        return []
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
         """Nothing is learnt."""

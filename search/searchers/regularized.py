@@ -7,11 +7,13 @@ scored in parallel with the same result for any number of workers; no architectu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from random import Random
 
 from search.candidate import Candidate, rank_key
 from search.operators import mutate
-from search.searchers.base import Searcher
+from search.sampling import FeasibleSampler
+from search.searchers.base import Searcher, SearcherConfig, Share
 from supernet.architecture import Architecture
 
 
@@ -19,29 +21,27 @@ class RegularizedEvolution(Searcher):
     """A queue of `population` candidates: tournaments choose parents, children push out the oldest.
 
     A child is the best of `tournament` candidates, drawn with replacement, with one position
-    changed. The first generation is random.
+    changed. The first generation is random. With a lag a child is drawn as soon as it may be, from
+    who is alive then: the paper's asynchronous workers, with their delay fixed.
     """
 
-    _alive: deque[Candidate] | None = None
+    def __init__(self, sampler: FeasibleSampler, config: SearcherConfig, rng: Random) -> None:
+        super().__init__(sampler, config, rng)
+        self._alive: deque[Candidate] = deque(maxlen=config.population)
 
     @property
     def size(self) -> int:
         """The whole population at first, then `children` a generation."""
-        return self.config.population if self._alive is None else self.config.children
+        return self.config.population if self._generation == 0 else self.config.children
 
-    def next_generation(self) -> Iterator[tuple[str, Architecture]]:
+    def shares(self) -> list[Share]:
         """Mutated tournament winners; none while no candidate is alive."""
-        if self._alive:
-            for child in self.vary(self.config.children, self._child):
-                yield "mutation", child
+        return [Share("mutation", self.size, self._child)] if self._alive else []
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
         """Let scored candidates in, in index order, and the oldest out."""
-        if self._alive is None:
-            self._alive = deque(maxlen=self.config.population)
         self._alive.extend(candidate for candidate in candidates if candidate.top1 is not None)
 
     def _child(self) -> Architecture:
-        assert self._alive is not None
         rivals = self.rng.choices(self._alive, k=self.config.tournament)
         return mutate(self.space, min(rivals, key=rank_key).architecture, self.rng, 0.0)
