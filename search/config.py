@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -29,7 +30,8 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     `evaluations` is the number of candidates to score; None: `population` and then `generations`
     times as many. `workers`: Ray actors, 0 scores in this process. `address`: a Ray cluster to
     join. `timeout_s`: seconds after which a worker that scores one candidate counts as hung.
-    `feasibility_samples`: uniform draws for the quantiles of each cost.
+    `feasibility_samples`: uniform draws for the quantiles of each cost. `start_with`: architecture
+    files that are scored first, as the first of generation 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +42,7 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     workers: int = Field(default=0, ge=0)
     address: str | None = None
     timeout_s: float | None = Field(default=None, gt=0)
+    start_with: tuple[Path, ...] | None = Field(default=None, min_length=1)
     feasibility_samples: int = Field(default=2000, ge=1)
     scoring: SearchScoringConfig = Field(default_factory=SearchScoringConfig)
 
@@ -55,6 +58,15 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
         wanted += [name for name in self.minimised if name == COST]
         if wanted and self.latency_table is None:
             raise ValueError(f"{wanted[0]} needs latency_table, a file of 'evobit latency-table'")
+        return self
+
+    @model_validator(mode="after")
+    def _has_budget_for_the_given(self) -> Self:
+        if len(self.start_with or ()) > self.budget:
+            raise ValueError(
+                f"start_with names {len(self.start_with or ())} files, more than the budget of "
+                f"{self.budget} candidates"
+            )
         return self
 
     def _check_shares(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from search.candidate import Candidate, best
 from search.config import HOW_IT_RUNS, SearchConfig, SearchStage
 from search.feasibility import Feasibility, check_feasibility
 from search.front import Objectives
+from search.given import load_given
 from search.history import History
 from search.latency import measured_costs, open_latency
 from search.loop import SearchLoop
@@ -22,6 +23,7 @@ from search.packed_scorer import PackedScorer, check_packed, kernels_in_use
 from search.pool import Arrays, ScorerFactory, ScoringPool, SerialPool
 from search.sampling import FeasibleSampler
 from search.searchers import SEARCHERS
+from supernet.architecture import Architecture
 from supernet.architecture_file import describe_difference
 from supernet.files import UserError, write_json
 from supernet.space import SearchSpace
@@ -29,7 +31,7 @@ from supernet.spaces import space_from_description
 from training.data import open_training_data
 from training.device import choose_device
 from training.progress import Progress
-from training.run_folder import RunFolder, open_finished
+from training.run_folder import RunFolder, open_finished, stage_in
 from training.scoring import Scorer, check_scoring, scoring_arrays
 from training.seeds import stream
 from training.supernet_training import load_supernet
@@ -53,19 +55,22 @@ def run_search(
     """Search into the run folder `run`, resuming where it was interrupted; returns its summary.
 
     Writes feasibility.json, history.jsonl and best.json. A finished run goes on where the budget
-    grew. With several objectives the manifest holds their reference point from the start.
+    grew, to the very files of a run that had the larger budget from the start. With several
+    objectives the manifest holds their reference point from the start.
     `scorer_factory` replaces the supernet's scorer, and is then given no arrays.
 
     Raises:
-        UserError: a space of one architecture, limits that nothing keeps, an unknown objective, a
+        UserError: a space of one architecture, limits that nothing keeps, an unknown objective,
+            architectures to start with that are none of the space, break a limit or come twice, a
             supernet that is unfinished or of another space or split, a run folder of another
-            config, a damaged history.
+            config or of a larger budget, a damaged history.
         RuntimeError: no candidate could be scored, or no worker is left.
     """
     space = space_from_description(stage.space)
     space.check_searchable()
     trained = open_finished(supernet, SUPERNET_STAGE)
     _check_supernet(trained, space)
+    _check_budget(run, stage.search.budget)
     splits = None
     if scorer_factory is None:
         splits = _check_splits(trained, stage)
@@ -83,7 +88,10 @@ def run_search(
     )
     costs = stage.search.minimised
     objectives = Objectives.within(costs, feasibility.as_dict()) if costs else None
+    files = stage.search.start_with or ()
+    given = load_given(files, space, measure, feasibility.constraints)
     inputs = {"supernet": supernet}
+    inputs |= {f"architecture {n}": path for n, path in enumerate(files, start=1)}
     if stage.search.latency_table is not None:
         inputs["latency table"] = stage.search.latency_table
     folder = RunFolder.open(run, STAGE, _run_config(stage, space), inputs, growable=GROWABLE)
@@ -99,7 +107,7 @@ def run_search(
         write_json(folder.path / "feasibility.json", feasibility.as_dict())
         make_pool = partial(_pool, stage, space, supernet, scorer_factory)
         candidates, is_complete = _search(
-            stage, space, measure, feasibility, objectives, folder, make_pool
+            stage, space, measure, feasibility, given, objectives, folder, make_pool
         )
         return finish(
             space,
@@ -117,6 +125,7 @@ def _search(
     space: SearchSpace,
     measure: Measure,
     feasibility: Feasibility,
+    given: Sequence[Architecture],
     objectives: Objectives | None,
     folder: RunFolder,
     make_pool: Callable[[], ScoringPool],
@@ -124,7 +133,8 @@ def _search(
     """Run the loop to the budget; returns all candidates, and whether the budget was used."""
     config = stage.search
     sampler = FeasibleSampler(space, measure, feasibility.constraints, feasibility.start)
-    searcher = SEARCHERS[config.searcher](sampler, config, stream(stage.seed, "search"))
+    rng = stream(stage.seed, "search")
+    searcher = SEARCHERS[config.searcher](sampler, config, rng, given)
     with ExitStack() as stack:
         history = stack.enter_context(History(folder.path / "history.jsonl", space))
         done = len(history.candidates)
@@ -168,6 +178,18 @@ def _run_config(stage: SearchStage, space: SearchSpace) -> dict[str, Any]:
         del config["search"]["scoring"]["engine"]
     config["search"]["objectives"] = list(stage.search.minimised) or None
     return config
+
+
+def _check_budget(run: Path, budget: int) -> None:
+    """Refuse a budget below the one that the run in this folder has."""
+    if stage_in(run) != STAGE:
+        return
+    recorded = RunFolder(run, STAGE).config["search"].get("evaluations", 0)
+    if budget < recorded:
+        raise UserError(
+            f"{run}: its budget is {recorded:,} candidates, now {budget:,}: a budget can only grow "
+            f"(search.evaluations, or search.population and search.generations)"
+        )
 
 
 def _check_supernet(trained: RunFolder, space: SearchSpace) -> None:

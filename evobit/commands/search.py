@@ -179,20 +179,23 @@ def _limit(text: str) -> dict[str, float]:
 
 
 def _check_feasibility(stage: Any) -> None:
-    """Refuse limits that nothing keeps and unknown objectives, as `run_search` does at first."""
+    """Refuse unfit limits, objectives and architectures given, as `run_search` does at first."""
     from search.feasibility import check_feasibility
     from search.front import Objectives
+    from search.given import load_given
     from search.latency import measured_costs, open_latency
     from search.measure import CostMeter
     from supernet.spaces import space_from_description
     from training.seeds import stream
 
     space = space_from_description(stage.space)
+    measure = CostMeter(space, measured_costs(open_latency(stage.search, space)))
     found = check_feasibility(
         space,
-        CostMeter(space, measured_costs(open_latency(stage.search, space))),
+        measure,
         stage.search.limits(),
         stage.search.feasibility_samples,
         stream(stage.seed, "feasibility"),
     )
     Objectives.within(stage.search.minimised, found.as_dict())
+    load_given(stage.search.start_with or (), space, measure, found.constraints)

@@ -93,8 +93,17 @@ class Searcher(ABC):
     No architecture is proposed twice and every draw is bounded.
     """
 
-    def __init__(self, sampler: FeasibleSampler, config: SearcherConfig, rng: Random) -> None:
-        """`rng` is the only source of randomness and belongs to this searcher alone."""
+    def __init__(
+        self,
+        sampler: FeasibleSampler,
+        config: SearcherConfig,
+        rng: Random,
+        given: Sequence[Architecture] = (),
+    ) -> None:
+        """`rng` is the only source of randomness and belongs to this searcher alone.
+
+        `given`: feasible architectures, none twice, that generation 0 begins with.
+        """
         self.sampler = sampler
         self.space = sampler.space
         self.config = config
@@ -106,6 +115,8 @@ class Searcher(ABC):
         self._num_told = 0
         self._told: deque[Candidate] = deque()
         self._place = 0
+        self._given = deque(given)
+        self._num_given = len(given)
         self._is_dry = False
 
     @property
@@ -168,12 +179,14 @@ class Searcher(ABC):
         num_unlearnt = self._num_needed - (self._num_told - len(self._told))
         if num_unlearnt > 0:
             self.learn([self._told.popleft() for _ in range(num_unlearnt)])
-        shares = self.shares() if self._generation > 0 else ()
+        is_first = self._generation == 0
+        size = max(self.size, self._num_given) if is_first else self.size
+        shares = () if is_first else self.shares()
         if self.config.lag is None:
-            drawn = list(islice(self._generation_of(shares), self.size))
+            drawn = list(islice(self._generation_of(shares), size))
+            size = len(drawn)
         else:
             drawn = list(islice(self._one_of(shares), 1))
-        size = len(drawn) if self.config.lag is None else self.size
         for origin, architecture in drawn:
             self._place += 1
             is_last = self._place == size
@@ -183,6 +196,7 @@ class Searcher(ABC):
 
     def _generation_of(self, shares: Sequence[Share]) -> Iterator[tuple[str, Architecture]]:
         """Origins and architectures of a whole generation: its shares, then random ones."""
+        yield from self._given_ones()
         for share in shares:
             for architecture in self._vary(share.count, share.draw):
                 yield share.origin, architecture
@@ -190,6 +204,7 @@ class Searcher(ABC):
 
     def _one_of(self, shares: Sequence[Share]) -> Iterator[tuple[str, Architecture]]:
         """The proposal at the present place of a generation; random where its share gives none."""
+        yield from self._given_ones()
         place = self._place
         for share in shares:
             if 0 <= place < share.count:
@@ -197,6 +212,12 @@ class Searcher(ABC):
                     yield share.origin, architecture
             place -= share.count
         yield from self._random()
+
+    def _given_ones(self) -> Iterator[tuple[str, Architecture]]:
+        """The given architectures that are not proposed yet."""
+        while self._given:
+            self._known.add(self._given[0])
+            yield "given", self._given.popleft()
 
     def _random(self) -> Iterator[tuple[str, Architecture]]:
         """Random feasible architectures, unknown, as long as there are any."""

@@ -6,14 +6,11 @@ scored in parallel with the same result for any number of workers; no architectu
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from random import Random
 
 from search.candidate import Candidate, rank_key
 from search.operators import mutate
-from search.sampling import FeasibleSampler
-from search.searchers.base import Searcher, SearcherConfig, Share
+from search.searchers.base import Searcher, Share
 from supernet.architecture import Architecture
 
 
@@ -25,9 +22,8 @@ class RegularizedEvolution(Searcher):
     who is alive then: the paper's asynchronous workers, with their delay fixed.
     """
 
-    def __init__(self, sampler: FeasibleSampler, config: SearcherConfig, rng: Random) -> None:
-        super().__init__(sampler, config, rng)
-        self._alive: deque[Candidate] = deque(maxlen=config.population)
+    _alive: Sequence[Candidate] = ()
+    """The population, oldest first."""
 
     @property
     def size(self) -> int:
@@ -40,7 +36,8 @@ class RegularizedEvolution(Searcher):
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
         """Let scored candidates in, in index order, and the oldest out."""
-        self._alive.extend(candidate for candidate in candidates if candidate.top1 is not None)
+        scored = [candidate for candidate in candidates if candidate.top1 is not None]
+        self._alive = [*self._alive, *scored][-self.config.population :]
 
     def _child(self) -> Architecture:
         rivals = self.rng.choices(self._alive, k=self.config.tournament)
