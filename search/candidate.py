@@ -6,15 +6,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
+from search.shared_choices import SharedChoices
 from supernet.architecture import Architecture
-from supernet.space import SearchSpace
 
 FIELDS = ("index", "architecture", "costs", "top1", "generation", "origin")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One architecture that was proposed and scored.
 
@@ -46,19 +47,17 @@ class Candidate:
         return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
     @classmethod
-    def from_json(cls, document: Any, space: SearchSpace) -> Candidate:
-        """Check one decoded history line and make it a candidate.
+    def from_json(cls, document: Any, choices: SharedChoices) -> Candidate:
+        """Check one decoded history line and make it a candidate of shared choices.
 
         Raises:
             ValueError: a field is missing, unknown or of the wrong kind; the message names it.
-            UserError: the architecture is not one of `space`.
+            UserError: the architecture is not one of the space.
         """
         if not isinstance(document, dict):
             raise ValueError(f"expected an object, found {type(document).__name__}")
-        if missing := [name for name in FIELDS if name not in document]:
-            raise ValueError(f"field '{missing[0]}' is missing")
-        if unknown := [name for name in document if name not in (*FIELDS, "failure")]:
-            raise ValueError(f"unknown field '{unknown[0]}'")
+        if tuple(document) != FIELDS:
+            _check_fields(document)
         for name in ("index", "generation"):
             if type(document[name]) is not int or document[name] < 0:
                 raise ValueError(f"field '{name}' is {document[name]!r}, expected a count")
@@ -71,23 +70,49 @@ class Candidate:
             raise ValueError("field 'architecture' is not an object")
         return cls(
             index=document["index"],
-            architecture=space.architecture(document["architecture"]),
-            costs=costs,
+            architecture=choices.read(document["architecture"]),
+            costs={intern(name): number for name, number in costs.items()},
             top1=top1,
             generation=document["generation"],
-            origin=str(document["origin"]),
+            origin=intern(str(document["origin"])),
             failure=failure,
         )
 
 
+def _check_fields(document: Mapping[str, Any]) -> None:
+    """Demand all fields, in any order, and none but `failure` beside them."""
+    if missing := [name for name in FIELDS if name not in document]:
+        raise ValueError(f"field '{missing[0]}' is missing")
+    if unknown := [name for name in document if name not in (*FIELDS, "failure")]:
+        raise ValueError(f"unknown field '{unknown[0]}'")
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) in (int, float) and math.isfinite(value)
 
 
-def rank_key(candidate: Candidate) -> tuple[float, float, str]:
+class _ById:
+    """Sorts like the architecture's id, which is a hash: taken only where all before it tie."""
+
+    __slots__ = ("architecture",)
+
+    def __init__(self, architecture: Architecture) -> None:
+        self.architecture = architecture
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and self.architecture == other.architecture
+
+    def __lt__(self, other: _ById) -> bool:
+        return self.architecture.id < other.architecture.id
+
+
+RankKey = tuple[float, float, _ById]
+
+
+def rank_key(candidate: Candidate) -> RankKey:
     """Sorting key, best first: higher top-1, then fewer OPs, then architecture id."""
     top1 = -math.inf if candidate.top1 is None else candidate.top1
-    return -top1, candidate.costs.get("ops", 0), candidate.architecture.id
+    return -top1, candidate.costs.get("ops", 0), _ById(candidate.architecture)
 
 
 def best(candidates: Iterable[Candidate], count: int) -> list[Candidate]:

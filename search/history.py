@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from search.candidate import Candidate
+from search.shared_choices import SharedChoices
 from supernet.files import UserError
 from supernet.space import SearchSpace
 
@@ -28,6 +29,7 @@ def _read(path: Path, space: SearchSpace) -> tuple[list[Candidate], int]:
     except OSError as error:
         raise UserError(f"history {path}: cannot be read ({error.strerror})") from error
     candidates: list[Candidate] = []
+    choices = SharedChoices(space)
     start = 0
     while start < len(content):
         end = content.find(b"\n", start) + 1
@@ -42,7 +44,7 @@ def _read(path: Path, space: SearchSpace) -> tuple[list[Candidate], int]:
                 f"history {path}, line {len(candidates) + 1}: not valid JSON ({error})"
             ) from error
         try:
-            candidate = Candidate.from_json(document, space)
+            candidate = Candidate.from_json(document, choices)
             if candidate.index != len(candidates):
                 raise ValueError(f"index is {candidate.index}, expected {len(candidates)}")
         except (ValueError, UserError) as error:

@@ -32,13 +32,7 @@ def mutate(
     return Architecture(tuple(changed.items()))
 
 
-def crossover(
-    space: SearchSpace, first: Architecture, second: Architecture, rng: Random
-) -> Architecture:
+def crossover(first: Architecture, second: Architecture, rng: Random) -> Architecture:
     """Take each position's choice from either parent with probability 0.5."""
-    return Architecture(
-        tuple(
-            (position.name, (first if rng.random() < 0.5 else second)[position.name])
-            for position in space.positions
-        )
-    )
+    pairs = zip(first.choices, second.choices, strict=True)  # both in the order of the space
+    return Architecture(tuple([a if rng.random() < 0.5 else b for a, b in pairs]))

@@ -49,7 +49,8 @@ class FeasibleSampler:
 
     def is_feasible(self, architecture: Architecture) -> bool:
         """Whether `architecture` keeps every limit."""
-        return is_feasible(self._constraints, self._measure(architecture))
+        # Without limits nothing is counted: decoding is the dearest part of a proposal.
+        return not self._constraints or is_feasible(self._constraints, self._measure(architecture))
 
     def violation(self, costs: Mapping[str, int | float]) -> float:
         """By how much `costs` break the limits, in shares of them; 0 where all are kept."""

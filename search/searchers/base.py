@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from search.candidate import Candidate
 from search.sampling import FeasibleSampler
+from search.shared_choices import SharedChoices
 from supernet.architecture import Architecture
 
 TRIES = 10
@@ -59,8 +60,7 @@ class SearcherConfig(BaseModel):
             )
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(NamedTuple):
     """An architecture to score, the generation it belongs to, and how it arose.
 
     `ends_generation`: it is the last one of its generation.
@@ -109,6 +109,7 @@ class Searcher(ABC):
         self.config = config
         self.rng = rng
         self._generation = 0
+        self._choices = SharedChoices(self.space)
         self._known: set[Architecture] = set()
         self._queue: deque[Proposal] = deque()
         self._num_asked = 0
@@ -207,23 +208,22 @@ class Searcher(ABC):
         yield from self._given_ones()
         place = self._place
         for share in shares:
-            if 0 <= place < share.count:
+            if place < share.count:
                 for architecture in self._vary(1, share.draw):
                     yield share.origin, architecture
+                break
             place -= share.count
         yield from self._random()
 
     def _given_ones(self) -> Iterator[tuple[str, Architecture]]:
         """The given architectures that are not proposed yet."""
         while self._given:
-            self._known.add(self._given[0])
-            yield "given", self._given.popleft()
+            yield "given", self._remember(self._given.popleft())
 
     def _random(self) -> Iterator[tuple[str, Architecture]]:
         """Random feasible architectures, unknown, as long as there are any."""
         while (drawn := self.sampler.draw(self.rng, self._known)) is not None:
-            self._known.add(drawn)
-            yield "random", drawn
+            yield "random", self._remember(drawn)
 
     def _vary(self, count: int, draw: Callable[[], Architecture]) -> Iterator[Architecture]:
         """Up to `count` feasible, unknown results of `draw` in at most 10 x `count` tries."""
@@ -234,5 +234,10 @@ class Searcher(ABC):
             architecture = draw()
             if architecture not in self._known and self.sampler.is_feasible(architecture):
                 found += 1
-                self._known.add(architecture)
-                yield architecture
+                yield self._remember(architecture)
+
+    def _remember(self, architecture: Architecture) -> Architecture:
+        """Note what is proposed; the same architecture in the form that stays in memory."""
+        kept = self._choices.of(architecture)
+        self._known.add(kept)
+        return kept

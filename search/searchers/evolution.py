@@ -51,4 +51,4 @@ class Evolution(Searcher):
 
     def _child(self, parents: list[Architecture]) -> Architecture:
         first, second = self.rng.sample(parents, 2)
-        return crossover(self.space, first, second, self.rng)
+        return crossover(first, second, self.rng)

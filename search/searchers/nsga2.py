@@ -57,7 +57,7 @@ class Nsga2(Searcher):
 
     def _child(self) -> Architecture:
         first, second = (self._winner().architecture for _ in range(2))
-        child = crossover(self.space, first, second, self.rng)
+        child = crossover(first, second, self.rng)
         return mutate(self.space, child, self.rng, self.config.mutation_probability)
 
     def _winner(self) -> Candidate:

@@ -7,8 +7,9 @@ scored in parallel with the same result for any number of workers; no architectu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
-from search.candidate import Candidate, rank_key
+from search.candidate import Candidate, RankKey, rank_key
 from search.operators import mutate
 from search.searchers.base import Searcher, Share
 from supernet.architecture import Architecture
@@ -22,7 +23,7 @@ class RegularizedEvolution(Searcher):
     who is alive then: the paper's asynchronous workers, with their delay fixed.
     """
 
-    _alive: Sequence[Candidate] = ()
+    _alive: Sequence[tuple[RankKey, Architecture]] = ()
     """The population, oldest first."""
 
     @property
@@ -36,9 +37,10 @@ class RegularizedEvolution(Searcher):
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
         """Let scored candidates in, in index order, and the oldest out."""
-        scored = [candidate for candidate in candidates if candidate.top1 is not None]
+        scored = [(rank_key(c), c.architecture) for c in candidates if c.top1 is not None]
         self._alive = [*self._alive, *scored][-self.config.population :]
 
     def _child(self) -> Architecture:
         rivals = self.rng.choices(self._alive, k=self.config.tournament)
-        return mutate(self.space, min(rivals, key=rank_key).architecture, self.rng, 0.0)
+        _, winner = min(rivals, key=itemgetter(0))
+        return mutate(self.space, winner, self.rng, 0.0)

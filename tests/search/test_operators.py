@@ -46,10 +46,10 @@ def test_where_nothing_can_change_nothing_does():
 def test_a_crossover_takes_each_choice_from_a_parent(seed):
     rng = Random(seed)
     first, second = SPACE.sample(rng), SPACE.sample(rng)
-    child = crossover(SPACE, first, second, rng)
+    child = crossover(first, second, rng)
     assert all(child[name] in (first[name], second[name]) for name in child)
     assert SPACE.architecture(dict(child)) == child
-    assert crossover(SPACE, first, first, rng) == first
+    assert crossover(first, first, rng) == first
 
 
 @given(SEEDS)
@@ -57,7 +57,7 @@ def test_operators_are_functions_of_the_generator(seed):
     parent, other = SPACE.first(), SPACE.uniform(4)
     for operate in (
         lambda rng: mutate(SPACE, parent, rng, 0.3),
-        lambda rng: crossover(SPACE, parent, other, rng),
+        lambda rng: crossover(parent, other, rng),
     ):
         assert operate(Random(seed)) == operate(Random(seed))
 
