@@ -53,6 +53,15 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
         return self
 
     @model_validator(mode="after")
+    def _screens_by_top1(self) -> Self:
+        if self.screen is not None and self.searcher in ("nsga2", "random"):
+            raise ValueError(
+                f"screen orders children by top-1 alone: it is for searcher evolution or "
+                f"regularized, not for {self.searcher}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _has_a_table(self) -> Self:
         wanted = [name for name in self.limits() if name.endswith(COST)]
         wanted += [name for name in self.minimised if name == COST]

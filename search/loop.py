@@ -13,6 +13,7 @@ from search.history import History
 from search.measure import Measure
 from search.pool import Failure, Item, ScoringPool
 from search.searchers import Proposal, Searcher
+from search.surrogate import rank_correlation
 from supernet.files import UserError
 
 COUNTED_AGAIN = 500
@@ -56,6 +57,8 @@ class SearchLoop:
         """The results of some of `_open`, by index: those that overtook an earlier one."""
         self._fresh: list[Candidate] = []
         """What was scored of the present generation, from `_began` on."""
+        self._guessed: list[tuple[float, float]] = []
+        """The surrogate's guess and the top-1 of those that have both."""
         self._began = 0.0
 
     def run(self, budget: int) -> bool:
@@ -134,6 +137,8 @@ class SearchLoop:
             proposal = self._open[0]
             candidate = self._candidate(proposal, self._results.pop(self._num_told))
             self._record(candidate)
+            if proposal.guess is not None and candidate.top1 is not None:
+                self._guessed.append((proposal.guess, candidate.top1))
             self._tell(candidate)
             if proposal.ends_generation:
                 self._end_generation()
@@ -171,8 +176,10 @@ class SearchLoop:
             )
         self._history.sync()
         now = time.monotonic()
-        self._log("generation", **_timing(self._fresh, now - self._began))
-        self._fresh, self._began = [], now
+        tau = rank_correlation(*zip(*self._guessed, strict=True)) if self._guessed else None
+        guessed = {} if tau is None else {"surrogate_tau": round(tau, 4)}
+        self._log("generation", **_timing(self._fresh, now - self._began), **guessed)
+        self._fresh, self._guessed, self._began = [], [], now
 
 
 def _timing(candidates: Sequence[Candidate], seconds: float) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from search.candidate import Candidate
 from search.sampling import FeasibleSampler
 from search.shared_choices import SharedChoices
+from search.surrogate import Surrogate
 from supernet.architecture import Architecture
 
 TRIES = 10
@@ -33,6 +34,9 @@ class SearcherConfig(BaseModel):
     that L candidates can be scored at once and no worker waits for a generation's last one. None:
     a generation is drawn from all earlier generations. Results never depend on the number of
     workers; all of them are busy where L is twice their number or more.
+
+    `screen` S: for each child (not for random ones) S are drawn, and the one is scored of which a
+    linear surrogate, learnt from the same results, guesses the best top-1. None: each is scored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +50,7 @@ class SearcherConfig(BaseModel):
     children: int = Field(default=16, ge=1)
     objectives: tuple[str, ...] | None = Field(default=None, min_length=1)
     lag: int | None = Field(default=None, ge=1)
+    screen: int | None = Field(default=None, ge=2)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -63,13 +68,15 @@ class SearcherConfig(BaseModel):
 class Proposal(NamedTuple):
     """An architecture to score, the generation it belongs to, and how it arose.
 
-    `ends_generation`: it is the last one of its generation.
+    `ends_generation`: it is the last one of its generation. `guess`: the surrogate's top-1 in
+    percent, where there is one.
     """
 
     architecture: Architecture
     generation: int
     origin: str
     ends_generation: bool = False
+    guess: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ class Searcher(ABC):
         self._given = deque(given)
         self._num_given = len(given)
         self._is_dry = False
+        self._surrogate = Surrogate(self.space) if config.screen else None
 
     @property
     def is_waiting(self) -> bool:
@@ -179,7 +187,10 @@ class Searcher(ABC):
         """Queue the next generation, or with a lag the next proposal; nothing if there is none."""
         num_unlearnt = self._num_needed - (self._num_told - len(self._told))
         if num_unlearnt > 0:
-            self.learn([self._told.popleft() for _ in range(num_unlearnt)])
+            told = [self._told.popleft() for _ in range(num_unlearnt)]
+            self.learn(told)
+            if self._surrogate is not None:
+                self._surrogate.learn(told)
         is_first = self._generation == 0
         size = max(self.size, self._num_given) if is_first else self.size
         shares = () if is_first else self.shares()
@@ -191,7 +202,8 @@ class Searcher(ABC):
         for origin, architecture in drawn:
             self._place += 1
             is_last = self._place == size
-            self._queue.append(Proposal(architecture, self._generation, origin, is_last))
+            guess = self._guesses([architecture])[0]
+            self._queue.append(Proposal(architecture, self._generation, origin, is_last, guess))
         if self._place == size:
             self._generation, self._place = self._generation + 1, 0
 
@@ -226,7 +238,20 @@ class Searcher(ABC):
             yield "random", self._remember(drawn)
 
     def _vary(self, count: int, draw: Callable[[], Architecture]) -> Iterator[Architecture]:
-        """Up to `count` feasible, unknown results of `draw` in at most 10 x `count` tries."""
+        """Up to `count` feasible, unknown results of `draw` in at most 10 tries for each.
+
+        With a surrogate those of `screen` times as many that it guesses to be best, best first.
+        """
+        if self._surrogate is None or not self._surrogate.num_learnt:
+            yield from map(self._remember, self._unknown(count, draw))
+            return
+        assert self.config.screen is not None
+        drawn = list(dict.fromkeys(self._unknown(self.config.screen * count, draw)))
+        guesses = self._surrogate.guess(drawn)
+        best = sorted(range(len(drawn)), key=lambda k: -guesses[k])[:count]
+        yield from (self._remember(drawn[k]) for k in best)
+
+    def _unknown(self, count: int, draw: Callable[[], Architecture]) -> Iterator[Architecture]:
         found = 0
         for _ in range(TRIES * count):
             if found == count:
@@ -234,7 +259,13 @@ class Searcher(ABC):
             architecture = draw()
             if architecture not in self._known and self.sampler.is_feasible(architecture):
                 found += 1
-                yield self._remember(architecture)
+                yield architecture
+
+    def _guesses(self, architectures: Sequence[Architecture]) -> Sequence[float | None]:
+        """The surrogate's, None where it knows nothing yet."""
+        if self._surrogate is None or not self._surrogate.num_learnt:
+            return [None] * len(architectures)
+        return self._surrogate.guess(architectures)
 
     def _remember(self, architecture: Architecture) -> Architecture:
         """Note what is proposed; the same architecture in the form that stays in memory."""
