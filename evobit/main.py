@@ -13,6 +13,7 @@ import typer
 from evobit.commands import (
     audit,
     cost,
+    coverage,
     data,
     demo,
     deploy,
@@ -40,6 +41,7 @@ app.command("export")(search.export)
 app.command("retrain")(training.retrain)
 app.command("report")(evaluate.report)
 app.command("audit")(audit.audit)
+app.command("coverage")(coverage.coverage)
 app.command("evaluate")(evaluate.evaluate)
 app.command("pack")(deploy.pack)
 app.command("predict")(deploy.predict)

@@ -1,9 +1,12 @@
 """The arguments and options that several commands share."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from supernet.files import UserError
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config.")]
 AsJson = Annotated[
@@ -27,3 +30,21 @@ RunFolder = Annotated[
 def run_folder(config: Path, stage: str) -> Path:
     """Where a stage of a config runs unless told: `runs/<config name>-<stage>`."""
     return Path("runs") / f"{config.stem}-{stage}"
+
+
+def limits_from(text: str) -> dict[str, float]:
+    """What stands behind --limit, `max_ops=3.2e6,max_bits=8e6`, as a mapping.
+
+    Raises:
+        UserError: not names and finite numbers.
+    """
+    found = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            found[name.strip()] = limit = float(number)
+        except ValueError:
+            raise UserError(f"--limit {text}: expected NAME=NUMBER, as in max_ops=3.2e6") from None
+        if not math.isfinite(limit):
+            raise UserError(f"--limit {text}: expected a finite number, as in max_ops=3.2e6")
+    return found

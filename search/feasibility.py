@@ -85,17 +85,13 @@ class Feasibility:
         rows = [heads]
         for name, found in self.ranges.items():
             mark = "" if found.exact else "~"
-            quantiles = (_number(found.quantiles[percent]) for percent in PERCENTS)
-            ends = (f"{mark}{_number(found.minimum)}", f"{mark}{_number(found.maximum)}")
+            quantiles = (number(found.quantiles[percent]) for percent in PERCENTS)
+            ends = (f"{mark}{number(found.minimum)}", f"{mark}{number(found.maximum)}")
             rows.append([name, ends[0], *quantiles, ends[1]])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-            for row in rows
-        ]
+        lines = aligned(rows)
         if not all(found.exact for found in self.ranges.values()):
             lines.append("~ an estimate: the cost is not a sum over positions")
-        limits = ", ".join(f"{name} {_number(limit)}" for name, limit in self.limits.items())
+        limits = ", ".join(f"{name} {number(limit)}" for name, limit in self.limits.items())
         share = f"{100 * self.acceptance:.3g} % of {self.num_samples:,} uniform draws"
         lines.append(f"limits: {limits}; kept by {share}" if limits else "limits: none")
         return "\n".join(lines)
@@ -220,6 +216,14 @@ def _feasible_start(
     raise UserError(f"no architecture found that keeps {asked}; the nearest, {nearest}, has {has}")
 
 
-def _number(value: float) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of a table as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    ]
+
+
+def number(value: float) -> str:
     """Counts without decimals; milliseconds with some."""
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"

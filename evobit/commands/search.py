@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from evobit.errors import CommandFailed
-from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
+from evobit.options import (
+    AsJson,
+    Config,
+    DryRun,
+    Overrides,
+    RunFolder,
+    limits_from,
+    run_folder,
+)
 from evobit.output import Output, output
 from evobit.resuming import announced, check_folder
 from supernet.files import UserError
@@ -120,7 +127,7 @@ def export(
         raise UserError("--limit is for single architectures: leave it or --pareto out")
     if objectives and not pareto:
         raise UserError("--objective is for --pareto only")
-    asked = [_limit(text) for text in limits or []]
+    asked = [limits_from(text) for text in limits or []]
     if not run.exists():
         raise UserError(f"{run}: not found, expected a search's run folder or a trained network")
     of_run = {"--limit": limits, "--pareto": pareto}
@@ -162,20 +169,6 @@ def _export_signs(
     except ExportRefused as error:
         raise CommandFailed(str(error)) from error
     out.show(exported.as_dict(), title=str(to))
-
-
-def _limit(text: str) -> dict[str, float]:
-    """`max_ops=3.2e6,max_bits=8e6` as a mapping."""
-    found = {}
-    for part in text.split(","):
-        name, _, number = part.partition("=")
-        try:
-            found[name.strip()] = limit = float(number)
-        except ValueError:
-            raise UserError(f"--limit {text}: expected NAME=NUMBER, as in max_ops=3.2e6") from None
-        if not math.isfinite(limit):
-            raise UserError(f"--limit {text}: expected a finite number, as in max_ops=3.2e6")
-    return found
 
 
 def _check_feasibility(stage: Any) -> None:
