@@ -34,13 +34,13 @@ SMALL = {
     "epochs": 2, "batch_size": 16, "queue": 64, "projection": 8, "learning_rate": 0.01,
     "threads": 1, "tensorboard": False, "checkpoint_seconds": 0, "neighbours": 5,
 }  # fmt: skip
-METHODS = ["moco", "simclr", "byol"]
+METHODS = ["moco", "simclr", "byol", "swav"]
 
 
 def small(**changes: object) -> dict:
     """Settings for the tiny data, without the queue where there is none."""
     given = {**SMALL, **changes}
-    if given.get("method", "moco") != "moco":
+    if given.get("method", "moco") != "moco" and "queue" not in changes:
         del given["queue"]
     return given
 
@@ -246,8 +246,14 @@ def test_inputs_are_a_function_of_seed_and_step(unmix: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"method": "byol", "temperature": 0.2}, "temperature is for method moco or simclr"),
-        ({"method": "simclr", "queue": 64}, "queue is for method moco"),
+        (
+            {"method": "byol", "temperature": 0.2},
+            "temperature is for method moco or simclr or swav",
+        ),
+        ({"method": "simclr", "queue": 64}, "queue is for method moco or swav"),
+        ({"prototypes": 30}, "prototypes is for method swav, not for moco"),
+        ({"method": "swav", "momentum": 0.9}, "momentum is for method moco or byol, not for swav"),
+        ({"queue": 0}, "queue 0 must be a multiple of the 512 keys"),
         ({"beta": 0.5}, "beta is for unmix v5, not for none"),
         ({"unmix": "v5", "image_mixture": {"whole_rounds": 1}}, "image_mixture is for unmix v1"),
         ({"queue": 40, "batch_size": 16}, "queue 40 must be a multiple of the 16 keys"),
@@ -291,7 +297,7 @@ def test_a_line_between_two_clouds() -> None:
 def test_every_method_to_its_end(
     stages: dict, tmp_path: Path, architecture: Path, kind: str
 ) -> None:
-    unmix = {"moco": "none", "simclr": "v1", "byol": "v5"}[kind]
+    unmix = {"moco": "none", "simclr": "v1", "byol": "v5", "swav": "v5"}[kind]
     weights = {"binarization": {"weights": "real", "activations": "relu"}} if kind == "byol" else {}
     stage = stage_of(
         stages, method=kind, unmix=unmix, epochs=4, optimiser={"name": "adam"}, **weights

@@ -13,6 +13,7 @@ from training.pretraining.image_mixture import mix_images
 from training.pretraining.method import Method
 from training.pretraining.moco import MoCo
 from training.pretraining.simclr import SimCLR
+from training.pretraining.swav import SwAV
 from training.pretraining.unmix import Mixture, draw_mixture
 from training.pretraining.views import draw_view
 from training.seeds import stream, torch_stream
@@ -36,6 +37,18 @@ def build_method(encoder: Encoder, config: PretrainConfig) -> Method:
             return SimCLR(encoder, hidden=hidden, size=size, temperature=config.temperature)
         case "byol":
             return BYOL(encoder, hidden=hidden, size=size, momentum=config.momentum)
+        case "swav":
+            return SwAV(
+                encoder,
+                hidden=hidden,
+                size=size,
+                prototypes=config.prototypes,
+                epsilon=config.epsilon,
+                temperature=config.temperature,
+                queue=config.queue,
+                queue_from=config.queue_from,
+                frozen_epochs=config.frozen_epochs,
+            )
 
 
 def draw_inputs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,9 +18,13 @@ from training.settings import TrainingSettings
 
 # field -> the field that decides whether it is used, and the values of that one that use it
 USED_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
-    "temperature": ("method", ("moco", "simclr")),
+    "temperature": ("method", ("moco", "simclr", "swav")),
     "momentum": ("method", ("moco", "byol")),
-    "queue": ("method", ("moco",)),
+    "queue": ("method", ("moco", "swav")),
+    "queue_from": ("method", ("swav",)),
+    "prototypes": ("method", ("swav",)),
+    "epsilon": ("method", ("swav",)),
+    "frozen_epochs": ("method", ("swav",)),
     "symmetric": ("method", ("moco",)),
     "whole_share": ("unmix", ("v5",)),
     "beta": ("unmix", ("v5",)),
@@ -33,8 +38,11 @@ class PretrainConfig(BaseModel):
     `unmix`: v5 takes mixtures apart in the loss (arXiv 2003.05438), `whole_share` of the steps mix
     whole images, the others a region, by shares of Beta(beta, beta); v1 mixes images without the
     loss knowing. `momentum` is the target encoder's; BYOL's rises from it to 1. `queue`: keys kept
-    as negatives. `symmetric`: either view is query and key once. `projection`, `hidden`: the size
-    of the rows that the loss compares, and of the layer before (None: as many as features).
+    as negatives by moco (a multiple of a step's), rows kept by swav for its codes from epoch
+    `queue_from` on (0, its default: none). `symmetric`: either view is query and key once.
+    `projection`, `hidden`: the size of the rows that the loss compares, and of the layer before
+    (None: as many as features). `epsilon` softens swav's codes over so many
+    `prototypes`, which stay as they are for the first `frozen_epochs`.
     `calibration_images`: so many training images give the BatchNorm statistics at the end; 0 leaves
     the running averages. `neighbours`, `neighbour_temperature`: of the weighted kNN that scores the
     features.
@@ -42,7 +50,7 @@ class PretrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: Literal["moco", "simclr", "byol"] = "moco"
+    method: Literal["moco", "simclr", "byol", "swav"] = "moco"
     unmix: Literal["none", "v5", "v1"] = "none"
     epochs: int = Field(200, ge=1)
     batch_size: int = Field(512, ge=2)
@@ -50,7 +58,12 @@ class PretrainConfig(BaseModel):
     weight_decay: float = Field(5e-4, ge=0)
     optimiser: OptimiserConfig = OptimiserConfig(name="sgd", schedule="cosine")
     temperature: float = Field(0.1, gt=0)
-    queue: int = Field(4096, ge=1)
+    queue: int = Field(4096, ge=0)
+    queue_from: int = Field(15, ge=0)
+    prototypes: int = Field(100, ge=2)
+    # exp(+-1 / 0.03) = 3e+-14; the smallest over the sum of 1e4 x 100 largest, 1e-35, is a float32.
+    epsilon: float = Field(0.05, ge=0.03)
+    frozen_epochs: int = Field(1, ge=0)
     momentum: float = Field(0.99, ge=0, lt=1)
     symmetric: bool = False
     projection: int = Field(128, ge=1)
@@ -70,6 +83,13 @@ class PretrainConfig(BaseModel):
     checkpoint_seconds: float = Field(60.0, ge=0)
     tensorboard: bool = True
 
+    @model_validator(mode="before")
+    @classmethod
+    def _swav_begins_without_a_queue(cls, given: Any) -> Any:
+        """Fill in the default of `queue` that is not moco's."""
+        is_swav = isinstance(given, Mapping) and given.get("method") == "swav"
+        return {"queue": 0, **given} if is_swav else given
+
     @model_validator(mode="after")
     def _no_ignored_field(self) -> Self:
         for field, (chooser, users) in USED_WITH.items():
@@ -86,7 +106,7 @@ class PretrainConfig(BaseModel):
                 f"{self.batch_size}"
             )
         keys = self.batch_size * (2 if self.symmetric else 1)
-        if self.method == "moco" and self.queue % keys:
+        if self.method == "moco" and (self.queue < keys or self.queue % keys):
             raise ValueError(
                 f"queue {self.queue} must be a multiple of the {keys} keys that a step puts into it"
             )

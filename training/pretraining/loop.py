@@ -64,6 +64,7 @@ def train_method(
             set_rates(optimiser, config.optimiser, config.learning_rate, step, per_epoch, total)
             done = step + 1
             optimiser.zero_grad(set_to_none=True)
+            method.before_step(step, per_epoch)
             loss = method.loss(*draw_inputs(pixels, config, normalisation, seed, step))
             loss.backward()
             optimiser.step()

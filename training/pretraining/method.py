@@ -22,8 +22,11 @@ class Method(nn.Module, ABC):
         """The mean loss of a batch: images (N, C, H, W) twice, and Un-Mix's mixture of the first.
 
         L(first, second) + share * L(mixture, second) + (1 - share) * L(reversed mixture, second).
-        Mixtures are seen by `online` alone; what it is compared with is never mixed.
+        Mixtures are seen by `online` alone; keys, targets and queues are never mixed.
         """
+
+    def before_step(self, step: int, steps_per_epoch: int) -> None:
+        """Make ready for a step: a function of its number (from 0) and of what is learned."""
 
     def after_step(self, progress: float) -> None:
         """Take up what the step has changed; `progress` is the share of all steps done."""

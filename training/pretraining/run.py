@@ -32,6 +32,7 @@ from training.pretraining.encoder import Encoder, num_features
 from training.pretraining.loop import train_method
 from training.pretraining.method import Method
 from training.pretraining.probes import features_of, score_features
+from training.pretraining.swav import lightly_parts
 from training.run_folder import RunFolder
 from training.run_log import TrainingLog
 from training.seeds import derive_seed, torch_stream
@@ -78,7 +79,8 @@ def prepare(stage: PretrainStage, architecture: Path | None) -> Prepared:
 
     Raises:
         UserError: several processes, no architecture or one of another space, images that do not
-            fit, a network without a head to take off, Bop without a binary convolution.
+            fit, a method whose library is not installed, a network without a head to take off, Bop
+            without a binary convolution.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("evobit pretrain runs in one process; start it without torchrun")
@@ -94,6 +96,8 @@ def prepare(stage: PretrainStage, architecture: Path | None) -> Prepared:
         )
     spec = space.decode(chosen)
     num_features(spec)
+    if config.method == "swav":
+        lightly_parts()
     data = open_training_data(stage.data)
     # The head does not learn: its classes may be those of another data set, to be trained on later.
     check_fit(replace(spec, num_classes=data.num_classes), data)
