@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -25,8 +26,8 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
 
-class SharedBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm of (N, C, H, W) over the images of every process, on the CPU.
+class _Shared(_BatchNorm):
+    """BatchNorm of (N, C, ...) over the images of every process, on the CPU.
 
     Forward:   y = (x - mean) / sqrt(var + eps) * weight + bias, with sums over all processes.
     Backward:  by autograd.
@@ -37,17 +38,19 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(input)
         count = input.numel() / input.shape[1] * dist.get_world_size()
-        sums = _SumOverProcesses.apply(input.sum((0, 2, 3), dtype=torch.float64))
+        summed = [dim for dim in range(input.dim()) if dim != 1]
+        channels = (-1, *(1 for _ in summed[1:]))  # to be broadcast over the rest
+        sums = _SumOverProcesses.apply(input.sum(summed, dtype=torch.float64))
         mean = (sums / count).to(input.dtype)
-        centred = input - mean[:, None, None]
+        centred = input - mean.view(channels)
         variance = (
-            _SumOverProcesses.apply(centred.square().sum((0, 2, 3), dtype=torch.float64)) / count
+            _SumOverProcesses.apply(centred.square().sum(summed, dtype=torch.float64)) / count
         )
         self._remember(mean, variance, count)
-        y = centred * (variance.to(input.dtype) + self.eps).rsqrt()[:, None, None]
+        y = centred * (variance.to(input.dtype) + self.eps).rsqrt().view(channels)
         if self.weight is not None:
-            y = y * self.weight[:, None, None]
-        return y if self.bias is None else y + self.bias[:, None, None]
+            y = y * self.weight.view(channels)
+        return y if self.bias is None else y + self.bias.view(channels)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, count: float) -> None:
@@ -61,15 +64,25 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_((variance * (count / (count - 1))).to(mean.dtype), share)
 
 
+class SharedBatchNorm1d(_Shared, nn.BatchNorm1d):
+    """Of features (N, C)."""
+
+
+class SharedBatchNorm2d(_Shared, nn.BatchNorm2d):
+    """Of maps (N, C, H, W)."""
+
+
 def share_statistics(module: nn.Module) -> None:
     """Make every BatchNorm below `module` one over all processes.
 
     In place, by its class: supernets hold the same norm in many paths.
     """
     for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
             if any(buffer.is_cuda for buffer in norm.buffers()):
                 norm.process_group = None  # type: ignore[assignment]
                 norm.__class__ = nn.SyncBatchNorm  # type: ignore[assignment]
+            elif isinstance(norm, nn.BatchNorm1d):
+                norm.__class__ = SharedBatchNorm1d
             else:
                 norm.__class__ = SharedBatchNorm2d

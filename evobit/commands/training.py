@@ -118,6 +118,7 @@ def pretrain(
     from training.pretraining.config import PretrainStage
     from training.pretraining.run import plan
     from training.pretraining.run import pretrain as train
+    from training.progress import is_first_process
 
     with output(as_json) as out:
         stage = load_stage(config, PretrainStage, overrides or [])
@@ -128,7 +129,7 @@ def pretrain(
             return
         with announced(folder, "pretrain", stage):
             summary = train(stage, architecture, folder)
-        if test:
+        if test and is_first_process():
             from evaluate.pretraining import score_on_test_split
 
             summary = {**summary, "test_split": score_on_test_split(folder)}

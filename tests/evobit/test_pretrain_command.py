@@ -91,7 +91,7 @@ def test_the_head_may_be_another_data_sets(folder: Path, capsys: Capture) -> Non
         ([], "expected the architecture file (ARCH.json) to pre-train: space 'mobilenet-groups'"),
         (["a.json", "--set", "pretrain.metod=byol"], "did you mean 'pretrain.method'?"),
         (["a.json", "--set", "pretrain.queue=40"], "must be a multiple of the 16 keys"),
-        (["a.json", "--set", "pretrain.method=simclr"], "queue is for method moco, not for simclr"),
+        (["a.json", "--set", "pretrain.method=simclr"], "queue is for method moco or swav, not"),
         (["a.json", "--set", "data.image_size=16"], "space.image_size is 8, but data.image_size"),
         (["b.json"], "architecture file b.json: cannot be read"),
     ],

@@ -3,13 +3,10 @@
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from random import Random
-from subprocess import Popen
 
 import pytest
 import torch
@@ -22,6 +19,12 @@ from supernet.blocks.binary_unit import Sharing
 from supernet.files import UserError, load_weights
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.supernet import Supernet
+from tests.training.two_processes import (
+    free_port,
+    largest_difference,
+    pretend_torchrun,
+    torchrun,
+)
 from training.augment import AugmentConfig, augment
 from training.distributed import (
     Part,
@@ -61,32 +64,6 @@ def config_of(stages: dict, folder: Path, **supernet: object) -> Path:
     path = folder / "stage.yaml"
     path.write_text(yaml.safe_dump(stage))
     return path
-
-
-def torchrun(
-    config: Path,
-    run: Path,
-    restarts: int = 0,
-    output: int = subprocess.PIPE,
-    stage: str = "train-supernet",
-) -> Popen:
-    """Two processes on this machine, joined by gloo."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "--max-restarts", str(restarts)]
-    command += ["-m", "--", "evobit", stage, str(config), "--run", str(run), "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return Popen(command, stdout=output, stderr=output, text=True, env=environment)
-
-
-def largest_difference(one: Path, other: Path) -> float:
-    """Between any two tensors of equal name, relative to that tensor's largest value."""
-    (first, _), (second, _) = load_weights(one), load_weights(other)
-    assert first.keys() == second.keys()
-    return max(
-        ((first[name] - second[name]).abs().max() / first[name].abs().max().clamp(min=1e-3)).item()
-        for name in first
-        if first[name].is_floating_point()
-    )
 
 
 @pytest.mark.parametrize(
@@ -195,7 +172,7 @@ def test_parts_of_a_batch_are_varied_as_the_whole_batch() -> None:
 
 
 def _statistics_in_process(rank: int, port: int, folder: str) -> None:
-    _pretend_torchrun(rank, port)
+    pretend_torchrun(rank, port)
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(5)
     x, upstream = torch.randn(2, 6, 5, 4, 4)
@@ -236,7 +213,7 @@ def _steps(own: Part, sharing: Sharing, space: MobileNetGroups) -> dict[str, tor
 def _steps_in_process(
     rank: int, port: int, folder: str, sharing: Sharing, space: MobileNetGroups
 ) -> None:
-    _pretend_torchrun(rank, port)
+    pretend_torchrun(rank, port)
     with processes("cpu") as own:
         torch.save(_steps(own, sharing, space), Path(folder) / str(rank))
 
@@ -245,7 +222,7 @@ def _steps_in_process(
 def test_binary_steps_in_two_processes_are_those_of_one(
     tmp_path: Path, tiny_space: MobileNetGroups, sharing: Sharing
 ) -> None:
-    arguments = (_free_port(), str(tmp_path), sharing, tiny_space)
+    arguments = (free_port(), str(tmp_path), sharing, tiny_space)
     multiprocessing.spawn(_steps_in_process, arguments, nprocs=2)
     one = _steps(Part(), sharing, tiny_space)
     for rank in range(2):
@@ -258,24 +235,8 @@ def _refuse() -> None:
     raise UserError("said by the first")
 
 
-def _pretend_torchrun(rank: int, port: int) -> None:
-    os.environ |= {
-        "MASTER_ADDR": "localhost",
-        "MASTER_PORT": str(port),
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-    }
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return int(free.getsockname()[1])
-
-
 def test_batch_norm_over_processes_is_that_of_the_whole_batch(tmp_path: Path) -> None:
-    multiprocessing.spawn(_statistics_in_process, (_free_port(), str(tmp_path)), nprocs=2)
+    multiprocessing.spawn(_statistics_in_process, (free_port(), str(tmp_path)), nprocs=2)
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(5)
     x, upstream = torch.randn(2, 6, 5, 4, 4)

@@ -379,9 +379,7 @@ def test_bop_flips_binary_weights(stages: dict, tmp_path: Path, architecture: Pa
     assert binary and all(torch.equal(t.abs(), torch.ones_like(t)) for t in binary)
 
 
-def test_refused_before_a_folder_is_made(
-    stages: dict, tmp_path: Path, architecture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refused_before_a_folder_is_made(stages: dict, tmp_path: Path, architecture: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(UserError, match="expected the architecture file"):
         pretrain(stage_of(stages), None, run)
@@ -389,7 +387,4 @@ def test_refused_before_a_folder_is_made(
         pretrain(stage_of(stages, batch_size=256, queue=256), architecture, run)
     with pytest.raises(UserError, match="are more than the 128 training images"):
         pretrain(stage_of(stages, calibration_images=200), architecture, run)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="runs in one process"):
-        pretrain(stage_of(stages), architecture, run)
     assert not run.exists()

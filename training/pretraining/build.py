@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from training.distributed import WHOLE, Part, gather
 from training.loop import Normalisation
 from training.pretraining.byol import BYOL
 from training.pretraining.config import PretrainConfig
@@ -52,21 +53,31 @@ def build_method(encoder: Encoder, config: PretrainConfig) -> Method:
 
 
 def draw_inputs(
-    pixels: Tensor, config: PretrainConfig, normalisation: Normalisation, seed: int, step: int
+    pixels: Tensor,
+    config: PretrainConfig,
+    normalisation: Normalisation,
+    seed: int,
+    step: int,
+    own: Part = WHOLE,
 ) -> tuple[Tensor, Tensor, Mixture | None]:
-    """Two views of a batch and, in Un-Mix, a mixture of the first: a function of seed and step."""
+    """Two views of a batch and, in Un-Mix, a mixture of the first: a function of seed and step.
+
+    `pixels` are the part `own` of the batch. Partners of mixtures come from the whole of it, for
+    which the processes send each other their views.
+    """
     seen = normalisation.mean, normalisation.std, normalisation.size
     views = [
-        draw_view(pixels, config.views, *seen, torch_stream(seed, "view", number, step))
+        draw_view(pixels, config.views, *seen, torch_stream(seed, "view", number, step), own)
         for number in (1, 2)
     ]
     mixture = None
     rng = stream(seed, "mixture", step)
     if config.unmix == "v1":
-        views = mix_images(views, config.image_mixture, rng)
+        mixed = mix_images([gather(view) for view in views], config.image_mixture, rng)
+        views = [own.of(view) for view in mixed]
     elif config.unmix == "v5":
-        mixture = draw_mixture(views[0], config.whole_share, config.beta, rng)
-        mixture = Mixture(_channels_last(mixture.images), mixture.share)
+        mixture = draw_mixture(gather(views[0]), config.whole_share, config.beta, rng)
+        mixture = Mixture(_channels_last(own.of(mixture.images)), mixture.share)
     first, second = map(_channels_last, views)
     return first, second, mixture
 

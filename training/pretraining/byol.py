@@ -15,6 +15,7 @@ from torch import Tensor
 
 from training.pretraining.contrastive import squared_distance
 from training.pretraining.encoder import Encoder, Projected, follow, perceptron
+from training.pretraining.gathering import gather_rows
 from training.pretraining.method import Method
 from training.pretraining.unmix import Mixture, loss_of_mixture
 
@@ -32,16 +33,18 @@ class BYOL(Method):
 
     def loss(self, first: Tensor, second: Tensor, mixture: Mixture | None) -> Tensor:
         with torch.no_grad():
-            of_first, of_second = self.target(first), self.target(second)
-        loss = squared_distance(self.online(first), of_second)
-        loss = loss + squared_distance(self.online(second), of_first)
+            of_first = gather_rows(self.target(first))
+            of_second = gather_rows(self.target(second))
+        loss = squared_distance(gather_rows(self.online(first)), of_second)
+        loss = loss + squared_distance(gather_rows(self.online(second)), of_first)
         if mixture is None:
             return loss
 
         def loss_of(rows: Tensor) -> Tensor:
             return squared_distance(rows, of_second) + squared_distance(rows, of_first)
 
-        return loss + loss_of_mixture(loss_of, self.online(mixture.images), mixture.share)
+        mixed = gather_rows(self.online(mixture.images))
+        return loss + loss_of_mixture(loss_of, mixed, mixture.share)
 
     def after_step(self, progress: float) -> None:
         """Move the target by 1 - m, m = 1 - (1 - momentum) (1 + cos(pi progress)) / 2."""

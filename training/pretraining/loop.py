@@ -12,7 +12,13 @@ from supernet.files import UserError
 from training.batches import read_batches, steps_per_epoch
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.image_set import ImageSet
-from training.distributed import WHOLE
+from training.distributed import (
+    any_process,
+    average_gradients,
+    begin_alike,
+    part,
+    state_of_first,
+)
 from training.interrupt import InterruptRequest
 from training.loop import (
     STEPS_BETWEEN_LOGS,
@@ -41,7 +47,8 @@ def train_method(
 ) -> None:
     """Train `method.online` in place, from `checkpoint` on where it exists.
 
-    The checkpoint has the target encoder and the queue too, and stays after the last step.
+    The checkpoint has the target encoder and the queue too, and stays after the last step. Of
+    several processes each takes its part of every batch, and the first writes.
 
     Raises:
         UserError: fewer images than one batch, or the training state of another network.
@@ -49,24 +56,27 @@ def train_method(
     """
     per_epoch = steps_per_epoch(images, config)
     total = per_epoch * config.epochs
+    own = part()
     optimiser = build_optimiser(
         method.online, config.optimiser, config.learning_rate, config.weight_decay
     )
     first = _resume(checkpoint, method, optimiser)
+    begin_alike(method, shared_norms=True)
     saved = started = time.monotonic()
     running = RunningLoss()
     method.train()
     with Progress(label, total, first) as progress, InterruptRequest() as interrupt:
         batches = read_batches(
-            images, config.batch_size, WHOLE, per_epoch, total, first, seed, device
+            images, config.batch_size, own, per_epoch, total, first, seed, device
         )
         for step, (pixels, _, _) in enumerate(batches, start=first):
             set_rates(optimiser, config.optimiser, config.learning_rate, step, per_epoch, total)
             done = step + 1
             optimiser.zero_grad(set_to_none=True)
             method.before_step(step, per_epoch)
-            loss = method.loss(*draw_inputs(pixels, config, normalisation, seed, step))
+            loss = method.loss(*draw_inputs(pixels, config, normalisation, seed, step, own))
             loss.backward()
+            average_gradients(method.online.parameters())
             optimiser.step()
             method.after_step(done / total)
             running.add(loss.detach())
@@ -77,20 +87,22 @@ def train_method(
                         f"{label}: loss is NaN at step {done}; lower learning_rate"
                     )
                 rate = (done - first) * config.batch_size / (time.monotonic() - started)
-                log(
-                    step=done,
-                    epoch=done / per_epoch,
-                    loss=mean_loss,
-                    learning_rate=learning_rate_of(optimiser),
-                    images_per_second=round(rate, 1),
-                    **figures(optimiser),
-                )
+                if own.rank == 0:
+                    log(
+                        step=done,
+                        epoch=done / per_epoch,
+                        loss=mean_loss,
+                        learning_rate=learning_rate_of(optimiser),
+                        images_per_second=round(rate, 1),
+                        **figures(optimiser),
+                    )
                 progress.advance(done - progress.done, loss=mean_loss)
+            interrupted = any_process(interrupt.requested)
             is_due = time.monotonic() - saved > config.checkpoint_seconds
-            if is_due or interrupt.requested or done == total:
+            if (is_due or interrupted or done == total) and own.rank == 0:
                 _save(checkpoint, method, optimiser, done)
                 saved = time.monotonic()
-            if interrupt.requested:
+            if interrupted:
                 raise KeyboardInterrupt
 
 
@@ -100,10 +112,11 @@ def _save(path: Path, method: Method, optimiser: Optimiser, step: int) -> None:
 
 
 def _resume(path: Path, method: Method, optimiser: Optimiser) -> int:
-    """Take up the state in `path`; returns the steps done."""
-    if not path.exists():
+    """Take up the state in `path`, which the first process reads; returns the steps done."""
+    state = load_checkpoint(path) if part().rank == 0 and path.exists() else None
+    state = state_of_first(state)
+    if state is None:
         return 0
-    state = load_checkpoint(path)
     try:
         method.load_state_dict(state["method"])
         optimiser.load_state_dict(state["optimiser"])

@@ -21,6 +21,9 @@ class Method(nn.Module, ABC):
     def loss(self, first: Tensor, second: Tensor, mixture: Mixture | None) -> Tensor:
         """The mean loss of a batch: images (N, C, H, W) twice, and Un-Mix's mixture of the first.
 
+        Each of several processes gives its part of the images; rows are gathered (`gather_rows`),
+        and the loss is that of the whole batch in all of them.
+
         L(first, second) + share * L(mixture, second) + (1 - share) * L(reversed mixture, second).
         Mixtures are seen by `online` alone; keys, targets and queues are never mixed.
         """

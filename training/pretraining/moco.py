@@ -2,8 +2,9 @@
 
 "Momentum Contrast" (He et al., CVPR 2020, arXiv 1911.05722) with the perceptron head of version 2
 (arXiv 2003.04297). Un-Mix (arXiv 2003.05438) gives its loss the mixtures' terms.
-Differs from the authors' code: shuffled BatchNorm is left out, since in one process the batch is
-not split into groups of which each could see its own images' keys.
+Differs from the authors' code: shuffled BatchNorm is left out, since BatchNorm's
+statistics are those of the whole batch: there are no groups of which each could see its own images'
+keys.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from training.pretraining.contrastive import info_nce
 from training.pretraining.encoder import Encoder, Projected, follow, perceptron
+from training.pretraining.gathering import gather_rows
 from training.pretraining.method import Method
 from training.pretraining.unmix import Mixture, loss_of_mixture
 
@@ -52,10 +54,10 @@ class MoCo(Method):
     def loss(self, first: Tensor, second: Tensor, mixture: Mixture | None) -> Tensor:
         pairs = [(first, second), (second, first)] if self.symmetric else [(first, second)]
         with torch.no_grad():
-            self._keys = [self.target(other) for _, other in pairs]
+            self._keys = [gather_rows(self.target(other)) for _, other in pairs]
         loss = torch.stack(
             [
-                self._loss(self.online(view), key)
+                self._loss(gather_rows(self.online(view)), key)
                 for (view, _), key in zip(pairs, self._keys, strict=True)
             ]
         ).sum()
@@ -65,7 +67,8 @@ class MoCo(Method):
         def loss_of(rows: Tensor) -> Tensor:
             return torch.stack([self._loss(rows, key) for key in self._keys]).sum()
 
-        return loss + loss_of_mixture(loss_of, self.online(mixture.images), mixture.share)
+        mixed = gather_rows(self.online(mixture.images))
+        return loss + loss_of_mixture(loss_of, mixed, mixture.share)
 
     def _loss(self, queries: Tensor, keys: Tensor) -> Tensor:
         return info_nce(queries, keys, self.queue, self.temperature)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +12,14 @@ import torch
 from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
 from supernet.files import UserError
-from supernet.network import Network, build, set_binarization
+from supernet.network import Network, build, set_binarization, stand_alone_copy
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import NetworkSpec
 from training.compilation import time_step
 from training.data import TrainingData, open_training_data
 from training.device import choose_device, set_threads
+from training.distributed import check_sharing, locked, on_first, part, processes
 from training.fit_check import check_fit
 from training.loop import Normalisation, steps_per_epoch
 from training.network_file import TrainedNetwork, save_network
@@ -64,27 +64,27 @@ def pretrain(stage: PretrainStage, architecture: Path | None, run: Path) -> dict
     Raises:
         UserError: what `prepare` refuses, or a folder that holds another run.
     """
-    prepared = prepare(stage, architecture)
-    config = {**stage.model_dump(mode="json"), "space": prepared.space.describe()}
-    inputs = {} if architecture is None else {"architecture": architecture}
-    folder = RunFolder.open(run, STAGE, config, inputs)
-    with folder.lock():
-        if (summary := folder.summary) is not None:
-            return summary
-        return _pretrain(stage, prepared, folder)
+    with processes(stage.pretrain.device):
+        prepared = prepare(stage, architecture)
+        config = {**stage.model_dump(mode="json"), "space": prepared.space.describe()}
+        inputs = {} if architecture is None else {"architecture": architecture}
+        folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs))
+        with locked(folder):
+            if (summary := on_first(lambda: folder.summary)) is not None:
+                return summary
+            return _pretrain(stage, prepared, folder)
 
 
 def prepare(stage: PretrainStage, architecture: Path | None) -> Prepared:
     """Read and check everything that a pre-training needs, without writing anything.
 
     Raises:
-        UserError: several processes, no architecture or one of another space, images that do not
-            fit, a method whose library is not installed, a network without a head to take off, Bop
-            without a binary convolution.
+        UserError: a batch that the processes cannot share, no architecture or one of another
+            space, images that do not fit, a method whose library is not installed, a network
+            without a head to take off, Bop without a binary convolution.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("evobit pretrain runs in one process; start it without torchrun")
     space, config = space_from_description(stage.space), stage.pretrain
+    check_sharing(config.batch_size, "off", shared_norms=True)
     if architecture is not None:
         _, chosen, _ = load_architecture(architecture, expected_space=space)
     elif space.size == 1:
@@ -151,14 +151,19 @@ def plan(stage: PretrainStage, architecture: Path | None, run: Path) -> dict[str
 
 def _pretrain(stage: PretrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
     config, data, device = stage.pretrain, prepared.data, prepared.device
-    folder.record_once("data", data.manifest())
+    on_first(lambda: folder.record_once("data", data.manifest()))
     # Kept for a resume: another number of threads gives other last bits.
-    threads = set_threads(folder.record_once("threads", set_threads(config.threads)))
+    found = set_threads(config.threads)
+    threads = set_threads(on_first(lambda: folder.record_once("threads", found)))
     network, method = begin(stage, prepared)
-    print(f"{STAGE}: {device}, {threads} thread(s), fp32, not compiled", file=sys.stderr)
-    folder.log("started", device=str(device), threads=threads, steps=prepared.steps)
+
+    def say_started() -> None:
+        print(f"{STAGE}: {device}, {threads} thread(s), fp32, not compiled", file=sys.stderr)
+        folder.log("started", device=str(device), threads=threads, steps=prepared.steps)
+
+    on_first(say_started)
     checkpoint = folder.path / CHECKPOINT
-    with TrainingLog(folder, STAGE, config.tensorboard) as log:
+    with TrainingLog(folder, STAGE, config.tensorboard and part().rank == 0) as log:
         train_method(
             method,
             data.train,
@@ -170,6 +175,15 @@ def _pretrain(stage: PretrainStage, prepared: Prepared, folder: RunFolder) -> di
             checkpoint=checkpoint,
             label=STAGE,
         )
+    # A copy: its BatchNorms wait for no other process.
+    return on_first(lambda: _finish(stage, prepared, stand_alone_copy(network), folder))
+
+
+def _finish(
+    stage: PretrainStage, prepared: Prepared, network: Network, folder: RunFolder
+) -> dict[str, Any]:
+    """Write what was learned, and score it."""
+    config, data, device = stage.pretrain, prepared.data, prepared.device
     if config.calibration_images:
         generator = torch_stream(stage.seed, STAGE, "calibration")
         drawn = torch.randperm(len(data.train), generator=generator)[: config.calibration_images]
@@ -185,7 +199,7 @@ def _pretrain(stage: PretrainStage, prepared: Prepared, folder: RunFolder) -> di
         "search_split": scores_of(config, known, asked, data.num_classes),
     }
     folder.finish(summary)
-    checkpoint.unlink(missing_ok=True)
+    (folder.path / CHECKPOINT).unlink(missing_ok=True)
     return summary
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from training.pretraining.contrastive import nt_xent
 from training.pretraining.encoder import Encoder, Projected, perceptron
+from training.pretraining.gathering import gather_rows
 from training.pretraining.method import Method
 from training.pretraining.unmix import Mixture, loss_of_mixture
 
@@ -24,12 +25,13 @@ class SimCLR(Method):
         self.temperature = temperature
 
     def loss(self, first: Tensor, second: Tensor, mixture: Mixture | None) -> Tensor:
-        others = self.online(second)
+        others = gather_rows(self.online(second))
 
         def loss_of(rows: Tensor) -> Tensor:
             return nt_xent(rows, others, self.temperature)
 
-        loss = loss_of(self.online(first))
+        loss = loss_of(gather_rows(self.online(first)))
         if mixture is None:
             return loss
-        return loss + loss_of_mixture(loss_of, self.online(mixture.images), mixture.share)
+        mixed = gather_rows(self.online(mixture.images))
+        return loss + loss_of_mixture(loss_of, mixed, mixture.share)

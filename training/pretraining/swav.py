@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from supernet.files import UserError
 from training.pretraining.encoder import Encoder, Projected, perceptron
+from training.pretraining.gathering import gather_rows
 from training.pretraining.method import Method
 from training.pretraining.unmix import Mixture, loss_of_mixture
 
@@ -69,7 +70,7 @@ class SwAV(Method):
 
     def loss(self, first: Tensor, second: Tensor, mixture: Mixture | None) -> Tensor:
         rows, prototypes = self.online["rows"], self.online["prototypes"]
-        of_first, of_second = rows(first), rows(second)
+        of_first, of_second = gather_rows(rows(first)), gather_rows(rows(second))
         self._rows = torch.stack([of_first, of_second]).detach()
         others, queued = prototypes(of_second), self._scores_of_queue()
 
@@ -80,7 +81,7 @@ class SwAV(Method):
         loss = loss_of(prototypes(of_first))
         if mixture is None:
             return loss
-        mixed = prototypes(rows(mixture.images))
+        mixed = prototypes(gather_rows(rows(mixture.images)))
         return loss + loss_of_mixture(loss_of, mixed, mixture.share)
 
     @torch.no_grad()

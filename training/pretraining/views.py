@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.augment import AugmentConfig, augment
+from training.distributed import WHOLE, Part
 
 
 class ViewConfig(BaseModel):
@@ -38,11 +39,12 @@ def draw_view(
     std: Sequence[float],
     size: int,
     generator: torch.Generator,
+    own: Part = WHOLE,
 ) -> Tensor:
     """One view of each image, normalised.
 
     Args:
-        images: uint8 (N, C, S, S) on any device.
+        images: uint8 (N, C, S, S) on any device, the part `own` of a batch.
         config: how a view differs.
         mean: of each channel, pixels in [0, 1].
         std: of each channel.
@@ -54,8 +56,8 @@ def draw_view(
     """
     cropped = AugmentConfig(crop="resized", min_scale=config.min_scale, flip=config.flip)
     channels = images.shape[1]
-    x = augment(images, cropped, [0.0] * channels, [1.0] * channels, size, generator)
-    draws = torch.rand(3, len(images), 1, 1, 1, generator=generator)
+    x = augment(images, cropped, [0.0] * channels, [1.0] * channels, size, generator, own)
+    draws = own.of(torch.rand(3, len(images) * own.size, 1, 1, 1, generator=generator), 1)
     is_jittered = draws[0] < config.jitter_probability
     brightness = torch.where(is_jittered, 1 + config.brightness * (2 * draws[1] - 1), 1.0)
     contrast = torch.where(is_jittered, 1 + config.contrast * (2 * draws[2] - 1), 1.0)
