@@ -18,6 +18,7 @@ from supernet.blocks.real_doubling import RealDoubling
 from supernet.blocks.shuffle import ShuffleBlock
 from supernet.files import UserError
 from supernet.layers.binary_conv import Precision
+from supernet.layers.nested_conv import NestedPath
 from supernet.sharing.shared_path import SharedPath
 from supernet.spec import (
     BinaryLayerSpec,
@@ -103,6 +104,27 @@ class Network(nn.Module):
                 state[f"{name}.weight"] = torch.ones_like(norm.running_mean)
                 state[f"{name}.bias"] = torch.zeros_like(norm.running_mean)
         return state
+
+    @torch.no_grad()
+    def put(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """Copy a stand-alone network's tensors to where this one's live, as `tensors` reads them.
+
+        Returns the names that have no place here: factor and shift of BatchNorms without any.
+        """
+        own, without_place = self.state_dict(), []
+        for name, tensor in tensors.items():
+            block, _, within = name.partition(".")
+            module = self.get_submodule(block)
+            if name in own:
+                own[name].copy_(tensor)
+            elif isinstance(module, SharedPath):
+                if not module.put(within, tensor):
+                    without_place.append(name)
+            elif isinstance(module, BinaryUnit) and isinstance(module.conv, NestedPath):
+                module.conv.put(tensor)
+            else:
+                without_place.append(name)
+        return without_place
 
 
 def build(spec: NetworkSpec) -> Network:

@@ -64,6 +64,11 @@ def save_network(
     )
 
 
+def describes_network(metadata: Mapping[str, str]) -> bool:
+    """Whether a file of tensors with this metadata is a stand-alone network's."""
+    return _KEY in metadata
+
+
 def load_network(path: Path) -> TrainedNetwork:
     """Read a network file; the network is in evaluation mode, on the CPU.
 

@@ -30,6 +30,7 @@ from training.mixing.extractor import open_extractor, weights_of
 from training.optim.build import binary_weights
 from training.seeds import derive_seed
 from training.settings import PhaseSettings, TrainingSettings
+from training.start_from import check_start, read_start
 from training.teacher import DistillationConfig, Teacher, open_teacher
 
 CHECKPOINT = "checkpoint.pt"
@@ -92,9 +93,8 @@ def check_phases(
             file=sys.stderr,
         )
     if settings.start_from is not None:
-        tensors, _ = load_weights(settings.start_from)
         for module in modules():
-            check_names_and_shapes(tensors, module.state_dict(), settings.start_from)
+            check_start(settings.start_from, module)
 
 
 def inputs_of(settings: TrainingSettings) -> dict[str, Path]:
@@ -221,14 +221,15 @@ def _begin(
     state: dict[str, Any] | None = None
     if part().rank == 0:
         done = [number for number in range(1, phases) if _after(folder, number).exists()]
-        path = _after(folder, done[-1]) if done else settings.start_from
-        state = {"done": done[-1] if done else 0, "path": str(path)}
-        if path is not None:
-            state["tensors"], state["metadata"] = load_weights(path)
+        state = {"done": done[-1] if done else 0}
+        if done:
+            state["tensors"], state["metadata"] = load_weights(_after(folder, done[-1]))
+            check_names_and_shapes(state["tensors"], module.state_dict(), _after(folder, done[-1]))
+        elif settings.start_from is not None:
+            state["tensors"] = read_start(settings.start_from, module)
     state = state_of_first(state)
     assert state is not None
     if "tensors" in state:
-        check_names_and_shapes(state["tensors"], module.state_dict(), state["path"])
         module.load_state_dict(state["tensors"])
         if state["done"]:
             hooks.load_extra_state(json.loads(state["metadata"][EXTRA]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -49,8 +51,23 @@ class NestedBinaryConv2d(nn.Module):
 
     def weight(self, groups: int) -> Tensor:
         """The latent weight of `groups` groups, (Cout, Cin/groups, k, k)."""
-        blocks = self.rings[0].unflatten(0, (self.levels[0], -1))  # (groups, out, in, k, k)
-        for finer, coarser, ring in zip(self.levels, self.levels[1:], self.rings[1:], strict=False):
+        return self._assemble(list(self.rings), groups)
+
+    @torch.no_grad()
+    def put(self, groups: int, weight: Tensor) -> None:
+        """Copy a weight of `groups` groups into the rings that it is made of."""
+        sizes = [ring.numel() for ring in self.rings]
+        stored = torch.cat([ring.flatten() for ring in self.rings])
+        # The same assembly of the numbers of all stored weights says where each one lies.
+        numbers = torch.arange(len(stored), device=stored.device).split(sizes)
+        numbered = [n.view_as(ring) for n, ring in zip(numbers, self.rings, strict=True)]
+        stored[self._assemble(numbered, groups).flatten()] = weight.flatten().to(stored.device)
+        for ring, values in zip(self.rings, stored.split(sizes), strict=True):
+            ring.copy_(values.view_as(ring))
+
+    def _assemble(self, rings: Sequence[Tensor], groups: int) -> Tensor:
+        blocks = rings[0].unflatten(0, (self.levels[0], -1))  # (groups, out, in, k, k)
+        for finer, coarser, ring in zip(self.levels, self.levels[1:], rings[1:], strict=False):
             if finer == groups:
                 break
             ratio = finer // coarser
@@ -77,6 +94,10 @@ class NestedPath(LatentConv2d):
     def weight(self) -> Tensor:
         """The latent weight of this group number, (Cout, Cin/groups, k, k)."""
         return self._nested[0].weight(self.groups)
+
+    def put(self, weight: Tensor) -> None:
+        """Copy a latent weight of this group number to where it is kept."""
+        self._nested[0].put(self.groups, weight)
 
     def forward(self, signs: Tensor, latent: Tensor | None = None) -> Tensor:
         """Convolve with `latent`, which a caller may have read from `weight` before."""

@@ -73,6 +73,9 @@ class Generated:
         for parameter in self.generator.encode.parameters():
             yield Region(parameter, lambda whole: whole)
 
+    def put(self, tensor: Tensor) -> bool:
+        raise ValueError(f"the weight of '{self.small.name}' is generated: it cannot be put there")
+
 
 class GeneratedBlock(SlicedBlock):
     """Generators for the convolutions, a BatchNorm for each number of channels.

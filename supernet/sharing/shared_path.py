@@ -30,6 +30,9 @@ class Source(Protocol):
     def regions(self) -> Iterable[Region]:
         """The parts of shared parameters that it is made of."""
 
+    def put(self, tensor: Tensor) -> bool:
+        """Copy `tensor` to where its values lie; whether there is such a place."""
+
 
 class SharedPath(nn.Module):
     """`module` computed with tensors of `sources`, by name, which are read at every pass.
@@ -55,6 +58,11 @@ class SharedPath(nn.Module):
         """The state dict of the stand-alone block, made of the shared tensors."""
         with torch.no_grad():
             return self._read()
+
+    @torch.no_grad()
+    def put(self, name: str, tensor: Tensor) -> bool:
+        """Copy one tensor of the stand-alone block into the shared ones; whether it has a place."""
+        return self._sources[name].put(tensor)
 
     def regions(self) -> Iterator[Region]:
         """The parts of shared parameters that this path trains."""

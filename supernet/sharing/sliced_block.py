@@ -55,6 +55,14 @@ class Cut:
         if isinstance(whole, nn.Parameter):
             yield Region(whole, partial(cut, small=self.small, large=self.large))
 
+    def put(self, tensor: Tensor) -> bool:
+        whole = getattr(self.module, self.attribute)
+        if whole is None:
+            return False
+        view = cut(whole, self.small, self.large)
+        view.copy_(tensor.reshape(view.shape))  # undoes `joined`
+        return True
+
 
 class SlicedBlock(nn.Module):
     """The tensors of `candidates[0]`, the largest, which hold those of all others.

@@ -161,3 +161,35 @@ def test_what_no_path_uses_does_not_move(name: str, sharing: str, rule: str) -> 
             int((p.detach() != before[name]).sum()) for name, p in supernet.named_parameters()
         )
         assert 0 < moved == moved_in_path  # every value that moved is one of the path's
+
+
+@pytest.mark.parametrize(("name", "sharing"), CASES)
+def test_a_network_put_into_a_path_is_extracted_from_it(name: str, sharing: str) -> None:
+    """Every tensor comes back; what is on no such path stays as it was."""
+    space = small(name)
+    supernet = Supernet(space, sharing)
+    for architecture in draws(space, 2):
+        network = build(space.decode(architecture))
+        with torch.no_grad():
+            for tensor in network.state_dict().values():
+                tensor.copy_(torch.randn(tensor.shape).mul(10))
+        path = supernet.path(architecture)
+        if sharing == "generated":
+            with pytest.raises(ValueError, match="is generated: it cannot be put there"):
+                path.put(network.state_dict())
+            continue
+        before = {key: tensor.clone() for key, tensor in supernet.state_dict().items()}
+        left_out = set(path.put(network.state_dict()))
+        found = supernet.extract(architecture).state_dict()
+        norms = {key.removesuffix("running_mean") for key in found if key.endswith("running_mean")}
+        affine = {f"{norm}{own}" for norm in norms for own in ("weight", "bias")}
+        assert left_out == (set() if space.supernet_norms_affine else affine)
+        for key, expected in network.state_dict().items():
+            if key in left_out:
+                expected = torch.full_like(expected, float(key.endswith("weight")))
+            assert torch.equal(found[key], expected), key
+        moved = sum(
+            int((tensor != before[key]).sum()) for key, tensor in supernet.state_dict().items()
+        )
+        held = {key: t.numel() for key, t in network.state_dict().items() if key not in left_out}
+        assert 0 < moved <= sum(held.values())

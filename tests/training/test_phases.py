@@ -266,7 +266,7 @@ def test_what_cannot_be_trained_is_refused_early(stages: dict, tmp_path: Path) -
             job_of(stages, tmp_path / "rprelu"), space={**stages["space"], "activation": "rprelu"}
         )
     )
-    refused("missing", start_from=other)
+    refused("is another network in space", start_from=other)
     refused("gone.safetensors", distillation={"teacher": str(tmp_path / "gone.safetensors")})
 
 
