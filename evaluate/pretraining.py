@@ -11,7 +11,7 @@ from training.device import choose_device, set_threads
 from training.network_file import load_network
 from training.pretraining.config import PretrainConfig
 from training.pretraining.encoder import Encoder
-from training.pretraining.probes import features_of
+from training.pretraining.probes import features_of, fit_line
 from training.pretraining.run import STAGE, WEIGHTS, scores_of
 from training.run_folder import open_finished
 
@@ -35,6 +35,6 @@ def score_on_test_split(run: Path) -> dict[str, Any]:
     encoder = Encoder(trained.network).to(device)
     known = features_of(encoder, data.everything, trained.normalisation, device)
     asked = features_of(encoder, open_test_part(trained.data), trained.normalisation, device)
-    scores = scores_of(config, known, asked, data.num_classes)
+    scores = scores_of(config, known, asked, fit_line(known, num_classes=data.num_classes))
     folder.record("test_split", scores)
     return scores

@@ -24,7 +24,7 @@ from training.pretraining.config import PretrainConfig, PretrainStage
 from training.pretraining.contrastive import info_nce, nt_xent, squared_distance
 from training.pretraining.encoder import Encoder, num_features
 from training.pretraining.moco import MoCo
-from training.pretraining.probes import linear_top1, neighbour_top1
+from training.pretraining.probes import fit_line, linear_top1, neighbour_top1
 from training.pretraining.run import pretrain
 from training.pretraining.unmix import Mixture, reverse
 from training.pretraining.views import ViewConfig, draw_view, jitter
@@ -287,10 +287,24 @@ def test_a_line_between_two_clouds() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(200) % 2
     rows = torch.randn(200, 5, generator=generator)
-    assert linear_top1((rows, labels), (rows, labels), num_classes=2) < 80
+    known = rows, labels
+    assert linear_top1(fit_line(known, num_classes=2), known) < 80
     rows[:, 3] += 100 + 8.0 * labels
     known, asked = (rows[:100], labels[:100]), (rows[100:], labels[100:])
-    assert linear_top1(known, asked, num_classes=2) == 100
+    assert linear_top1(fit_line(known, num_classes=2), asked) == 100
+
+
+def test_the_line_is_on_features_as_they_are() -> None:
+    """Scaled and moved features, one of them always the same, give the very same logits."""
+    torch.manual_seed(0)
+    labels = torch.arange(90) % 3
+    rows = torch.randn(90, 4) + F.one_hot(labels, 4)
+    rows[:, 3] = 7.0
+    line = fit_line((rows, labels), num_classes=3)
+    assert line.weight[:, 3].abs().max() < 1e-3
+    moved = fit_line((50 + 1e-2 * rows, labels), num_classes=3)
+    logits, expected = F.linear(50 + 1e-2 * rows, *moved), F.linear(rows, *line)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("kind", METHODS)

@@ -5,6 +5,8 @@ Labels come in here alone. Whose images are scored is the caller's choice; nothi
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -61,16 +63,24 @@ def neighbour_top1(
     return 100.0 * correct / len(asked[1])
 
 
-def linear_top1(
-    known: tuple[Tensor, Tensor], asked: tuple[Tensor, Tensor], *, num_classes: int
-) -> float:
-    """Top-1 of a linear layer trained on the known features, in percent.
+class Line(NamedTuple):
+    """A linear layer on features: weight (classes, D) and bias (classes,)."""
 
-    Cross-entropy + PROBE_DECAY / 2 |W|^2 over features of mean 0 and deviation 1, by L-BFGS over
-    all of them at once: nothing is drawn, and there is no learning rate to be tuned.
+    weight: Tensor
+    bias: Tensor
+
+
+def fit_line(known: tuple[Tensor, Tensor], *, num_classes: int) -> Line:
+    """A linear layer trained on the known features.
+
+    Cross-entropy + PROBE_DECAY / 2 |W|^2 over features of mean m = 0 and deviation s = 1, by L-BFGS
+    over all of them at once: nothing is drawn, and there is no learning rate to be tuned. Given is
+    the layer on the features as they are: W (x - m) / s + b = (W / s) x + (b - (W / s) m).
     """
-    mean, deviation = known[0].mean(0), known[0].std(0).clamp(min=1e-6)
-    x, labels = (known[0] - mean) / deviation, known[1]
+    # In double precision: rounding must not make a constant feature one that varies.
+    features, labels = known[0].double(), known[1]
+    mean, deviation = features.mean(0), features.std(0).clamp(min=1e-6)
+    x = ((features - mean) / deviation).float()
     weight = torch.zeros(num_classes, x.shape[1], requires_grad=True)
     bias = torch.zeros(num_classes, requires_grad=True)
     optimiser = torch.optim.LBFGS(
@@ -86,15 +96,22 @@ def linear_top1(
 
     optimiser.step(closure)
     with torch.no_grad():
-        logits = F.linear((asked[0] - mean) / deviation, weight, bias)
+        folded = weight.double() / deviation
+        shifted = bias.double() - folded @ mean
+    return Line(folded.float(), shifted.float())
+
+
+def linear_top1(line: Line, asked: tuple[Tensor, Tensor]) -> float:
+    """Top-1 of a linear layer on features, in percent."""
+    logits = F.linear(asked[0], line.weight, line.bias)
     return 100.0 * (logits.argmax(1) == asked[1]).float().mean().item()
 
 
 def score_features(
     known: tuple[Tensor, Tensor],
     asked: tuple[Tensor, Tensor],
+    line: Line,
     *,
-    num_classes: int,
     neighbours: int,
     temperature: float,
 ) -> dict[str, float]:
@@ -102,11 +119,11 @@ def score_features(
     by_neighbours = neighbour_top1(
         known,
         asked,
-        num_classes=num_classes,
+        num_classes=len(line.bias),
         neighbours=neighbours,
         temperature=temperature,
     )
-    by_line = linear_top1(known, asked, num_classes=num_classes)
+    by_line = linear_top1(line, asked)
     return {
         "neighbour_top1": round(by_neighbours, 4),
         "linear_top1": round(by_line, 4),

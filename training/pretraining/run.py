@@ -31,7 +31,7 @@ from training.pretraining.config import PretrainConfig, PretrainStage
 from training.pretraining.encoder import Encoder, num_features
 from training.pretraining.loop import train_method
 from training.pretraining.method import Method
-from training.pretraining.probes import features_of, score_features
+from training.pretraining.probes import Line, features_of, fit_line, score_features
 from training.pretraining.swav import lightly_parts
 from training.run_folder import RunFolder
 from training.run_log import TrainingLog
@@ -39,6 +39,7 @@ from training.seeds import derive_seed, torch_stream
 
 STAGE = "pretrain"
 WEIGHTS = "encoder.safetensors"
+PROBE = "probe.safetensors"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def pretrain(stage: PretrainStage, architecture: Path | None, run: Path) -> dict
     """Pre-train a network into the run folder `run`, resuming where it was interrupted.
 
     `architecture` is a file of the space; None where the space has one architecture. Writes
-    encoder.safetensors, a network whose head is fresh, and returns the summary: kNN and a linear
+    encoder.safetensors, a network whose head is fresh, probe.safetensors, the same with the linear
+    probe as its head (where their classes are the same), and returns the summary: kNN and a linear
     probe on the features of the train split, scored on the search split.
 
     Raises:
@@ -188,32 +190,46 @@ def _finish(
         generator = torch_stream(stage.seed, STAGE, "calibration")
         drawn = torch.randperm(len(data.train), generator=generator)[: config.calibration_images]
         calibrate(network, data.train, drawn, config.batch_size, prepared.normalisation, device)
-    save_network(folder.path / WEIGHTS, _trained(stage, prepared, network))
+    trained = _trained(stage, prepared, network)
+    save_network(folder.path / WEIGHTS, trained)
     encoder = Encoder(network)
     known = features_of(encoder, data.train, prepared.normalisation, device)
     asked = features_of(encoder, data.search, prepared.normalisation, device)
+    line = fit_line(known, num_classes=data.num_classes)
     summary = {
         "weights": WEIGHTS,
+        "probe": _save_probe(folder.path / PROBE, trained, line),
         "steps": prepared.steps,
         "features": encoder.num_features,
-        "search_split": scores_of(config, known, asked, data.num_classes),
+        "search_split": scores_of(config, known, asked, line),
     }
     folder.finish(summary)
     (folder.path / CHECKPOINT).unlink(missing_ok=True)
     return summary
 
 
+def _save_probe(path: Path, trained: TrainedNetwork, line: Line) -> str:
+    """Write the network with `line` as its head; returns the file's name, or why there is none."""
+    own, wanted = trained.network.spec.num_classes, len(line.bias)
+    if own != wanted:
+        return f"not written: the network has {own} classes, the data {wanted}"
+    head = list(trained.network.children())[-1].get_submodule("linear")
+    head.load_state_dict(line._asdict())
+    save_network(path, trained)
+    return path.name
+
+
 def scores_of(
     config: PretrainConfig,
     known: tuple[torch.Tensor, torch.Tensor],
     asked: tuple[torch.Tensor, torch.Tensor],
-    num_classes: int,
+    line: Line,
 ) -> dict[str, float]:
     """`score_features` with the neighbours that the config asks for."""
     return score_features(
         known,
         asked,
-        num_classes=num_classes,
+        line,
         neighbours=config.neighbours,
         temperature=config.neighbour_temperature,
     )
