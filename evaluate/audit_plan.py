@@ -20,10 +20,10 @@ from supernet.limits import LATENCY, check_limits, within
 from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
+from training.batches import Normalisation, steps_per_epoch
 from training.compilation import decide
 from training.data import TrainingData, open_training_data
 from training.device import choose_device
-from training.loop import Normalisation, steps_per_epoch
 from training.phases import check_phases
 from training.run_folder import open_finished
 from training.seeds import stream

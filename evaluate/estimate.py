@@ -19,11 +19,11 @@ from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import NetworkSpec
 from supernet.supernet import Supernet
+from training.batches import steps_per_epoch
 from training.compilation import time_step
 from training.data import open_training_data
 from training.device import choose_device, set_threads
 from training.fit_check import check_fit
-from training.loop import steps_per_epoch
 from training.path_sampling import draw_paths
 from training.seeds import stream
 from training.settings import TrainingSettings

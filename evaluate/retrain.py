@@ -24,12 +24,12 @@ from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import BlockSpec, NetworkSpec
+from training.batches import Normalisation, steps_per_epoch
 from training.compilation import decide, num_graphs
 from training.data import DataConfig, TrainingData, open_training_data
 from training.device import choose_device, set_threads
 from training.distributed import check_sharing, locked, on_first, part, processes
 from training.fit_check import check_fit
-from training.loop import Normalisation, steps_per_epoch
 from training.network_training import TrainingJob
 from training.phases import check_phases, inputs_of, num_settings
 from training.run_folder import RunFolder

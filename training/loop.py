@@ -18,9 +18,7 @@ from torch import Tensor, nn
 
 from supernet.files import UserError
 from supernet.sharing.shared_path import partial_regions
-from training.batches import Normalisation as Normalisation
-from training.batches import read_batches, vary
-from training.batches import steps_per_epoch as steps_per_epoch
+from training.batches import Normalisation, read_batches, steps_per_epoch, vary
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.image_set import ImageSet
 from training.distributed import (

@@ -14,12 +14,13 @@ from supernet.architecture import Architecture
 from supernet.network import build, compile_units, set_binarization, set_precision
 from supernet.spaces import space_from_description
 from training.augment import normalise
+from training.batches import Normalisation
 from training.data import DataConfig, open_training_data
 from training.data.image_set import ImageSet
 from training.device import choose_device, choose_precision, set_threads
 from training.distributed import on_first, part
 from training.fit_check import check_fit
-from training.loop import LoopHooks, Normalisation
+from training.loop import LoopHooks
 from training.network_file import TrainedNetwork, save_network
 from training.phases import CHECKPOINT, PhaseHooks, initialise, loss_of, train_in_phases
 from training.run_folder import RunFolder

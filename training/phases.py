@@ -21,9 +21,10 @@ from torch import nn
 from supernet.files import UserError, check_names_and_shapes, load_weights
 from supernet.layers.initialisation import initialise_weights
 from supernet.spec import NetworkSpec
+from training.batches import Normalisation
 from training.data.image_set import ImageSet
 from training.distributed import part, state_of_first
-from training.loop import LoopHooks, Normalisation, train
+from training.loop import LoopHooks, train
 from training.losses import DistillationLoss, LabelLoss, Loss
 from training.mixing.attention import attentive
 from training.mixing.extractor import open_extractor, weights_of

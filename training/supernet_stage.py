@@ -11,10 +11,10 @@ from supernet.files import UserError
 from supernet.sharing import FROM_LARGEST, Sharing
 from supernet.space import SearchSpace
 from supernet.supernet import Supernet, check_shareable
+from training.batches import Normalisation, steps_per_epoch
 from training.data import DataConfig
 from training.data.training_data import TrainingData
 from training.fit_check import check_fit
-from training.loop import Normalisation, steps_per_epoch
 from training.path_sampling import PathSamplingConfig, check_sampling
 from training.phases import check_phases
 from training.seeds import stream

@@ -18,13 +18,14 @@ from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import BlockSpec
 from supernet.supernet import Supernet
+from training.batches import Normalisation, steps_per_epoch
 from training.compilation import decide, num_graphs, time_step
 from training.data import open_training_data
 from training.data.training_data import TrainingData
 from training.device import choose_device, choose_precision, set_threads
 from training.distributed import check_sharing, locked, on_first, part, processes
 from training.in_place import InPlaceLoss
-from training.loop import LoopHooks, Normalisation, steps_per_epoch
+from training.loop import LoopHooks
 from training.losses import Loss
 from training.path_sampling import DrawRecord, PathDrawer
 from training.phases import (

@@ -14,9 +14,9 @@ from deploy import packed_file
 from evobit.main import run
 from supernet.spaces import space_from_description
 from tests.deploy.networks import SMALL, random_network
+from training.batches import Normalisation
 from training.data import DataConfig
 from training.data.test_part import open_test_part
-from training.loop import Normalisation
 from training.network_file import TrainedNetwork, save_network
 
 NAMES = open_test_part(DataConfig(name="fashion-mnist-mini")).class_names

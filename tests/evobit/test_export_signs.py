@@ -13,9 +13,9 @@ from supernet.files import load_weights
 from supernet.network import binary_parts, set_binarization
 from supernet.spaces import space_from_description
 from tests.deploy.networks import SMALL, random_network
+from training.batches import Normalisation
 from training.data import DataConfig
 from training.data.test_part import open_test_part
-from training.loop import Normalisation
 from training.network_file import TrainedNetwork, load_network, save_network
 
 DATA = DataConfig(name="fashion-mnist-mini")

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from supernet.binarization import Binarization
 from supernet.files import UserError, load_weights
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+from training.batches import Normalisation
 from training.checkpoint import load_checkpoint
 from training.data import DataConfig, open_training_data
-from training.loop import Normalisation
 from training.network_file import load_network
 from training.network_training import TrainingJob, train_network
 from training.phases import check_phases

@@ -15,8 +15,8 @@ from supernet.files import UserError, load_weights
 from supernet.network import build
 from supernet.spaces import space_from_description
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+from training.batches import Normalisation
 from training.checkpoint import load_checkpoint
-from training.loop import Normalisation
 from training.network_file import load_network
 from training.pretraining.build import build_method, draw_inputs
 from training.pretraining.byol import BYOL

@@ -20,9 +20,9 @@ from tests.training.two_processes import (
     pretend_torchrun,
     torchrun,
 )
+from training.batches import Normalisation
 from training.checkpoint import load_checkpoint
 from training.distributed import Part, average_gradients, begin_alike, processes
-from training.loop import Normalisation
 from training.norm import share_statistics
 from training.pretraining.build import build_method, draw_inputs
 from training.pretraining.config import PretrainConfig, PretrainStage

@@ -18,9 +18,9 @@ from torchvision.models import GoogLeNet_Weights, ResNet18_Weights, googlenet, r
 from supernet.files import UserError, sha256_file
 from supernet.network import build
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+from training.batches import Normalisation
 from training.data import DataConfig
 from training.distillation import DistillationConfig
-from training.loop import Normalisation
 from training.losses import DistillationLoss
 from training.network_file import TrainedNetwork, load_network, save_network
 from training.teacher import Teacher, check_teacher, open_teacher

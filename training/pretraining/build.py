@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from training.batches import Normalisation
 from training.distributed import WHOLE, Part, gather
-from training.loop import Normalisation
 from training.pretraining.byol import BYOL
 from training.pretraining.config import PretrainConfig
 from training.pretraining.encoder import Encoder

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from supernet.files import UserError
-from training.batches import read_batches, steps_per_epoch
+from training.batches import Normalisation, read_batches, steps_per_epoch
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.image_set import ImageSet
 from training.distributed import (
@@ -20,12 +20,7 @@ from training.distributed import (
     state_of_first,
 )
 from training.interrupt import InterruptRequest
-from training.loop import (
-    STEPS_BETWEEN_LOGS,
-    Normalisation,
-    RunningLoss,
-    learning_rate_of,
-)
+from training.loop import STEPS_BETWEEN_LOGS, RunningLoss, learning_rate_of
 from training.optim import Optimiser, build_optimiser, figures, set_rates
 from training.pretraining.build import draw_inputs
 from training.pretraining.config import PretrainConfig

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.augment import normalise
+from training.batches import Normalisation
 from training.data.image_set import ImageSet
-from training.loop import Normalisation
 
 BATCH = 500
 PROBE_DECAY = 1e-3

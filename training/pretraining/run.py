@@ -16,12 +16,12 @@ from supernet.network import Network, build, set_binarization, stand_alone_copy
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import NetworkSpec
+from training.batches import Normalisation, steps_per_epoch
 from training.compilation import time_step
 from training.data import TrainingData, open_training_data
 from training.device import choose_device, set_threads
 from training.distributed import check_sharing, locked, on_first, part, processes
 from training.fit_check import check_fit
-from training.loop import Normalisation, steps_per_epoch
 from training.network_file import TrainedNetwork, save_network
 from training.network_training import calibrate
 from training.optim.build import binary_weights
