@@ -93,8 +93,10 @@ def test_factors_that_a_supernet_has_not_are_noted(
     )  # fmt: skip
     save_architecture(tmp_path / "a.json", space, space.first())
     sections = {"space": space.describe(), "data": stages["data"], "seed": 3}
-    pretrain(
-        PretrainStage(**sections, pretrain=PRETRAIN), tmp_path / "a.json", tmp_path / "pretrained"
+    stage = PretrainStage(**sections, pretrain=PRETRAIN)
+    summary = pretrain(stage, tmp_path / "a.json", tmp_path / "pretrained")
+    assert summary["probe"] == (
+        "not written: the network's last layer has no bias, which the probe has"
     )
     path = tmp_path / "pretrained" / "encoder.safetensors"
     capsys.readouterr()

@@ -214,6 +214,8 @@ def _save_probe(path: Path, trained: TrainedNetwork, line: Line) -> str:
     if own != wanted:
         return f"not written: the network has {own} classes, the data {wanted}"
     head = list(trained.network.children())[-1].get_submodule("linear")
+    if head.bias is None:
+        return "not written: the network's last layer has no bias, which the probe has"
     head.load_state_dict(line._asdict())
     save_network(path, trained)
     return path.name
