@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from supernet.architecture import Architecture
 from supernet.binarization import Binarization
@@ -55,7 +56,8 @@ def calibrate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
     the unbiased variance of each batch. All else is in evaluation mode. Ends in evaluation mode,
     momentum as before.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    # Also those that several GPUs share, which are no BatchNorm2d.
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     network.eval()
     for norm in norms:
