@@ -20,10 +20,7 @@ from training.pretraining.config import PretrainStage
 from training.pretraining.run import pretrain
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "unmix_fmnist.yaml"
-METHODS: dict[str, dict[str, Any]] = {
-    "moco": {"queue": 2048},
-    "simclr": {"queue": 4096},  # its default: SimCLR has none
-}
+METHODS: dict[str, dict[str, Any]] = {"moco": {"queue": 2048}, "simclr": {}}
 UNMIX = ("none", "v5")
 ENCODERS: dict[str, dict[str, Any]] = {
     "binary activations": {"weights": "real"},
@@ -36,7 +33,7 @@ def train(changes: dict[str, Any], seed: int, width: float, run: Path) -> dict[s
     """Test-split scores of one pre-training, in percent; resumes, and reads what is done."""
     config = yaml.safe_load(CONFIG.read_text())
     space = {**config["space"], "width": width}
-    section = {**config["pretrain"], "symmetric": False, **changes}
+    section = {**config["pretrain"], **changes}
     stage = {"space": space, "data": config["data"], "pretrain": section, "seed": seed}
     print(run, file=sys.stderr)
     pretrain(PretrainStage.model_validate(stage), None, run)

@@ -96,7 +96,8 @@ def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
         with torch.device("meta"):
             yield from (build(space.decode(architecture)) for architecture in architectures)
 
-    check_phases(config, Normalisation(data.mean, data.std, first.image_size), first, modules)
+    seen = Normalisation(data.mean, data.std, first.image_size)
+    check_phases(config, seen, first, modules, data.train)
     per_epoch = steps_per_epoch(data.train, config)
     return Prepared(space, data, manifest, device, per_epoch, architectures, rules)
 

@@ -172,7 +172,8 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
         with torch.device("meta"):
             yield from (build(space.decode(e.architecture)) for e in comparison.entries)
 
-    check_phases(config, Normalisation(data.mean, data.std, first.image_size), first, modules)
+    seen = Normalisation(data.mean, data.std, first.image_size)
+    check_phases(config, seen, first, modules, data.everything)
     per_epoch = steps_per_epoch(data.everything, config)
     manifest = data.manifest()
     for path, provenance in recorded:

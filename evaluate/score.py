@@ -55,7 +55,7 @@ def calibration_error(trust: Tensor, right: Tensor) -> float:
         The sum over bins of (images in bin / N) |mean of right - mean of trust|, in [0, 1].
     """
     # A bin is (i / 15, (i + 1) / 15].
-    bins = (trust.double() * CALIBRATION_BINS).ceil().long().clamp(min=1) - 1
+    bins = (trust.double() * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
     gaps = torch.zeros(CALIBRATION_BINS, dtype=torch.float64)
     gaps.index_add_(0, bins, right.double() - trust.double())
     return (gaps.abs().sum() / len(trust)).item()

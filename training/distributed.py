@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
@@ -25,6 +26,9 @@ from training.run_folder import RunFolder
 
 BUCKET_BYTES = 25 * 2**20
 """Gradients are sent in pieces of about so many bytes, each while the next is gathered."""
+
+PATIENCE = timedelta(hours=12)
+"""How long processes wait for what the first one does alone; torchrun sees one that has died."""
 
 T = TypeVar("T")
 
@@ -70,6 +74,7 @@ def processes(device_name: str) -> Iterator[Part]:
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
         store=dist.PrefixStore(f"attempt {attempt}", store),
+        timeout=PATIENCE,
         rank=rank,
         world_size=size,
     )

@@ -26,8 +26,8 @@ from training.data.image_set import ImageSet
 from training.distributed import part, state_of_first
 from training.loop import LoopHooks, train
 from training.losses import DistillationLoss, LabelLoss, Loss
-from training.mixing.attention import attentive
-from training.mixing.extractor import open_extractor, weights_of
+from training.mixing.attention import attentive, check_attention
+from training.mixing.extractor import weights_of
 from training.optim.build import binary_weights
 from training.seeds import derive_seed
 from training.settings import PhaseSettings, TrainingSettings
@@ -57,8 +57,9 @@ def check_phases(
     normalisation: Normalisation,
     spec: NetworkSpec,
     modules: Callable[[], Iterable[nn.Module]],
+    images: ImageSet,
 ) -> None:
-    """Refuse what cannot be trained before a run folder is made.
+    """Refuse what cannot be trained on `images` before a run folder is made.
 
     `modules` gives the networks to be trained, of which names and shapes matter.
 
@@ -75,14 +76,7 @@ def check_phases(
         if phase.optimiser.bop is not None and not all(map(binary_weights, modules())):
             raise UserError(f"{where}optimiser.bop: the network has no binary convolution")
     taught = [phase.distillation for phase in settings.in_phases()]
-    if (attention := attentive(settings.augment.mix)) is not None:
-        open_extractor(
-            attention,
-            normalisation,
-            num_classes=spec.num_classes,
-            in_channels=spec.in_channels,
-            device=torch.device("cpu"),
-        )
+    check_attention(settings.augment.mix, images, normalisation)
     for config in dict.fromkeys(config for config in taught if config is not None):
         # Read whole: a teacher of a late phase must not be found wrong when the others are trained.
         _teacher(config, spec, normalisation, torch.device("cpu"))

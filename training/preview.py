@@ -56,7 +56,7 @@ def seen_images(
     batches = read_batches(
         images, settings.batch_size, WHOLE, per_epoch, steps, first=0, seed=seed, device=cpu
     )
-    attention = open_attention(settings.augment.mix, images, normalisation, cpu)
+    attention = open_attention(settings.augment.mix, images, normalisation, cpu, may_write=False)
     for step, (pixels, labels, numbers) in enumerate(batches):
         names = images.class_names
         batch = vary(

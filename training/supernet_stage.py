@@ -66,7 +66,7 @@ def check_stage(space: SearchSpace, stage: SupernetStage, data: TrainingData) ->
         with torch.device("meta"):
             return [Supernet(space, settings.sharing)]
 
-    check_phases(settings, normalisation, spec, modules)
+    check_phases(settings, normalisation, spec, modules, data.train)
 
 
 def _check_real_teacher(space: SearchSpace, settings: SupernetConfig) -> None:

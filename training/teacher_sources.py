@@ -56,10 +56,13 @@ def read_network(path: Path, student: Student) -> Source:
     return Source(trained.network, seen.mean, seen.std)
 
 
-def read_torchvision(name: str, weights: Path | None, student: Student) -> Source:
+def read_torchvision(
+    name: str, weights: Path | None, student: Student, role: str = "teacher"
+) -> Source:
     """A model of torchvision with pretrained weights, or with those of a file.
 
     A file is taken to be trained with the student's normalisation, unless it is torchvision's.
+    `role` is what messages call the model.
 
     Raises:
         UserError: the file does not fit, or the download failed.
@@ -72,8 +75,8 @@ def read_torchvision(name: str, weights: Path | None, student: Student) -> Sourc
             module = get_model(name, weights=pretrained)
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"teacher {name}: downloading {pretrained.url} failed ({error}); "
-                "expected a network connection, or that file in distillation.weights"
+                f"{role} {name}: downloading {pretrained.url} failed ({error}); "
+                "expected a network connection, or that file in its weights"
             ) from error
     else:
         module = get_model(name, num_classes=student.num_classes)
@@ -128,38 +131,38 @@ def check_torchvision_name(name: str) -> None:
         )
 
 
-def own_function(name: str) -> Callable[..., Any]:
+def own_function(name: str, role: str = "teacher") -> Callable[..., Any]:
     """The function 'module:function' or 'file.py:function'.
 
     Raises:
         UserError: no such module, file or function.
     """
     where, _, function_name = name.rpartition(":")
-    function = getattr(load_module(where, f"teacher '{name}'"), function_name, None)
+    function = getattr(load_module(where, f"{role} '{name}'"), function_name, None)
     if not callable(function):
-        raise UserError(f"teacher '{name}': there is no function {function_name} in {where}")
+        raise UserError(f"{role} '{name}': there is no function {function_name} in {where}")
     return function
 
 
-def read_own(name: str, weights: Path | None, student: Student) -> Source:
+def read_own(name: str, weights: Path | None, student: Student, role: str = "teacher") -> Source:
     """What the user's function makes, with the weights of a file where one is given.
 
     Raises:
         UserError: it fails or makes no module, or the file does not fit.
     """
-    function = own_function(name)
+    function = own_function(name, role)
     try:
         module = function(num_classes=student.num_classes, in_channels=student.in_channels)
     except UserError:
         raise
     except Exception as error:
         raise UserError(
-            f"teacher '{name}' failed ({type(error).__name__}: {error}); it is called with "
+            f"{role} '{name}' failed ({type(error).__name__}: {error}); it is called with "
             "num_classes and in_channels. EVOBIT_DEBUG=1 shows where"
         ) from error
     if not isinstance(module, nn.Module):
         raise UserError(
-            f"teacher '{name}' returned a {type(module).__name__}, expected a torch.nn.Module"
+            f"{role} '{name}' returned a {type(module).__name__}, expected a torch.nn.Module"
         )
     if weights is not None:
         load_strictly(module, weights)

@@ -12,12 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from supernet.files import UserError, load_weights
+from training import loop
 from training.augment import AugmentConfig, augment, crop
-from training.batches import Normalisation, vary
+from training.batches import Normalisation, read_batches, vary
+from training.checkpoint import load_checkpoint
 from training.crops import Crops, draw_crops
 from training.data.image_set import MemoryImageSet
 from training.distributed import Part
-from training.mixing.attention import Attention, open_attention, whole
+from training.mixing.attention import Attention, check_attention, open_attention, whole
 from training.mixing.attentive_cutmix import (
     attention_in_view,
     cell_mask,
@@ -29,6 +31,7 @@ from training.mixing.batch import Batch
 from training.mixing.config import AttentionConfig, MixConfig
 from training.mixing.extractor import open_extractor
 from training.mixing.mix import mix
+from training.supernet_training import SupernetStage, train_supernet
 
 CLASSES = 5
 CPU = torch.device("cpu")
@@ -367,7 +370,6 @@ def cached(looking: str, path: Path, **more: object) -> tuple[MixConfig, ...]:
 
 def test_the_cache_is_made_once_and_knows_its_images(looking: str, tmp_path: Path) -> None:
     images, path = some_images(), tmp_path / "below" / "attention.safetensors"
-    torch.manual_seed(7)  # the extractor's weights are drawn from it, and drawn alike each time
     mixes = cached(looking, path)
     assert open_attention(None, images, SEEN, CPU) is None
     first = open_attention(mixes, images, SEEN, CPU)
@@ -386,12 +388,100 @@ def test_the_cache_is_made_once_and_knows_its_images(looking: str, tmp_path: Pat
         open_attention(mixes, some_images(23), SEEN, CPU)
     with pytest.raises(UserError, match="other grid"):
         open_attention(cached(looking, path, grid=3), images, SEEN, CPU)
-    torch.manual_seed(8)
+    assert images.fingerprint() != (same_labels := other_pixels(images)).fingerprint()
+    with pytest.raises(UserError, match="other images"):
+        open_attention(mixes, same_labels, SEEN, CPU)
+    brighter = Normalisation((0.5,), (0.3,), 16)
     with pytest.raises(UserError, match="other extractor"):
-        open_attention(mixes, images, SEEN, CPU)
+        open_attention(mixes, images, brighter, CPU)
     path.write_bytes(b"not tensors")
-    with pytest.raises(UserError, match="attention.safetensors"):
-        open_attention(mixes, images, SEEN, CPU)
+    for refuses in (open_attention, lambda *given: check_attention(*given[:3])):
+        with pytest.raises(UserError, match="attention.safetensors"):
+            refuses(mixes, images, SEEN, CPU)
+
+
+def other_pixels(images: MemoryImageSet) -> MemoryImageSet:
+    """The same labels, one pixel of one image another."""
+    pixels, labels = images.read(torch.arange(len(images)))
+    pixels = pixels.clone()
+    pixels[5, 0, 0, 0] ^= 1
+    return MemoryImageSet(pixels, labels, images.class_names)
+
+
+def test_an_own_extractor_is_the_same_wherever_it_is_opened(looking: str, tmp_path: Path) -> None:
+    images, mixes = some_images(), cached(looking, tmp_path / "attention.safetensors")
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.random.get_rng_state()
+        open_attention(mixes, images, SEEN, CPU)  # refused where the weights were others
+        assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_cache_is_checked_before_any_work(looking: str, tmp_path: Path) -> None:
+    images, path = some_images(), tmp_path / "attention.safetensors"
+    check_attention(cached(looking, path), images, SEEN)
+    assert not path.exists()
+    # Without the right to write the extractor is asked at every step.
+    live = open_attention(cached(looking, path), images, SEEN, CPU, may_write=False)
+    assert live is not None and not path.exists()
+    (tmp_path / "file").write_text("")
+    for bad in (tmp_path, tmp_path / "file" / "below.safetensors"):
+        with pytest.raises(UserError, match="expected the name of a file|is a file"):
+            check_attention(cached(looking, bad), images, SEEN)
+
+
+def test_maps_that_lay_channels_last_are_no_maps(tmp_path: Path) -> None:
+    path = tmp_path / "last.py"
+    path.write_text(
+        "import torch\n"
+        "from torch import nn\n\n\n"
+        "class Turn(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x.permute(0, 2, 3, 1)\n\n\n"
+        "class Mean(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x.mean((1, 2))\n\n\n"
+        "def make(num_classes, in_channels):\n"
+        "    conv = nn.Conv2d(in_channels, 12, 3, 2, 1)\n"
+        "    return nn.Sequential(conv, Turn(), Mean(), nn.Linear(12, num_classes))\n"
+    )
+    config = AttentionConfig(extractor=f"{path}:make", grid=4, cells=1)
+    extractor = open_extractor(config, SEEN, num_classes=5, in_channels=1, device=CPU)
+    images = torch.randn(3, 1, 16, 16, generator=seeded())
+    assert torch.allclose(extractor(images), extractor.module[0](images).mean(1), atol=1e-6)  # type: ignore[index]
+
+
+def test_batches_say_which_images_they_are() -> None:
+    images = some_images()
+    steps = list(read_batches(images, 4, Part(1, 2), 6, 12, 3, 0, CPU))
+    assert len(steps) == 9
+    for pixels, labels, numbers in steps:
+        assert torch.equal(images.read(numbers)[0], pixels)
+        assert torch.equal(images.labels[numbers], labels) and len(labels) == 2
+
+
+def test_a_run_with_kept_attention_resumes_bit_for_bit(
+    stages: dict, tmp_path: Path, looking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = attentive_stage(stages, looking, epochs=2, cache=tmp_path / "attention.safetensors")
+    train_supernet(stage, tmp_path / "whole")
+    original, steps = loop.training_step, iter(range(100))
+
+    def killed(*arguments: object) -> Tensor:
+        if next(steps) == 5:
+            raise SystemExit
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "training_step", killed)
+    with pytest.raises(SystemExit):
+        train_supernet(stage, tmp_path / "cut")
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt")["step"] == 5
+    monkeypatch.setattr(loop, "training_step", original)
+    train_supernet(stage, tmp_path / "cut")
+    whole_run, cut = (
+        load_weights(tmp_path / name / "supernet.safetensors")[0] for name in ("whole", "cut")
+    )
+    assert all(torch.equal(whole_run[name], cut[name]) for name in whole_run)
 
 
 def test_kept_and_live_attention_paste_alike_where_the_map_turns_with_the_image() -> None:
@@ -421,25 +511,18 @@ def test_crops_are_drawn_as_augment_draws_them() -> None:
         assert torch.equal(apart, augment(pixels, config, [0.5], [0.5], 16, seeded(2)))
 
 
+def attentive_stage(stages: dict, extractor: str, epochs: int, cache: Path | None) -> SupernetStage:
+    attention = {"extractor": extractor, "size": 16, "grid": 2, "cells": 1, "cache": cache}
+    mix_section = {"name": "attentive-cutmix", "probability": 1, "attention": attention}
+    sections = {name: stages[name] for name in ("space", "data", "seed")}
+    supernet = {**stages["supernet"], "epochs": epochs, "augment": {"mix": [mix_section]}}
+    return SupernetStage.model_validate({**sections, "supernet": supernet})
+
+
 def test_a_training_says_what_the_extractor_takes(
     stages: dict, tmp_path: Path, looking: str
 ) -> None:
-    from training.supernet_training import SupernetStage, train_supernet
-
-    augment_section = {
-        "mix": [
-            {
-                "name": "attentive-cutmix",
-                "probability": 1,
-                "attention": {"extractor": looking, "size": 16, "grid": 2, "cells": 1},
-            }
-        ]
-    }
-    sections = {name: stages[name] for name in ("space", "data", "seed")}
-    settings_ = {**stages["supernet"], "epochs": 1, "augment": augment_section}
-    train_supernet(
-        SupernetStage.model_validate({**sections, "supernet": settings_}), tmp_path / "run"
-    )
+    train_supernet(attentive_stage(stages, looking, 1, None), tmp_path / "run")
     lines = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
     shares = [line["extractor_share"] for line in lines if "extractor_share" in line]
     assert shares and all(0 < share < 1 for share in shares)

@@ -21,6 +21,7 @@ from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.batches import Normalisation
 from training.checkpoint import load_checkpoint
 from training.data import DataConfig, open_training_data
+from training.data.image_set import MemoryImageSet
 from training.network_file import load_network
 from training.network_training import TrainingJob, train_network
 from training.phases import check_phases
@@ -331,8 +332,13 @@ def test_candidates_are_scored_as_the_supernet_was_trained(stages: dict, tmp_pat
     assert (conv.pad_value, conv.scaled) == (1, False)
 
 
+def no_images() -> MemoryImageSet:
+    return MemoryImageSet(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0).long(), ())
+
+
 def test_a_teacher_must_fit(tiny_space: MobileNetGroups) -> None:
     spec = tiny_space.decode(tiny_space.first())
     settings = TrainingSettings(distillation={"teacher": "resnet34"})
     with pytest.raises(UserError, match="resnet34"):
-        check_phases(settings, Normalisation((0.5,), (0.25,), 8), spec, list)  # of 1000 classes
+        # of 1000 classes; the images do not matter
+        check_phases(settings, Normalisation((0.5,), (0.25,), 8), spec, list, no_images())

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from supernet.files import UserError, load_weights, save_weights
+from supernet.files import UserError, check_output, load_weights, save_weights
 from training.augment import to_float
 from training.batches import Normalisation
 from training.crops import Crops
 from training.data.image_set import READ_AT_ONCE, ImageSet
-from training.distributed import on_first
+from training.distributed import on_first, part, state_of_first
 from training.mixing.attentive_cutmix import attention_in_view
 from training.mixing.config import AttentionConfig, MixConfig
 from training.mixing.extractor import Extractor, open_extractor
 from training.progress import Progress
 from training.stopwatch import Stopwatch
-
-SAMPLED = 64
-"""Images whose pixels tell one set of images from another."""
 
 
 class Attention:
@@ -61,15 +57,36 @@ def attentive(mixes: Sequence[MixConfig] | None) -> AttentionConfig | None:
     return next((mix.attention for mix in mixes or () if mix.attention is not None), None)
 
 
+def check_attention(
+    mixes: Sequence[MixConfig] | None, images: ImageSet, seen: Normalisation
+) -> None:
+    """Find out before any work what `open_attention` would refuse, and whether a cache can stand.
+
+    Raises:
+        UserError: an extractor that cannot be read, a cache of other images, or no place for one.
+    """
+    config = attentive(mixes)
+    if config is None:
+        return
+    extractor = _extractor(config, images, seen, torch.device("cpu"))
+    if config.cache is not None:
+        check_output(config.cache)
+        if config.cache.exists():
+            _read(config.cache, _identity(config, extractor, images))
+
+
 def open_attention(
     mixes: Sequence[MixConfig] | None,
     images: ImageSet,
     seen: Normalisation,
     device: torch.device,
+    *,
+    may_write: bool = True,
 ) -> Attention | None:
     """What a training on `images` needs for its mixes; None where it needs no attention.
 
-    The cache is made where there is none. With several processes the first one makes it.
+    The cache is made where there is none; without `may_write` the extractor is then asked at every
+    step. Of several processes the first one alone makes and reads it.
 
     Raises:
         UserError: an extractor that cannot be read, or a cache of other images.
@@ -77,41 +94,50 @@ def open_attention(
     config = attentive(mixes)
     if config is None:
         return None
-    extractor = open_extractor(
-        config,
-        seen,
-        num_classes=len(images.class_names),
-        in_channels=images.channels,
-        device=device,
-    )
-    known = None
-    if config.cache is not None:
-        known = _known(config, config.cache, extractor, images, seen, device)
-    return Attention(extractor, known, device)
-
-
-def _known(
-    config: AttentionConfig,
-    path: Path,
-    extractor: Extractor,
-    images: ImageSet,
-    seen: Normalisation,
-    device: torch.device,
-) -> Tensor:
-    wanted = {
-        "extractor": extractor.digest(),
-        "pixels a side": str(extractor.size),
-        "grid": str(config.grid),
-        "images": _digest(images),
-    }
+    extractor = _extractor(config, images, seen, device)
+    path = config.cache
+    if path is None or not (may_write or path.exists()):
+        return Attention(extractor, None, device)
+    wanted = _identity(config, extractor, images)
 
     def make() -> None:
         if not path.exists():
             maps = _maps(extractor, images, seen, device)
             path.parent.mkdir(parents=True, exist_ok=True)
             save_weights(path, {"attention": maps}, wanted)
+        _read(path, wanted)
 
     on_first(make)
+    kept = state_of_first({"attention": _read(path, wanted)} if part().rank == 0 else None)
+    assert kept is not None
+    return Attention(extractor, kept["attention"].to(device), device)
+
+
+def _extractor(
+    config: AttentionConfig, images: ImageSet, seen: Normalisation, device: torch.device
+) -> Extractor:
+    classes = len(images.class_names)
+    return open_extractor(
+        config, seen, num_classes=classes, in_channels=images.channels, device=device
+    )
+
+
+def _identity(config: AttentionConfig, extractor: Extractor, images: ImageSet) -> dict[str, str]:
+    """What kept attention depends on, in words."""
+    return {
+        "extractor": extractor.digest(),
+        "pixels a side": str(extractor.size),
+        "grid": str(config.grid),
+        "images": images.fingerprint(),
+    }
+
+
+def _read(path: Path, wanted: dict[str, str]) -> Tensor:
+    """The maps in a cache.
+
+    Raises:
+        UserError: it is damaged, or of another identity than `wanted`.
+    """
     tensors, found = load_weights(path)
     differing = [name for name, value in wanted.items() if found.get(name) != value]
     if differing:
@@ -119,7 +145,7 @@ def _known(
             f"attention cache {path}: was made for other {' and '.join(differing)}; name another "
             f"file in attention.cache, or remove this one"
         )
-    return tensors["attention"].to(device)
+    return tensors["attention"]
 
 
 def _maps(
@@ -135,12 +161,3 @@ def _maps(
             rows.append((maps / greatest).half().cpu())
             progress.advance(len(pixels))
     return torch.cat(rows)
-
-
-def _digest(images: ImageSet) -> str:
-    """Of the labels, in order, and of the pixels of some images spread over all."""
-    digest = hashlib.sha256(f"{images.channels} {images.size}".encode())
-    digest.update(images.labels.numpy().tobytes())
-    spread = torch.linspace(0, len(images) - 1, min(SAMPLED, len(images))).long()
-    digest.update(images.read(spread)[0].numpy().tobytes())
-    return digest.hexdigest()

@@ -57,6 +57,7 @@ class Extractor:
             for values in (seen.mean, seen.std, source.mean, source.std)
         )
         self._scale, self._shift = std / s, (mean - m) / s
+        self._seen = (tuple(source.mean), tuple(source.std))
         self._found: list[Tensor] = []
         self._watch(_last_map(self, grid, torch.zeros(1, channels, size, size, device=device)))
 
@@ -76,8 +77,8 @@ class Extractor:
             return self.module(x)
 
     def digest(self) -> str:
-        """SHA-256 of its weights."""
-        digest = hashlib.sha256()
+        """SHA-256 of its weights and of the normalisation of its images."""
+        digest = hashlib.sha256(f"{self._seen}".encode())
         for name, tensor in self.module.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
@@ -100,8 +101,14 @@ def _last_map(extractor: Extractor, grid: int, images: Tensor) -> nn.Module:
     called: list[tuple[nn.Module, int]] = []
 
     def note(module: nn.Module, arguments: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.dim() == 4 and output.shape[0] == len(images):
-            called.append((module, min(output.shape[2:])))
+        # Square maps: transformers that lay channels last give (B, H, W, C).
+        if (
+            isinstance(output, Tensor)
+            and output.dim() == 4
+            and output.shape[0] == len(images)
+            and output.shape[2] == output.shape[3]
+        ):
+            called.append((module, output.shape[2]))
 
     hooks = [module.register_forward_hook(note) for module in extractor.module.modules()]
     try:
@@ -139,6 +146,8 @@ def open_extractor(
         if not path.is_file():
             raise UserError(f"extractor {path}: there is no such file")
     with torch.random.fork_rng(devices=[]):
+        # Weights that an own function draws are the same wherever it is asked for them.
+        torch.manual_seed(0)
         source, size = _read(config, seen, num_classes, in_channels)
     try:
         return Extractor(source, config.size or size, config.grid, in_channels, seen, device)
@@ -176,7 +185,7 @@ def _read(
             return Source(trained.network, own.mean, own.std), own.size
         case "own":
             student = Student(num_classes, in_channels, seen.mean, seen.std, seen.size)
-            return read_own(name, weights, student), seen.size
+            return read_own(name, weights, student, "extractor"), seen.size
         case "torchvision":
             check_torchvision_name(name)
             student = Student(
@@ -186,7 +195,7 @@ def _read(
                 _three(seen.std),
                 seen.size,
             )
-            return read_torchvision(name, weights, student), TORCHVISION_SIZE
+            return read_torchvision(name, weights, student, "extractor"), TORCHVISION_SIZE
 
 
 def _num_classes(name: str, weights: Path) -> int:

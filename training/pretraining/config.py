@@ -110,6 +110,16 @@ class PretrainConfig(BaseModel):
             raise ValueError(
                 f"queue {self.queue} must be a multiple of the {keys} keys that a step puts into it"
             )
+        if self.method == "swav" and self.queue and self.queue_from >= self.epochs:
+            raise ValueError(
+                f"queue_from {self.queue_from}: no row is ever kept in {self.epochs} epochs; lower "
+                f"it, or set queue to 0"
+            )
+        if self.method == "swav" and self.frozen_epochs >= self.epochs:
+            raise ValueError(
+                f"frozen_epochs {self.frozen_epochs}: of {self.epochs} epochs the prototypes learn "
+                f"in none"
+            )
         if self.optimiser.bop is not None and self.binarization.weights == "real":
             raise ValueError("optimiser.bop flips binary weights; binarization.weights is real")
         return self

@@ -2,9 +2,8 @@
 
 "Momentum Contrast" (He et al., CVPR 2020, arXiv 1911.05722) with the perceptron head of version 2
 (arXiv 2003.04297). Un-Mix (arXiv 2003.05438) gives its loss the mixtures' terms.
-Differs from the authors' code: shuffled BatchNorm is left out, since BatchNorm's
-statistics are those of the whole batch: there are no groups of which each could see its own images'
-keys.
+Differs from the authors' code: BatchNorm's statistics are those of the whole batch, not shuffled
+and not split, so that a query's batch and its key's have statistics of the same images.
 """
 
 from __future__ import annotations
