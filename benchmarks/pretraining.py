@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from pathlib import Path
@@ -59,31 +58,36 @@ def main() -> None:
     parser.add_argument("--encoders", nargs="+", choices=ENCODERS, default=list(ENCODERS))
     parser.add_argument("--runs", type=Path, default=Path("runs/pretraining"))
     arguments = parser.parse_args()
-    scores: dict[tuple[str, str, str], list[dict[str, float]]] = {}
     for encoder in arguments.encoders:
-        for seed in range(arguments.seeds):
-            for method, own in METHODS.items():
-                for unmix in UNMIX:
-                    name = f"{encoder.replace(' ', '-')}-{method}-{unmix}-seed{seed}"
-                    changes = {
-                        **own,
-                        "method": method,
-                        "unmix": unmix,
-                        "epochs": arguments.epochs,
-                        "binarization": ENCODERS[encoder],
-                    }
-                    found = train(changes, seed, arguments.width, arguments.runs / name)
-                    scores.setdefault((encoder, method, unmix), []).append(found)
+        settings = {"epochs": arguments.epochs, "width": arguments.width, "config": CONFIG.name}
+        short = encoder.split("-")[0].split()[0]
+        write_result(f"pretraining_{short}", {**settings, **compare(encoder, arguments)})
+
+
+def compare(encoder: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Both probes of every method and seed, with and without Un-Mix."""
+    scores: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for seed in range(arguments.seeds):
+        for method, own in METHODS.items():
+            for unmix in UNMIX:
+                name = f"{encoder.replace(' ', '-')}-{method}-{unmix}-seed{seed}"
+                changes = {
+                    **own,
+                    "method": method,
+                    "unmix": unmix,
+                    "epochs": arguments.epochs,
+                    "binarization": ENCODERS[encoder],
+                }
+                found = train(changes, seed, arguments.width, arguments.runs / name)
+                scores.setdefault((method, unmix), []).append(found)
     rows = {}
-    for (encoder, method, unmix), found in scores.items():
-        base = scores[encoder, method, "none"]
+    for (method, unmix), found in scores.items():
+        base = scores[method, "none"]
         rows[f"{encoder}, {method}, unmix {unmix}"] = {
             probe: summarise([one[probe] for one in found], [one[probe] for one in base])
             for probe in PROBES
         }
-    print(json.dumps(rows, indent=2))
-    settings = {"epochs": arguments.epochs, "width": arguments.width, "config": CONFIG.name}
-    write_result("pretraining", {**settings, **rows})
+    return rows
 
 
 if __name__ == "__main__":

@@ -284,7 +284,19 @@ def _describe_input(source: Path) -> dict[str, Any]:
     weights = sorted(source.glob("*.safetensors"))
     if not weights:
         raise UserError(f"{source}: no finished run there (no weights)")
-    return {"path": str(source), "sha256": sha256_file(weights[0])}
+    # Beside them may lie those after an earlier phase, and whatever else a user keeps there.
+    named = [path for path in weights if path.name == _name_of_weights(source)]
+    return {"path": str(source), "sha256": sha256_file((named or weights)[0])}
+
+
+def _name_of_weights(source: Path) -> str | None:
+    """What a finished run's summary calls its weights; None where it says nothing."""
+    manifest = source / "manifest.json"
+    if not manifest.exists():
+        return None
+    document = read_json(manifest, what="manifest")
+    summary = document.get("summary") if isinstance(document, dict) else None
+    return summary.get("weights") if isinstance(summary, dict) else None
 
 
 def _git_commit() -> str | None:

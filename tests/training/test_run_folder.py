@@ -76,6 +76,20 @@ def test_changed_input_is_refused(tmp_path: Path) -> None:
         RunFolder.open(tmp_path / "run", "retrain", CONFIG, {"architecture 1": source})
 
 
+def test_of_a_run_s_files_the_final_weights_are_the_input(tmp_path: Path) -> None:
+    trained = RunFolder.open(tmp_path / "trained", "supernet", {})
+    for name in ("phase1", "supernet"):
+        (trained.path / f"{name}.safetensors").write_text(f"{name} as trained")
+    trained.finish({"weights": "supernet.safetensors"})
+    inputs = {"supernet": trained.path}
+    RunFolder.open(tmp_path / "run", "search", {}, inputs)
+    (trained.path / "phase1.safetensors").write_text("something else")
+    RunFolder.open(tmp_path / "run", "search", {}, inputs)
+    (trained.path / "supernet.safetensors").write_text("trained anew")
+    with pytest.raises(UserError, match="supernet"):
+        RunFolder.open(tmp_path / "run", "search", {}, inputs)
+
+
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     folder = RunFolder.open(tmp_path / "run", "search", CONFIG)
     other = f"""
