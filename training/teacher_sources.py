@@ -71,12 +71,13 @@ def read_torchvision(
 
     if weights is None:
         pretrained = _pretrained(name).DEFAULT
+        section = "distillation" if role == "teacher" else "attention"
         try:
             module = get_model(name, weights=pretrained)
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"{role} {name}: downloading {pretrained.url} failed ({error}); "
-                "expected a network connection, or that file in its weights"
+                f"expected a network connection, or that file in {section}.weights"
             ) from error
     else:
         module = get_model(name, num_classes=student.num_classes)
