@@ -65,7 +65,7 @@ def run_jobs(
         RuntimeError: a job's process died three times, or the job failed.
     """
     done = sum(score_file(job).exists() for job in jobs)
-    with Progress(folder.stage, len(jobs), done) as progress:
+    with Progress(folder.stage, len(jobs), done, folder.path) as progress:
         left = [job for job in jobs if not score_file(job).exists()]
         if workers and len(left) > 1:
             _run_on_ray(left, workers, progress, folder)

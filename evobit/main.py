@@ -23,6 +23,7 @@ from evobit.commands import (
     preview,
     search,
     training,
+    watch,
 )
 from evobit.errors import exit_code
 
@@ -40,6 +41,7 @@ app.command("search")(search.search)
 app.command("export")(search.export)
 app.command("retrain")(training.retrain)
 app.command("report")(evaluate.report)
+app.command("watch")(watch.watch)
 app.command("audit")(audit.audit)
 app.command("coverage")(coverage.coverage)
 app.command("evaluate")(evaluate.evaluate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from sys import intern
@@ -13,6 +14,7 @@ from search.shared_choices import SharedChoices
 from supernet.architecture import Architecture
 
 FIELDS = ("index", "architecture", "costs", "top1", "generation", "origin")
+MORE_FIELDS = ("failure", "images", "correct")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,9 @@ class Candidate:
     `index` counts proposals from 0. `costs` is open: name -> number, in the cost's own unit.
     `top1` is percent (0-100) on the search split, None where scoring failed; `failure` then says
     why. `origin` says how the architecture arose: "random", "mutation", "crossover", ...
+
+    In a search of races: `images` is the number of images after which the candidate was stopped,
+    `top1` a guess then; of one that was not, `correct` has a bit for each image.
     """
 
     index: int
@@ -31,6 +36,8 @@ class Candidate:
     generation: int
     origin: str
     failure: str | None = None
+    images: int | None = None
+    correct: bytes | None = None
 
     def to_json(self) -> str:
         """One line of `history.jsonl`, without the newline."""
@@ -44,6 +51,10 @@ class Candidate:
         }
         if self.failure is not None:
             document["failure"] = self.failure
+        if self.images is not None:
+            document["images"] = self.images
+        if self.correct is not None:
+            document["correct"] = b64encode(self.correct).decode()
         return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -66,6 +77,9 @@ class Candidate:
             raise ValueError("field 'costs' is not an object of numbers")
         if (top1 is None) == (failure is None) or not (top1 is None or _is_number(top1)):
             raise ValueError(f"field 'top1' is {top1!r}, expected percent (or null and a failure)")
+        images, correct = document.get("images"), document.get("correct")
+        if images is not None and (type(images) is not int or images < 1):
+            raise ValueError(f"field 'images' is {images!r}, expected a count of 1 or more")
         if not isinstance(document["architecture"], dict):
             raise ValueError("field 'architecture' is not an object")
         return cls(
@@ -76,14 +90,23 @@ class Candidate:
             generation=document["generation"],
             origin=intern(str(document["origin"])),
             failure=failure,
+            images=images,
+            correct=None if correct is None else _bits(correct),
         )
 
 
+def _bits(text: Any) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except (TypeError, ValueError) as error:
+        raise ValueError("field 'correct' is not base64") from error
+
+
 def _check_fields(document: Mapping[str, Any]) -> None:
-    """Demand all fields, in any order, and none but `failure` beside them."""
+    """Demand all fields, in any order, and none but those of `MORE_FIELDS` beside them."""
     if missing := [name for name in FIELDS if name not in document]:
         raise ValueError(f"field '{missing[0]}' is missing")
-    if unknown := [name for name in document if name not in (*FIELDS, "failure")]:
+    if unknown := [name for name in document if name not in (*FIELDS, *MORE_FIELDS)]:
         raise ValueError(f"unknown field '{unknown[0]}'")
 
 

@@ -14,7 +14,7 @@ from search.searchers.nsga2 import OBJECTIVES
 from training.data.config import DataConfig
 from training.scoring import ScoringConfig
 
-HOW_IT_RUNS = ("workers", "address", "timeout_s")
+HOW_IT_RUNS = ("workers", "address", "timeout_s", "batch", "batch_mib")
 """Fields of `search` that no result depends on: a run may be resumed with others."""
 
 
@@ -30,6 +30,8 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     `evaluations` is the number of candidates to score; None: `population` and then `generations`
     times as many. `workers`: Ray actors, 0 scores in this process. `address`: a Ray cluster to
     join. `timeout_s`: seconds after which a worker that scores one candidate counts as hung.
+    `batch`: candidates that a worker takes at once and computes leading blocks with equal choices
+    of only once, with up to `batch_mib` MiB of their maps in memory.
     `feasibility_samples`: uniform draws for the quantiles of each cost. `start_with`: architecture
     files that are scored first, as the first of generation 0.
     """
@@ -42,6 +44,8 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     workers: int = Field(default=0, ge=0)
     address: str | None = None
     timeout_s: float | None = Field(default=None, gt=0)
+    batch: int = Field(default=1, ge=1)
+    batch_mib: int = Field(default=1024, ge=1)
     start_with: tuple[Path, ...] | None = Field(default=None, min_length=1)
     feasibility_samples: int = Field(default=2000, ge=1)
     scoring: SearchScoringConfig = Field(default_factory=SearchScoringConfig)
@@ -58,6 +62,22 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
             raise ValueError(
                 f"screen orders children by top-1 alone: it is for searcher evolution or "
                 f"regularized, not for {self.searcher}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _races_for_top1(self) -> Self:
+        if self.racing is None:
+            return self
+        if self.searcher not in ("evolution", "random"):
+            raise ValueError(
+                f"racing stops what does not lead by top-1: it is for searcher evolution or "
+                f"random, not for {self.searcher}"
+            )
+        if self.searcher == "evolution" and self.racing.leaders < self.parents:
+            raise ValueError(
+                f"racing.leaders {self.racing.leaders} are fewer than the {self.parents} parents, "
+                f"which must be scored in full"
             )
         return self
 

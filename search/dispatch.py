@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.pool import MAX_REASON, WAITS_FOR_NOTHING, Failure, Item
+from search.pool import WAITS_FOR_NOTHING
+from search.supply import Supply
+from search.tasks import MAX_REASON, Failure, Item, Result
 
 IN_FLIGHT = 2
 """Calls given to a worker at once, so that it never waits for the driver."""
@@ -27,11 +29,11 @@ PROBE_PAUSE_S = 0.2
 
 @dataclass(eq=False)
 class _Call:
-    """A call given to a worker: of a candidate, or a probe where `item` is None."""
+    """A call given to a worker: of a batch of candidates, or a probe where there is none."""
 
     ref: Any
     worker: _Worker
-    item: Item | None
+    items: list[Item]
     running_since: float
     is_killed: bool = False
 
@@ -50,43 +52,13 @@ class _Worker:
     lost_at: float = 0.0
 
 
-class _Supply:
-    """What is to be scored: first what was lost and is scored again, then new items one by one.
-
-    `is_over` once the iterator has ended.
-    """
-
-    def __init__(self, items: Iterable[Item | None]) -> None:
-        self._new = iter(items)
-        self._waiting: deque[Item] = deque()
-        self.is_over = False
-
-    def next(self) -> Item | None:
-        """The next item, which stays until it is taken; None where there is none at present."""
-        if not self._waiting and not self.is_over:
-            try:
-                item = next(self._new)
-            except StopIteration:
-                self.is_over = True
-            else:
-                self._waiting.extend([item] if item is not None else [])
-        return self._waiting[0] if self._waiting else None
-
-    def take(self) -> None:
-        """Take what `next` gave."""
-        self._waiting.popleft()
-
-    def give_back(self, item: Item) -> None:
-        """Have an item scored again."""
-        self._waiting.appendleft(item)
-
-
 class Dispatcher:
-    """Scores on started `actors`; their `score(architecture)` gives None if not started again.
+    """Scores on started `actors`; their `score(tasks)` gives None if not started again.
 
     `start(actor)` calls an actor to make its scorer, and gives a reference to None where it did.
-    A call longer than `timeout_s` seconds is killed and counts as a death of its worker; a worker
-    that is not back `start_timeout_s` after it died is given up.
+    A call gets up to `batch` candidates. One longer than `timeout_s` seconds for each of them is
+    killed and counts as a death of its worker; a worker that is not back `start_timeout_s` after
+    it died is given up.
     """
 
     def __init__(
@@ -96,56 +68,56 @@ class Dispatcher:
         start: Callable[[Any], Any],
         timeout_s: float | None,
         start_timeout_s: float,
+        batch: int = 1,
     ) -> None:
         self._ray = ray
         self._start = start
         self._workers = [_Worker(actor) for actor in actors]
         self._timeout_s = timeout_s
         self._start_timeout_s = start_timeout_s
+        self._batch = batch
         self._attempts: dict[int, int] = {}
 
-    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, float | Failure]]:
+    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, Result]]:
         """Yield each item's result once, in the order of completion; `items` as of ScoringPool.
 
         Raises:
             RuntimeError: no worker is left.
         """
-        supply = _Supply(items)
+        supply = Supply(items, self._batch, len(self._workers))
         while True:
-            in_flight = any(call.item for worker in self._workers for call in worker.calls)
-            if supply.next() is None and not in_flight:
+            in_flight = any(call.items for worker in self._workers for call in worker.calls)
+            if not in_flight and supply.is_empty:
                 assert supply.is_over, WAITS_FOR_NOTHING
                 return
             self._feed(supply)
             for call in self._wait():
-                result = self._settle(call, supply)
-                if result is not None:
-                    yield result
+                yield from self._settle(call, supply)
 
-    def _feed(self, supply: _Supply) -> None:
+    def _feed(self, supply: Supply) -> None:
         """Give waiting candidates to ready workers, the emptiest first; probe lost workers."""
         now = time.monotonic()
         for depth in range(IN_FLIGHT):
             for worker in self._workers:
-                if len(worker.calls) != depth or (item := supply.next()) is None:
+                if len(worker.calls) != depth or supply.is_empty:
                     continue
-                if self._may_take(worker, item[0]):
-                    supply.take()
-                    ref = worker.actor.score.remote(item[1])
-                    worker.calls.append(_Call(ref, worker, item, now))
+                if self._may_take(worker, supply.next_lost):
+                    items = supply.take()
+                    ref = worker.actor.score.remote([task for _, task in items])
+                    worker.calls.append(_Call(ref, worker, items, now))
         for worker in self._workers:
             if not worker.calls and worker.probe_at is not None and worker.probe_at <= now:
                 worker.probe_at = None
-                worker.calls.append(_Call(self._start(worker.actor), worker, None, now))
+                worker.calls.append(_Call(self._start(worker.actor), worker, [], now))
 
-    def _may_take(self, worker: _Worker, index: int) -> bool:
+    def _may_take(self, worker: _Worker, lost: int | None) -> bool:
         """A candidate whose worker died runs alone on its next one, so that blame is certain.
 
         Of two calls of a dead worker either can be guilty: the first one's answer may have been
         lost with the process that the second one killed.
         """
-        others = [call.item[0] for call in worker.calls if call.item is not None]
-        has_suspect = any(self._attempts.get(other, 0) for other in (*others, index))
+        others = [index for call in worker.calls for index, _ in call.items]
+        has_suspect = any(self._attempts.get(one, 0) for one in (*others, lost) if one is not None)
         return worker.is_ready and not (others and has_suspect)
 
     def _wait(self) -> list[_Call]:
@@ -178,47 +150,52 @@ class Dispatcher:
         if self._timeout_s is None or not worker.calls:
             return
         call = worker.calls[0]
-        if not call.is_killed and now - call.running_since > self._timeout_s:
+        allowed = self._timeout_s * max(1, len(call.items))
+        if not call.is_killed and now - call.running_since > allowed:
             call.is_killed = True
             self._ray.kill(worker.actor, no_restart=False)
 
-    def _settle(self, call: _Call, supply: _Supply) -> tuple[int, float | Failure] | None:
-        """A finished call's result; None for a probe and for a candidate that was given back."""
+    def _settle(self, call: _Call, supply: Supply) -> Iterator[tuple[int, Result]]:
+        """A finished call's results; none of a probe and of candidates that were given back."""
         worker = call.worker
         is_oldest = worker.calls[0] is call
         worker.calls.remove(call)
         if worker.calls and is_oldest:
             worker.calls[0].running_since = time.monotonic()
         try:
-            value = self._ray.get(call.ref)
+            values = self._ray.get(call.ref)
         except self._ray.exceptions.RayTaskError as error:
-            # score_one catches what scoring raises; this is the call itself that failed.
-            value = Failure(" ".join(str(error.cause or error).split())[:MAX_REASON])
+            # score_batch catches what scoring raises; this is the call itself that failed.
+            reason = " ".join(str(error.cause or error).split())[:MAX_REASON]
+            values = [Failure(reason)] * len(call.items)
         except self._ray.exceptions.RayError:
-            return self._retry(call, supply, was_lost=True)
-        if call.item is None:
-            worker.is_ready = value is None
+            yield from self._retry(call, supply, was_lost=True)
+            return
+        if not call.items:
+            worker.is_ready = values is None
             worker.probe_at = None if worker.is_ready else self._next_probe()
-            return None
-        if value is None:
-            return self._retry(call, supply, was_lost=False)
-        return call.item[0], value
+        elif values is None:
+            yield from self._retry(call, supply, was_lost=False)
+        else:
+            yield from (
+                (index, value) for (index, _), value in zip(call.items, values, strict=True)
+            )
 
-    def _retry(self, call: _Call, supply: _Supply, was_lost: bool) -> tuple[int, Failure] | None:
-        """Give a dead worker's candidate back; one that was lost with its worker is a suspect."""
+    def _retry(self, call: _Call, supply: Supply, was_lost: bool) -> Iterator[tuple[int, Failure]]:
+        """Give a dead worker's candidates back; those that were lost with it are suspects."""
         worker = call.worker
         if worker.is_ready:
             worker.is_ready, worker.lost_at = False, time.monotonic()
         worker.probe_at = self._next_probe()
-        if call.item is None:
-            return None
-        index, _ = call.item
-        self._attempts[index] = self._attempts.get(index, 0) + was_lost
-        if self._attempts[index] < ATTEMPTS:
-            supply.give_back(call.item)
-            return None
-        late = f" or was killed after {self._timeout_s:g} s" if self._timeout_s else ""
-        return index, Failure(f"its worker died{late}, {ATTEMPTS} times")
+        again = []
+        for index, task in call.items:
+            self._attempts[index] = self._attempts.get(index, 0) + was_lost
+            if self._attempts[index] < ATTEMPTS:
+                again.append((index, task))
+            else:
+                late = f" or was killed after {self._timeout_s:g} s" if self._timeout_s else ""
+                yield index, Failure(f"its worker died{late}, {ATTEMPTS} times")
+        supply.give_back(again)
 
     def _next_probe(self) -> float:
         return time.monotonic() + PROBE_PAUSE_S

@@ -11,9 +11,10 @@ from typing import Any
 from search.candidate import Candidate
 from search.history import History
 from search.measure import Measure
-from search.pool import Failure, Item, ScoringPool
+from search.pool import ScoringPool
 from search.searchers import Proposal, Searcher
 from search.surrogate import rank_correlation
+from search.tasks import Failure, Item, Race, Result
 from supernet.files import UserError
 
 COUNTED_AGAIN = 500
@@ -40,20 +41,25 @@ class SearchLoop:
         *,
         on_candidate: Callable[[Candidate], None],
         log: Callable[..., None],
+        races: bool = False,
     ) -> None:
-        """`on_candidate` is called once for each newly recorded one; `log(event, **fields)`."""
+        """`on_candidate` is called once for each newly recorded one; `log(event, **fields)`.
+
+        With `races` what is scored is a race against the rival that the searcher names.
+        """
         self._searcher = searcher
         self._measure = measure
         self._history = history
         self._pool = pool
         self._on_candidate = on_candidate
         self._log = log
+        self._races = races
         self._any_scored = any(c.top1 is not None for c in history.candidates)
         self._held: list[Candidate] = []
         self._open: deque[Proposal] = deque()
         """What was proposed and is not told yet, in index order."""
         self._num_told = 0
-        self._results: dict[int, float | Failure] = {}
+        self._results: dict[int, Result] = {}
         """The results of some of `_open`, by index: those that overtook an earlier one."""
         self._fresh: list[Candidate] = []
         """What was scored of the present generation, from `_began` on."""
@@ -97,7 +103,8 @@ class SearchLoop:
                 return
             self._open.extend(proposals)
             for proposal in proposals:
-                yield index, proposal.architecture
+                one = proposal.architecture
+                yield index, Race(one, proposal.rival) if self._races else one
                 index += 1
 
     def _tell(self, candidate: Candidate) -> None:
@@ -130,7 +137,7 @@ class SearchLoop:
             return True
         return candidate.costs == self._measure(candidate.architecture)
 
-    def _take(self, index: int, result: float | Failure) -> None:
+    def _take(self, index: int, result: Result) -> None:
         """Keep a result; record and tell every candidate whose predecessors are all recorded."""
         self._results[index] = result
         while self._num_told in self._results:
@@ -143,16 +150,19 @@ class SearchLoop:
             if proposal.ends_generation:
                 self._end_generation()
 
-    def _candidate(self, proposal: Proposal, result: float | Failure) -> Candidate:
-        failure = result.reason if isinstance(result, Failure) else None
+    def _candidate(self, proposal: Proposal, result: Result) -> Candidate:
+        found: dict[str, Any]
+        if isinstance(result, Failure):
+            found = {"top1": None, "failure": result.reason}
+        else:
+            found = result._asdict()
         return Candidate(
             index=self._num_told,
             architecture=proposal.architecture,
             costs=self._measure(proposal.architecture),
-            top1=None if isinstance(result, Failure) else result,
             generation=proposal.generation,
             origin=proposal.origin,
-            failure=failure,
+            **found,
         )
 
     def _record(self, candidate: Candidate) -> None:
@@ -185,10 +195,12 @@ class SearchLoop:
 def _timing(candidates: Sequence[Candidate], seconds: float) -> Mapping[str, Any]:
     """What log.jsonl says of one generation, or of the rest of it after a resume."""
     scored = [candidate.top1 for candidate in candidates if candidate.top1 is not None]
+    stopped = sum(candidate.images is not None for candidate in candidates)
     return {
         "generation": candidates[0].generation,
         "candidates": len(candidates),
         "failed": len(candidates) - len(scored),
+        **({"stopped_early": stopped} if stopped else {}),
         "best_top1": max(scored, default=None),
         "seconds": round(seconds, 3),
         "candidates_per_second": round(len(candidates) / max(seconds, 1e-9), 3),

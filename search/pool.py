@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
-from supernet.architecture import Architecture
-
-Arrays = Mapping[str, np.ndarray]
-"""Weights and images by name: what a scorer needs, read-only and shared by all workers."""
-
-Scorer = Callable[[Architecture], float]
-"""From an architecture to its top-1 in percent (0-100) on the search split."""
-
-ScorerFactory = Callable[[Arrays], Scorer]
-"""Makes a scorer out of the arrays; picklable, for it runs in every worker."""
-
-Item = tuple[int, Architecture]
-"""An architecture to score, with its index."""
+from search.supply import Supply
+from search.tasks import Arrays, Item, Result, ScorerFactory, score_batch
 
 WAITS_FOR_NOTHING = "an item waits for results that were all taken"
 """What is wrong with `items` that give None while nothing is being scored."""
-
-MAX_REASON = 300
-"""Characters kept of a failure's reason."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A candidate that could not be scored, with the reason in one line."""
-
-    reason: str
 
 
 class ScoringPool(ABC):
@@ -48,11 +23,11 @@ class ScoringPool(ABC):
     """
 
     @abstractmethod
-    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, float | Failure]]:
-        """Yield (index, top-1 percent or failure) once for each item, as they are ready.
+    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, Result]]:
+        """Yield (index, score or failure) once for each item, as they are ready.
 
-        `items` is read no further than workers are free. It gives None where there is no item
-        until more results are taken, and is then asked again after the next one.
+        `items` is read no further than workers are free, or fill their batches. It gives None
+        where there is no item until more results are taken, and is then asked again.
 
         Called between enter and exit, and not again before the last result was taken. A scorer's
         exception and a score that is no finite number are failures of that candidate alone.
@@ -81,12 +56,15 @@ class ScoringPool(ABC):
 
 
 class SerialPool(ScoringPool):
-    """Scores in this process, one candidate after the other, on `threads` torch threads."""
+    """Scores in this process on `threads` torch threads, `batch` candidates at a time."""
 
-    def __init__(self, factory: ScorerFactory, arrays: Arrays, threads: int = 1) -> None:
+    def __init__(
+        self, factory: ScorerFactory, arrays: Arrays, threads: int = 1, batch: int = 1
+    ) -> None:
         self._factory = factory
         self._arrays = arrays
         self._threads = threads
+        self._batch = batch
 
     def __enter__(self) -> Self:
         """Make the scorer."""
@@ -107,22 +85,14 @@ class SerialPool(ScoringPool):
         if self._threads_before:
             set_torch_threads(self._threads_before)
 
-    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, float | Failure]]:
-        """Score in the order given."""
-        for item in items:
-            assert item is not None, WAITS_FOR_NOTHING
-            index, architecture = item
-            yield index, score_one(self._scorer, architecture)
-
-
-def score_one(scorer: Scorer, architecture: Architecture) -> float | Failure:
-    """The score, or a failure where the scorer raises or gives no finite number."""
-    try:
-        top1 = float(scorer(architecture))
-    except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return Failure(text[:MAX_REASON])
-    return top1 if math.isfinite(top1) else Failure(f"top1 is {top1}")
+    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, Result]]:
+        """Score in the order given, batch by batch."""
+        supply = Supply(items, self._batch)
+        while not supply.is_empty:
+            batch = supply.take()
+            for place, result in score_batch(self._scorer, [task for _, task in batch]):
+                yield batch[place][0], result
+        assert supply.is_over, WAITS_FOR_NOTHING
 
 
 def set_torch_threads(threads: int) -> int | None:

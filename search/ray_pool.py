@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from search.dispatch import Dispatcher
-from search.pool import Arrays, Failure, Item, ScorerFactory, ScoringPool
-from supernet.architecture import Architecture
+from search.pool import ScoringPool
+from search.tasks import Arrays, Item, Result, ScorerFactory
 from supernet.files import UserError
 from training.ray_session import connected
 
@@ -23,6 +23,7 @@ MAX_RESTARTS = 30
 class RayPool(ScoringPool):
     """Scores on `workers` Ray actors with `threads` torch threads (and CPUs) each.
 
+    Each call gives an actor up to `batch` candidates.
     `address` is a cluster to join; None starts a private Ray on this machine, bound to the
     loopback interface. A call longer than `timeout_s` seconds is killed and counts as a death.
     With `use_gpu` the cluster's GPUs are shared evenly among the workers.
@@ -37,6 +38,7 @@ class RayPool(ScoringPool):
         address: str | None = None,
         timeout_s: float | None = None,
         *,
+        batch: int = 1,
         use_gpu: bool = False,
         start_timeout_s: float = 120.0,
     ) -> None:
@@ -48,6 +50,7 @@ class RayPool(ScoringPool):
         self._threads = threads
         self._address = address
         self._timeout_s = timeout_s
+        self._batch = batch
         self._use_gpu = use_gpu
         self._start_timeout_s = start_timeout_s
 
@@ -72,7 +75,7 @@ class RayPool(ScoringPool):
 
             self._await_start([start(actor) for actor in actors])
             self._dispatcher = Dispatcher(
-                self._ray, actors, start, self._timeout_s, self._start_timeout_s
+                self._ray, actors, start, self._timeout_s, self._start_timeout_s, self._batch
             )
             self._stack = stack.pop_all()
         return self
@@ -135,7 +138,7 @@ class RayPool(ScoringPool):
             is_users, text = problem
             raise UserError(text) if is_users else RuntimeError(f"no scorer in a worker: {text}")
 
-    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, float | Failure]]:
+    def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, Result]]:
         """Score in parallel, in the order of completion."""
         return self._dispatcher.score(items)
 
@@ -186,10 +189,13 @@ def _scoring_actor() -> type:
                 return False, f"{type(error).__name__}: {error}"
             return None
 
-        def score(self, architecture: Architecture) -> float | Failure | None:
-            """Top-1 in percent, or the failure; None where this process is not started yet."""
-            from search.pool import score_one
+        def score(self, tasks: list[Any]) -> list[Result] | None:
+            """The result of each task; None where this process is not started yet."""
+            from search.tasks import score_batch
 
-            return None if self.scorer is None else score_one(self.scorer, architecture)
+            if self.scorer is None:
+                return None
+            results = dict(score_batch(self.scorer, tasks))
+            return [results[place] for place in range(len(tasks))]
 
     return ScoringActor

@@ -19,10 +19,12 @@ from search.latency import measured_costs, open_latency
 from search.loop import SearchLoop
 from search.measure import CostMeter, Measure
 from search.outcome import finish
-from search.packed_scorer import PackedScorer, check_packed, kernels_in_use
-from search.pool import Arrays, ScorerFactory, ScoringPool, SerialPool
+from search.packed_scorer import check_packed, kernels_in_use
+from search.pool import ScoringPool, SerialPool
 from search.sampling import FeasibleSampler
 from search.searchers import SEARCHERS
+from search.tasks import Arrays, ScorerFactory
+from search.together import make_scorer
 from supernet.architecture import Architecture
 from supernet.architecture_file import describe_difference
 from supernet.files import UserError, write_json
@@ -32,7 +34,7 @@ from training.data import open_training_data
 from training.device import choose_device
 from training.progress import Progress
 from training.run_folder import RunFolder, open_finished, stage_in
-from training.scoring import Scorer, check_scoring, scoring_arrays
+from training.scoring import check_scoring, scoring_arrays
 from training.seeds import stream
 from training.supernet_training import load_supernet
 
@@ -146,7 +148,8 @@ def _search(
             """Started when the first candidate has to be scored; its start is no progress."""
             if not started:
                 scoring = stack.enter_context(make_pool())
-                progress = stack.enter_context(Progress("search", config.budget, done))
+                bar = Progress("search", config.budget, done, folder.path)
+                progress = stack.enter_context(bar)
                 started.append((scoring, progress))
             return started[0][0]
 
@@ -160,7 +163,15 @@ def _search(
                 fields["hypervolume"] = objectives.hypervolume(history.candidates)
             folder.log(event, **fields)
 
-        loop = SearchLoop(searcher, measure, history, pool, on_candidate=on_candidate, log=log)
+        loop = SearchLoop(
+            searcher,
+            measure,
+            history,
+            pool,
+            on_candidate=on_candidate,
+            log=log,
+            races=config.racing is not None,
+        )
         is_complete = loop.run(config.budget)
         return history.candidates, is_complete
 
@@ -174,8 +185,11 @@ def _run_config(stage: SearchStage, space: SearchSpace) -> dict[str, Any]:
     # Two ways to give one budget; recorded as one, so that a resume can compare it.
     config["search"]["evaluations"] = stage.search.budget
     del config["search"]["generations"]
-    if stage.search.scoring.engine == "torch":  # as before there was a choice
+    # As before there was a choice.
+    if stage.search.scoring.engine == "torch":
         del config["search"]["scoring"]["engine"]
+    if stage.search.racing is None:
+        del config["search"]["racing"]
     config["search"]["objectives"] = list(stage.search.minimised) or None
     return config
 
@@ -231,7 +245,7 @@ def _pool(
     use_gpu, kernels = False, ""
     if factory is None:
         arrays = scoring_arrays(supernet, stage.data, config.scoring, stage.seed)
-        factory = partial(_scorer, space.describe(), config.scoring)
+        factory = partial(make_scorer, space.describe(), config)
         use_gpu = choose_device(config.scoring.device).type == "cuda"
         if config.scoring.engine == "packed":
             kernels = f", 1-bit kernels ({kernels_in_use()})"
@@ -246,7 +260,7 @@ def _pool(
             file=sys.stderr,
         )
     if config.workers == 0:
-        return SerialPool(factory, arrays, threads)
+        return SerialPool(factory, arrays, threads, config.batch)
     from search.ray_pool import RayPool
 
     return RayPool(
@@ -256,11 +270,6 @@ def _pool(
         threads,
         config.address,
         config.timeout_s,
+        batch=config.batch,
         use_gpu=use_gpu,
     )
-
-
-def _scorer(description: dict[str, Any], config: Any, arrays: Arrays) -> Scorer:
-    """A picklable factory: the supernet's scorer from shared arrays."""
-    engine = PackedScorer if config.engine == "packed" else Scorer
-    return engine(description, arrays, config)

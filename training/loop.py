@@ -90,7 +90,10 @@ def train(
     saved = started = logged = time.monotonic()
     running = RunningLoss()
     module.train()
-    with Progress(label, total, first) as progress, InterruptRequest() as interrupt:
+    with (
+        Progress(label, total, first, checkpoint.parent) as progress,
+        InterruptRequest() as interrupt,
+    ):
         batches = read_batches(
             images, settings.batch_size, own, per_epoch, total, first, seed, device
         )

@@ -1,14 +1,21 @@
-"""Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere."""
+"""Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere.
+
+And, in a run folder, a small file for who watches the run from another terminal.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_FILES = 2.0
+PROGRESS_FILE = ".progress.json"
 
 
 def is_first_process() -> bool:
@@ -19,12 +26,15 @@ def is_first_process() -> bool:
 class Progress:
     """Context manager around a loop of `total` items, of which `start` are already done.
 
-    Writes to stderr alone, so that a command's stdout stays its result.
+    Writes to stderr alone, so that a command's stdout stays its result; and to `.progress.json`
+    in `folder`, where there is one, every two seconds, until the work is done.
     """
 
-    def __init__(self, label: str, total: int, start: int = 0) -> None:
+    def __init__(self, label: str, total: int, start: int = 0, folder: Path | None = None) -> None:
         self.label, self.total, self.done, self._start = label, total, start, start
         self._began = self._last_line = time.monotonic()
+        self._file = None if folder is None else folder / PROGRESS_FILE
+        self._last_file = 0.0
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
@@ -57,6 +67,7 @@ class Progress:
     def advance(self, count: int = 1, **numbers: float) -> None:
         """Mark `count` more items as done; `numbers` are shown beside the bar."""
         self.done += count
+        self._write(numbers)
         shown = " ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         if self._bar is not None:
             self._bar.update(
@@ -68,16 +79,45 @@ class Progress:
             return
         if now - self._last_line >= SECONDS_BETWEEN_LINES or self.done == self.total:
             self._last_line = now
-            left = (self.total - self.done) / self._rate() if self.done > self._start else 0.0
             print(
                 f"{self.label}: {self.done}/{self.total}, {self._rate():.3g}/s, "
-                f"{left:.0f} s left {shown}".rstrip(),
+                f"{self._seconds_left():.0f} s left {shown}".rstrip(),
                 file=sys.stderr,
                 flush=True,
             )
 
     def _rate(self) -> float:
         return max(self.done - self._start, 1) / max(time.monotonic() - self._began, 1e-9)
+
+    def _seconds_left(self) -> float:
+        return (self.total - self.done) / self._rate() if self.done > self._start else 0.0
+
+    def _write(self, numbers: dict[str, float]) -> None:
+        now = time.monotonic()
+        if (
+            self._file is None
+            or not is_first_process()
+            or now - self._last_file < SECONDS_BETWEEN_FILES
+        ):
+            return
+        self._last_file = now
+        document = {
+            "label": self.label,
+            "done": self.done,
+            "total": self.total,
+            "per_second": round(self._rate(), 4),
+            "seconds_left": round(self._seconds_left(), 1),
+            "numbers": {name: round(float(value), 6) for name, value in numbers.items()},
+            "updated": round(time.time(), 1),
+            "pid": os.getpid(),
+        }
+        # Whole or not at all, but not worth waiting for the disk, nor ending for a full one.
+        draft = self._file.with_suffix(".draft")
+        try:
+            draft.write_text(json.dumps(document))
+            os.replace(draft, self._file)
+        except OSError:
+            draft.unlink(missing_ok=True)
 
     def __exit__(
         self,
@@ -87,3 +127,5 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if self._file is not None and self.done >= self.total and is_first_process():
+            self._file.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from search.candidate import Candidate
+from search.racing import Leaders, RacingConfig
 from search.sampling import FeasibleSampler
 from search.shared_choices import SharedChoices
 from search.surrogate import Surrogate
@@ -37,6 +38,9 @@ class SearcherConfig(BaseModel):
 
     `screen` S: for each child (not for random ones) S are drawn, and the one is scored of which a
     linear surrogate, learnt from the same results, guesses the best top-1. None: each is scored.
+
+    `racing`: candidates that clearly lose against the leaders of the same results are stopped
+    early. None: all are scored in full.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +55,7 @@ class SearcherConfig(BaseModel):
     objectives: tuple[str, ...] | None = Field(default=None, min_length=1)
     lag: int | None = Field(default=None, ge=1)
     screen: int | None = Field(default=None, ge=2)
+    racing: RacingConfig | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -69,7 +74,7 @@ class Proposal(NamedTuple):
     """An architecture to score, the generation it belongs to, and how it arose.
 
     `ends_generation`: it is the last one of its generation. `guess`: the surrogate's top-1 in
-    percent, where there is one.
+    percent, where there is one. `rival`: the bits that it races against, where it does.
     """
 
     architecture: Architecture
@@ -77,6 +82,7 @@ class Proposal(NamedTuple):
     origin: str
     ends_generation: bool = False
     guess: float | None = None
+    rival: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,7 @@ class Searcher(ABC):
         self._num_given = len(given)
         self._is_dry = False
         self._surrogate = Surrogate(self.space) if config.screen else None
+        self._leaders = Leaders(config.racing.leaders) if config.racing else None
 
     @property
     def is_waiting(self) -> bool:
@@ -191,6 +198,8 @@ class Searcher(ABC):
             self.learn(told)
             if self._surrogate is not None:
                 self._surrogate.learn(told)
+            if self._leaders is not None:
+                self._leaders.learn(told)
         is_first = self._generation == 0
         size = max(self.size, self._num_given) if is_first else self.size
         shares = () if is_first else self.shares()
@@ -199,11 +208,14 @@ class Searcher(ABC):
             size = len(drawn)
         else:
             drawn = list(islice(self._one_of(shares), 1))
+        rival = self._leaders.rival if self._leaders is not None else None
+        bits = rival.correct if rival is not None else None
         for origin, architecture in drawn:
             self._place += 1
             is_last = self._place == size
             guess = self._guesses([architecture])[0]
-            self._queue.append(Proposal(architecture, self._generation, origin, is_last, guess))
+            proposal = Proposal(architecture, self._generation, origin, is_last, guess, bits)
+            self._queue.append(proposal)
         if self._place == size:
             self._generation, self._place = self._generation + 1, 0
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from search.candidate import Candidate
 from search.config import SearchConfig, SearchStage
 from search.history import read_history
-from search.pool import SerialPool, score_one
+from search.pool import SerialPool
 from search.ray_pool import RayPool
 from search.run import run_search
 from search.searchers import SEARCHERS
+from search.tasks import score_one
 from tests.search.conftest import SMALL
 
 GOLDEN = Path(__file__).parent / "golden" / "lag"

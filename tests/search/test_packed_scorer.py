@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from deploy.kernels import set_threads
-from search.config import SearchScoringConfig, SearchStage
+from search.config import SearchConfig, SearchScoringConfig, SearchStage
 from search.packed_scorer import PackedScorer, check_packed
-from search.run import _scorer, run_search
+from search.run import run_search
+from search.together import make_scorer
 from supernet.binarization import Binarization
 from supernet.files import UserError
 from supernet.space import SearchSpace
@@ -41,7 +42,9 @@ def test_classes_and_scores_equal_torchs(
     arrays = scoring_arrays(trained, DataConfig(**stages["data"]), config, seed=0)
     for array in arrays.values():
         array.flags.writeable = False  # as Ray shares them
-    factory = pickle.loads(pickle.dumps(partial(_scorer, tiny_space.describe(), config)))
+    factory = pickle.loads(
+        pickle.dumps(partial(make_scorer, tiny_space.describe(), SearchConfig(scoring=config)))
+    )
     scorer, theirs = factory(arrays), Scorer(tiny_space.describe(), arrays, config)
     assert isinstance(scorer, PackedScorer)
     architectures = [tiny_space.uniform(groups) for groups in (1, 2, 4)]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from search import ray_pool
-from search.pool import Failure, SerialPool
+from search.pool import SerialPool
 from search.ray_pool import RayPool
+from search.tasks import Failure, Score
 from supernet.files import UserError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -95,8 +96,8 @@ def test_a_candidate_that_kills_its_worker_is_given_up(ray, space, score, make_f
         results = dict(pool.score(list(enumerate(architectures))))
         again = dict(pool.score([(3, architectures[1])]))
     assert results[0] == Failure("its worker died, 3 times")
-    assert [results[1], results[2]] == [score(a) for a in architectures[1:]]
-    assert again == {3: score(architectures[1])}
+    assert [results[1], results[2]] == [Score(score(a)) for a in architectures[1:]]
+    assert again == {3: Score(score(architectures[1]))}
     calls = "".join(path.read_text() for path in make_factory.calls.iterdir()).splitlines()
     assert calls.count(poison) == 3
 
@@ -112,7 +113,7 @@ def test_a_hung_call_is_killed_and_scored_again(ray, space, score, make_factory,
     began = time.monotonic()
     items = list(enumerate([space.uniform(1), space.uniform(2), space.uniform(4)]))
     with RayPool(make_factory(hang_once), {}, 1, timeout_s=1.0) as pool:
-        assert dict(pool.score(items)) == {index: score(a) for index, a in items}
+        assert dict(pool.score(items)) == {index: Score(score(a)) for index, a in items}
     assert time.monotonic() - began < 30
 
 
@@ -150,12 +151,13 @@ def test_arrays_are_shared_and_read_only(ray, space):
         return lambda architecture: float(arrays["a"].sum()) + arrays["a"].flags.writeable
 
     with RayPool(factory, {"a": np.full(10**6, 2e-5)}, 1) as pool:
-        assert dict(pool.score([(0, space.first())])) == {0: pytest.approx(20.0)}
+        assert dict(pool.score([(0, space.first())])) == {0: Score(pytest.approx(20.0))}
 
 
 SCRIPT = """
 import sys
 from search.ray_pool import RayPool
+from search.tasks import Failure, Score
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
 def factory(arrays):
@@ -165,7 +167,7 @@ space = MobileNetGroups(width=0.25, groups=(1, 2))
 if __name__ == "__main__":
     with RayPool(factory, {}, 2) as pool:
         print("driver speaks while Ray runs")
-        assert dict(pool.score([(0, space.first())])) == {0: 50.0}
+        assert dict(pool.score([(0, space.first())])) == {0: Score(50.0)}
     print("done")
 """
 

@@ -60,7 +60,10 @@ def train_method(
     saved = started = time.monotonic()
     running = RunningLoss()
     method.train()
-    with Progress(label, total, first) as progress, InterruptRequest() as interrupt:
+    with (
+        Progress(label, total, first, checkpoint.parent) as progress,
+        InterruptRequest() as interrupt,
+    ):
         batches = read_batches(
             images, config.batch_size, own, per_epoch, total, first, seed, device
         )

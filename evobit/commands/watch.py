@@ -1,0 +1,121 @@
+"""`evobit watch`: how far a run is, from another terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evobit.options import AsJson
+from evobit.output import Output, output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from evobit.watching import Watched
+
+BAR = 30
+
+
+def watch(
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run folder, or a folder that holds several."),
+    ],
+    once: Annotated[bool, typer.Option("--once", help="Show the present state and end.")] = False,
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Between two looks.", min=0.1)
+    ] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """Show progress, best so far, workers and time left, until the run ends or Ctrl-C.
+
+    It only reads: the run is not disturbed, and goes on when the watching ends.
+    """
+    from evobit.watching import Watch
+
+    with output(as_json) as out:
+        watching = Watch(run)
+        found = watching.look()
+        if once or as_json or not out.stream.isatty():
+            while not once and not as_json and _is_any_running(found):
+                out.show({}, text=_text(found))
+                time.sleep(interval)
+                found = watching.look()
+            out.show({"runs": [one.as_dict() for one in found]}, text=_text(found))
+            return
+        _follow(watching.look, interval, out)
+
+
+def _follow(look: Any, interval: float, out: Output) -> None:
+    """Show the state anew until nothing runs any more."""
+    from rich.console import Console
+    from rich.live import Live
+
+    found = look()
+    with Live(_table(found), console=Console(file=out.stream), auto_refresh=False) as live:
+        while _is_any_running(found):
+            time.sleep(interval)
+            found = look()
+            live.update(_table(found), refresh=True)
+
+
+def _is_any_running(found: Sequence[Watched]) -> bool:
+    return any(one.state == "running" for one in found)
+
+
+def _table(found: Sequence[Watched]) -> RenderableType:
+    from rich.text import Text
+
+    return Text(_text(found))
+
+
+def _text(found: Sequence[Watched]) -> str:
+    """A paragraph for each run."""
+    return "\n\n".join("\n".join(_lines(one)) for one in found)
+
+
+def _lines(one: Watched) -> list[str]:
+    hint = "; the same command resumes it" if one.state == "stopped" else ""
+    lines = [f"{one.path}: {one.stage}, {one.state}{hint}"]
+    for part in one.progress:
+        share = part["done"] / part["total"] if part["total"] else 1.0
+        bar = "#" * round(BAR * share)
+        left = f", {_duration(part['seconds_left'])} left" if one.state == "running" else ""
+        numbers = "".join(f", {name} {value:.4g}" for name, value in part["numbers"].items())
+        lines.append(
+            f"  {part['label']:<20} [{bar:<{BAR}}] {part['done']:,} of {part['total']:,} "
+            f"({share:.0%}), {part['per_second']:.3g}/s{left}{numbers}"
+        )
+    if one.best is not None:
+        who = one.best.get("name", f"candidate {one.best.get('index')}")
+        choices = one.best.get("architecture", {}).values()
+        lines.append(f"  best top-1 {one.best['top1']:.2f} %, {who} {_joined(choices)}".rstrip())
+        if costs := one.best.get("costs"):
+            lines.append("  " + ", ".join(f"{name} {value:,.6g}" for name, value in costs.items()))
+    if one.workers is not None and one.state == "running":
+        lines.append(f"  {one.workers} Ray workers" if one.workers else "  scored in one process")
+    if one.state == "finished" and one.summary:
+        short = [f"{name} {value}" for name, value in one.summary.items() if _is_short(value)]
+        lines.append("  " + ", ".join(short))
+    return lines
+
+
+def _joined(choices: Any) -> str:
+    return ",".join(map(str, choices))
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, (int, float, str)) and len(str(value)) < 60
+
+
+def _duration(seconds: float) -> str:
+    """As hours, minutes and seconds: '2 h 5 min', '3 min 20 s', '7 s'."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,122 @@
+"""Batches: candidates that are scored together have the results that they have alone."""
+
+import os
+import signal
+
+import pytest
+
+from search.pool import SerialPool
+from search.ray_pool import RayPool
+from search.supply import Supply
+from search.tasks import Failure, Race, Score
+
+
+class TogetherScores:
+    """Notes who is scored together; some calls misbehave."""
+
+    def __init__(self, score, calls=None, bad=(), poison=()):
+        self.score, self.calls = score, calls if calls is not None else []
+        self.bad, self.poison = bad, poison
+
+    def __call__(self, architecture):
+        self.calls.append([str(architecture)])
+        return self.one(architecture)
+
+    def one(self, architecture):
+        if str(architecture) in self.poison:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if str(architecture) in self.bad:
+            raise ValueError("cannot run")
+        return self.score(architecture)
+
+    def score_many(self, tasks):
+        self.calls.append([str(task) for task in tasks])
+        for place in reversed(range(len(tasks))):
+            yield place, self.one(tasks[place])
+
+
+@pytest.fixture
+def items(space):
+    import random
+
+    rng = random.Random(3)
+    drawn = {}
+    while len(drawn) < 12:
+        drawn[space.sample(rng)] = None
+    return list(enumerate(drawn))
+
+
+@pytest.mark.parametrize("batch", [1, 5, 12, 100])
+def test_one_that_fails_takes_no_other_with_it(items, score, batch):
+    calls = []
+    bad = str(items[4][1])
+    factory = lambda arrays: TogetherScores(score, calls, bad=(bad,))  # noqa: E731
+    with SerialPool(factory, {}, batch=batch) as pool:
+        found = dict(pool.score(items))
+    expected = {index: Score(score(one)) for index, one in items}
+    assert found == expected | {4: Failure("ValueError: cannot run")}
+    together = [call for call in calls if len(call) > 1]
+    assert all(len(call) <= batch for call in together)
+    assert bool(together) == (batch > 1)
+
+
+def test_equal_leading_choices_come_together(items):
+    supply = Supply(items, batch=4, takers=3)
+    taken = []
+    while not supply.is_empty:
+        taken.append([str(task) for _, task in supply.take()])
+    assert [len(batch) for batch in taken] == [4, 3, 2, 1, 1, 1]
+    assert sum(taken, []) == sorted(str(task) for _, task in items)
+
+
+def test_what_waits_is_divided_among_the_takers(items):
+    supply = Supply([*items[:5], None], batch=8, takers=2)
+    assert len(supply.take()) == 3  # of 5 that wait
+    assert len(supply.take()) == 1
+
+
+def test_without_a_batch_nothing_is_read_ahead(items):
+    read = []
+
+    def noted():
+        for item in items:
+            read.append(item[0])
+            yield item
+
+    supply = Supply(noted())
+    assert not supply.is_empty and read == [0]
+    assert supply.take() == [items[0]] and read == [0]
+    assert not supply.is_empty and read == [0, 1]
+
+
+def test_what_was_lost_comes_first_and_alone(items):
+    supply = Supply(items, batch=4)
+    lost = supply.take()
+    supply.give_back(lost)
+    assert supply.next_lost == lost[0][0]
+    assert [supply.take() for _ in lost] == [[item] for item in lost]
+    assert supply.next_lost is None
+    assert len(supply.take()) == 4
+
+
+def test_races_sort_by_their_architectures(space):
+    one, other = space.uniform(1), space.uniform(4)
+    supply = Supply([(0, Race(other, None)), (1, Race(one, b"x"))], batch=2)
+    assert [index for index, _ in supply.take()] == [1, 0]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_poison_in_a_batch_is_found_and_the_others_are_scored(items, score):
+    from ray import cloudpickle
+
+    from tests.search import test_batches
+
+    cloudpickle.register_pickle_by_value(test_batches)
+    poison = str(items[2][1])
+    factory = lambda arrays: TogetherScores(score, poison=(poison,))  # noqa: E731
+    with RayPool(factory, {}, 2, batch=4) as pool:
+        found = dict(pool.score(items))
+    expected = {index: Score(score(one)) for index, one in items}
+    assert found == expected | {2: Failure("its worker died, 3 times")}
