@@ -84,7 +84,7 @@ class Program:
             struct.epilogue = None if epilogue is None else addressof(epilogue)
             self._kept += [operands, epilogue]
             self.kernels.append(kernel)
-        self._kept.append(steps)
+        self._steps = steps
         self._struct = library.PlanStruct(self.batch, len(steps), plan.channels, plan.size)
         self._struct.num_classes, self._struct.steps = plan.num_classes, addressof(steps)
         logits = schedule.value(len(plan.operations))
@@ -110,15 +110,25 @@ class Program:
             UserError: an image or its logits hold a NaN or an infinity, or the convolutions were
                 laid out for another instruction set.
         """
-        logits, image = np.empty((len(images), self._plan.num_classes), np.float32), c_int32()
+        logits = np.empty((len(images), self._plan.num_classes), np.float32)
+        times = None if nanoseconds is None else nanoseconds.ctypes.data
+        is_uint8 = images.dtype == np.uint8
+        self._call(len(images), images.ctypes.data, is_uint8, logits.ctypes.data, times)
+        return logits
+
+    def _call(
+        self,
+        count: int,
+        images: int | None,
+        is_uint8: bool,
+        logits: int,
+        nanoseconds: int | None = None,
+        first: int = 0,
+    ) -> None:
+        """Run `count` images, by addresses; `first` is the number of the first in messages."""
+        image = c_int32()
         found = self._native.evobit_run_plan(
-            byref(self._struct),
-            len(images),
-            images.ctypes.data,
-            images.dtype == np.uint8,
-            logits.ctypes.data,
-            None if nanoseconds is None else nanoseconds.ctypes.data,
-            byref(image),
+            byref(self._struct), count, images, is_uint8, logits, nanoseconds, byref(image)
         )
         if found == FOUND_OTHER_ISA:
             raise UserError(
@@ -126,10 +136,9 @@ class Program:
                 f"{backend_info()['isa']}; load it again"
             )
         if found == FOUND_BAD_IMAGE:
-            raise UserError(BAD_IMAGE.format(image.value))
+            raise UserError(BAD_IMAGE.format(first + image.value))
         if found == FOUND_BAD_LOGITS:
-            raise UserError(BAD_LOGITS.format(image.value))
-        return logits
+            raise UserError(BAD_LOGITS.format(first + image.value))
 
     def values(self, count: int) -> list[Floats]:
         """Every value (NHWC, the input's first) of the last `count` <= batch images run.

@@ -7,7 +7,7 @@ real, run in torch.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,19 @@ class Recalibration:
         Raises:
             UserError: a block of another kind, or one that is not binary.
         """
+        for _ in self.outputs(network, batches):
+            pass
+
+    def outputs(self, network: Network, batches: Iterable[Tensor | Floats]) -> Iterator[Floats]:
+        """As a call, giving each batch's map (N, H, W, C) after the last block.
+
+        The statistics are set after the last batch. `network` may be a part of one, without the
+        stem; then `batches` are maps that this gave for the part before. A map has memory of its
+        own, except before a head, which is left out: there the next batch overwrites it.
+
+        Raises:
+            UserError: as a call.
+        """
         import torch
 
         check_recalibrates(network.spec)
@@ -107,9 +120,11 @@ class Recalibration:
             for name, spec, module in blocks
             if isinstance(spec, BinaryUnitSpec)
         }
+        for batch in batches:
+            with torch.no_grad():  # not over a yield: it would be the caller's too
+                x = self._run(batch, blocks, units, found)
+            yield x
         with torch.no_grad():
-            for batch in batches:
-                self._run(batch, blocks, units, found)
             for norm, statistics in found.items():
                 count = statistics.num_batches
                 norm.running_mean.copy_(torch.from_numpy(statistics.mean / count))
@@ -118,22 +133,25 @@ class Recalibration:
 
     def _run(
         self,
-        images: Tensor,
+        batch: Any,
         blocks: list[tuple[str, BlockSpec, Any]],
         units: dict[str, _Unit],
         found: dict[Any, Statistics],
-    ) -> None:
-        x: Floats | None = None
-        for number, (name, spec, module) in enumerate(blocks):
+    ) -> Floats:
+        x: Any = batch
+        for number, (name, spec, module) in enumerate(blocks, start=1):
             if isinstance(spec, StemSpec):
-                x = _real(module.conv(images), module.norm, found)
+                x = _real(module.conv(x), module.norm, found)
                 if spec.relu:
                     np.maximum(x, 0, out=x)
             elif name in units:
-                assert x is not None
-                x = self._unit(units[name], x, found, number % 2)
+                x = self._unit(units[name], x, found, number % 2 if number < len(blocks) else None)
+        output: Floats = x
+        return output
 
-    def _unit(self, unit: _Unit, x: Floats, found: dict[Any, Statistics], parity: int) -> Floats:
+    def _unit(
+        self, unit: _Unit, x: Floats, found: dict[Any, Statistics], parity: int | None
+    ) -> Floats:
         conv = unit.conv_for(x)
         size = (len(x), conv.shape.out_height, conv.shape.out_width, conv.shape.out_channels)
         out: Floats = self._buffer(size, parity)
@@ -151,8 +169,10 @@ class Recalibration:
         conv(packed, epilogue, out)
         return out
 
-    def _buffer(self, size: tuple[int, ...], parity: int) -> Floats:
-        """Of a layer's output; its input is in one of the other parity."""
+    def _buffer(self, size: tuple[int, ...], parity: int | None) -> Floats:
+        """Of a layer's output; its input is in one of the other parity. None: used for it alone."""
+        if parity is None:
+            return aligned_empty(size, np.float32)
         key = size, parity
         if key not in self._memory:
             self._memory[key] = aligned_empty(size, np.float32)

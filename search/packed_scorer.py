@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from deploy.kernels import backend_info, set_threads
 from deploy.lowering import lower
 from deploy.parameters import operation_parameters
+from deploy.plan import MapShape
 from deploy.preprocessing import Preprocessing
 from deploy.recalibration import KeptConvs, Recalibration, check_recalibrates
 from deploy.runtime import make_program
+from deploy.segments import PackedSegment
 from supernet.architecture import Architecture
 from supernet.binarization import Binarization
 from supernet.files import UserError
@@ -25,6 +27,8 @@ from supernet.spec import BlockSpec
 from training.augment import fit
 from training.device import choose_device
 from training.scoring import BatchNormMode, Scorer, ScoringConfig
+from training.segments import part_of
+from training.shared_prefixes import Segment
 
 MAX_KEPT_BYTES = 1 << 28
 """Of the latent weights of blocks that were scored: all choices of a small supernet."""
@@ -117,8 +121,7 @@ class PackedScorer(Scorer):
         )
         found = []
         for images in self._images.split(self.config.batch_size):
-            levels = np.ascontiguousarray(fit(images, self._size).numpy())
-            found.append(program.run(levels).argmax(1))
+            found.append(program.run(self._ready(images)).argmax(1))
         return np.concatenate(found)
 
     def calibrated(
@@ -129,6 +132,19 @@ class PackedScorer(Scorer):
         batches = self._calibration[:calibration_images].split(self.config.calibration_batch)
         self._recalibrate(network, (self._prepare(batch) for batch in batches))
         return network
+
+    def _segment(self, architecture: Architecture, first: int, last: int) -> Segment[Any]:
+        part = part_of(self._network(architecture), first, last)
+        return _Segment(
+            part, self._recalibrate, self._convs, None if first else self._preprocessing
+        )
+
+    def _ready(self, pixels: Tensor) -> Any:
+        return np.ascontiguousarray(fit(pixels, self._size).numpy())
+
+    def _classes_of(self, logits: Any) -> NDArray[np.int64]:
+        classes: NDArray[np.int64] = logits.reshape(len(logits), -1).argmax(1)
+        return classes
 
     def _network(self, architecture: Architecture) -> Network:
         """Made of blocks that were extracted before, where they were."""
@@ -147,3 +163,35 @@ class PackedScorer(Scorer):
 
     def _num_bytes(self) -> int:
         return sum(p.nbytes for block in self._blocks.values() for p in block.parameters())
+
+
+class _Segment:
+    """Consecutive blocks of a network, which others may hold as well: used up once calibrated."""
+
+    def __init__(
+        self,
+        network: Network,
+        recalibrate: Recalibration,
+        convs: KeptConvs,
+        preprocessing: Preprocessing | None,
+    ) -> None:
+        self._network, self._recalibrate, self._convs = network, recalibrate, convs
+        self._preprocessing = preprocessing
+
+    def calibrated(self, batches: Iterable[Any]) -> Iterator[Any]:
+        shape: tuple[int, ...] = ()
+
+        def noted() -> Iterator[Any]:
+            nonlocal shape
+            for batch in batches:
+                shape = batch.shape
+                yield batch
+
+        yield from self._recalibrate.outputs(self._network, noted())
+        # Now: the next that hold these blocks overwrite their statistics.
+        channels, side = (shape[3], shape[1]) if self._preprocessing is None else shape[1:3]
+        source = MapShape(side, side, channels)
+        self._packed = PackedSegment(self._network, source, self._preprocessing, self._convs)
+
+    def __call__(self, batch: Any) -> Any:
+        return self._packed(batch)

@@ -18,7 +18,8 @@ from training.scoring import Scorer as TorchScorer
 class Judge(Protocol):
     """Says which images an architecture classifies right: what both scorers do."""
 
-    num_images: int
+    @property
+    def num_images(self) -> int: ...
 
     def correct(
         self, architectures: Sequence[Architecture], num_blocks: int = 1, max_bytes: int = 1 << 30

@@ -1,34 +1,40 @@
 """Score architectures with a supernet's weights: recompute BatchNorm statistics, then top-1.
 
-Single Path One-Shot (arXiv 1904.00420), section 3.4; statistics by cumulative averaging over one
-fixed set of training images, on a copy of the path. The shared weights are never written.
+Single Path One-Shot (arXiv 1904.00420), section 3.4; on a copy of the path. The shared weights are
+never written.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from supernet.architecture import Architecture
 from supernet.binarization import Binarization
 from supernet.files import UserError
-from supernet.network import set_precision
+from supernet.network import Network, set_precision, stand_alone_copy
 from supernet.spaces import space_from_description
 from supernet.supernet import Supernet
 from training.augment import normalise
+from training.calibration import calibrate_batch_norm as calibrate_batch_norm
+from training.calibration import top1 as top1
+from training.calibration import use_batch_statistics
 from training.data.config import DataConfig
 from training.data.training_data import TrainingData
 from training.device import DeviceName, PrecisionName, choose_device, choose_precision
 from training.seeds import torch_stream
+from training.segments import TorchSegment, part_of
+from training.shared_prefixes import Segment, SharedPrefixes
 
 BatchNormMode = Literal["recalibrated", "running", "batch"]
 """Statistics of a scored path: recomputed on training images; the averages of supernet training;
@@ -47,47 +53,6 @@ class ScoringConfig(BaseModel):
     threads: int = Field(1, ge=1)
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
-
-
-def calibrate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Recompute the running statistics of every BatchNorm below `network` over `batches`.
-
-    Cumulative: after n batches of equal size the mean over all n (PyTorch's momentum=None), with
-    the unbiased variance of each batch. All else is in evaluation mode. Ends in evaluation mode,
-    momentum as before.
-    """
-    # Also those that several GPUs share, which are no BatchNorm2d.
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    network.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    with torch.no_grad():
-        for batch in batches:
-            network(batch)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
-
-
-def use_batch_statistics(network: nn.Module) -> None:
-    """Make every BatchNorm below `network` take the statistics of its batch, also in evaluation."""
-    for norm in network.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.running_mean = norm.running_var = None
-
-
-def top1(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Percentage of images whose largest logit is their label's; evaluation mode is set."""
-    network.eval()
-    correct = total = 0
-    with torch.inference_mode():
-        for images, labels in batches:
-            correct += int((network(images).argmax(dim=1) == labels).sum())
-            total += len(labels)
-    return 100.0 * correct / total
 
 
 class Scorer:
@@ -136,9 +101,7 @@ class Scorer:
         calibration_images: int | None = None,
     ) -> float:
         """Top-1 in percent, with `calibration_images` (None: all) the first of those drawn."""
-        network = self.supernet.extract(architecture)
-        network.to(memory_format=torch.channels_last)
-        set_precision(network, self.precision)
+        network = self._blocks_of(architecture)
         if batch_norm == "recalibrated":
             batches = self._calibration[:calibration_images].split(self.config.calibration_batch)
             calibrate_batch_norm(network, (self._prepare(batch) for batch in batches))
@@ -154,9 +117,88 @@ class Scorer:
             ),
         )
 
+    @property
+    def num_images(self) -> int:
+        """Of the search split, those that are scored."""
+        return len(self._labels)
+
+    def correct(
+        self, architectures: Sequence[Architecture], num_blocks: int = 1, max_bytes: int = 1 << 30
+    ) -> Iterator[tuple[int, Iterator[NDArray[np.bool_]]]]:
+        """For each architecture, of each block of search images which are classified right.
+
+        In an order of its own: the number in `architectures` and, lazily, the blocks, of use until
+        the next pair is taken; what of them is not taken is not computed. Block b of B holds images
+        b, b + B, b + 2B, ... What architectures have in common is computed once, as
+        `SharedPrefixes` says, with the same results as for each by itself. For one block the mean
+        is that of `score`.
+
+        Args:
+            architectures: any number; one by itself is scored as `score` does.
+            num_blocks: B.
+            max_bytes: of activations that are kept at a time, on the scorer's device.
+        """
+        specs = [self.supernet.space.decode(architecture) for architecture in architectures]
+        networks = [tuple(zip(spec.block_names, spec.blocks, strict=True)) for spec in specs]
+        batch = _Batch(self, architectures, num_blocks)
+        return iter(SharedPrefixes(batch, networks, num_blocks, max_bytes))
+
+    def _segment(self, architecture: Architecture, first: int, last: int) -> Segment[Any]:
+        """The blocks from `first` up to `last`, which is not among them."""
+        return TorchSegment(self._blocks_of(architecture, first, last))
+
+    def _ready(self, pixels: Tensor) -> Any:
+        """Images to be scored as the first segment takes them."""
+        return self._prepare(pixels)
+
+    def _classes_of(self, logits: Any) -> NDArray[np.int64]:
+        """The class of each image of a batch, from what the last segment gives."""
+        classes: NDArray[np.int64] = logits.argmax(dim=1).cpu().numpy()
+        return classes
+
+    def _blocks_of(
+        self, architecture: Architecture, first: int = 0, last: int | None = None
+    ) -> Network:
+        """A copy of some blocks of a path, as it is scored."""
+        path = part_of(self.supernet.path(architecture), first, last)
+        network = stand_alone_copy(path).to(memory_format=torch.channels_last)
+        set_precision(network, self.precision)
+        return network
+
     def _prepare(self, pixels: Tensor) -> Tensor:
         x = normalise(pixels.to(self.device), self._mean, self._std, self._size)
         return x.contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Architectures that are scored together: the engine of `SharedPrefixes`."""
+
+    scorer: Scorer
+    architectures: Sequence[Architecture]
+    num_blocks: int
+
+    @property
+    def num_images(self) -> int:
+        return len(self.scorer._calibration) + len(self.scorer._images)
+
+    def segment(self, number: int, first: int, last: int) -> Segment[Any]:
+        return self.scorer._segment(self.architectures[number], first, last)
+
+    def calibration(self) -> Iterable[Any]:
+        scorer = self.scorer
+        batches = scorer._calibration.split(scorer.config.calibration_batch)
+        return map(scorer._prepare, batches)
+
+    def images(self, block: int) -> Iterable[Any]:
+        scorer = self.scorer
+        batches = scorer._images[block :: self.num_blocks].split(scorer.config.batch_size)
+        return map(scorer._ready, batches)
+
+    def correct(self, block: int, logits: Iterable[Any]) -> NDArray[np.bool_]:
+        found = np.concatenate([self.scorer._classes_of(batch) for batch in logits])
+        right: NDArray[np.bool_] = found == self.scorer._labels[block :: self.num_blocks].numpy()
+        return right
 
 
 def check_scoring(data: TrainingData, config: ScoringConfig) -> int:

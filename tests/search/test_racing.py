@@ -300,3 +300,35 @@ def test_every_searcher_takes_the_setting_or_refuses_it():
     assert set(SEARCHERS) == {"evolution", "nsga2", "random", "regularized"}
     assert SearchConfig(searcher="random", racing=RacingConfig()).racing == RacingConfig()
     assert SearcherConfig().racing is None
+
+
+@pytest.mark.parametrize("engine", ["torch", "packed"])
+def test_a_real_supernet_races_in_batches_and_alone(
+    tmp_path: Path, stages: dict, engine: str
+) -> None:
+    """Both engines: the history of batches is that of single candidates; best.json too."""
+    from training.supernet_training import SupernetStage, train_supernet
+
+    sections = {name: stages[name] for name in ("space", "data", "seed")}
+    train_supernet(SupernetStage(**sections, supernet=stages["supernet"]), tmp_path / "supernet")
+    racing = RacingConfig(blocks=4, level=0.5, leaders=2)
+    histories = []
+    for batch, given in ((1, racing), (5, racing), (5, None)):
+        scoring = {**stages["search"]["scoring"], "engine": engine}
+        changed = {"scoring": scoring, "batch": batch, "racing": given, "generations": 2}
+        search = SearchConfig(**{**stages["search"], **changed})
+        folder = tmp_path / f"{engine}-{batch}-{given is None}"
+        run_search(SearchStage(**sections, search=search), folder, tmp_path / "supernet")
+        histories.append((folder / "history.jsonl").read_bytes())
+    assert histories[0] == histories[1]
+    space = SearchStage(**sections).space
+    from supernet.spaces import space_from_description
+
+    raced, plain = (
+        read_history(folder / "history.jsonl", space_from_description(space))
+        for folder in (tmp_path / f"{engine}-1-False", tmp_path / f"{engine}-5-True")
+    )
+    for own in raced:
+        same = [one.top1 for one in plain if one.architecture == own.architecture]
+        assert own.images is not None or not same or same == [own.top1]
+    assert plain[0].correct is None and raced[0].correct is not None
