@@ -1,6 +1,6 @@
 """BatchNorm statistics of a binary network, from the integer counts of the 1-bit kernels.
 
-What `training.scoring.calibrate_batch_norm` computes in floats; stems and shortcuts, which are
+What `training.calibration.calibrate_batch_norm` computes in floats; stems and shortcuts, which are
 real, run in torch.
 """
 

@@ -51,7 +51,7 @@ def test_classes_and_scores_equal_torchs(
     scores = [scorer(architecture) for architecture in architectures]
     same = total = 0
     for architecture, score in zip(architectures, scores, strict=True):
-        # In doubles: torch's own statistics in channels_last are only good to 1e-4.
+        # In doubles: convolutions in single precision round away differences.
         twin = theirs.supernet.extract(architecture).double()
         batches = theirs._calibration.split(config.calibration_batch)
         calibrate_batch_norm(twin, (theirs._prepare(batch).double() for batch in batches))

@@ -1,5 +1,6 @@
 """Scoring: BatchNorm calibration, untouched shared weights, the same score anywhere."""
 
+import copy
 import hashlib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import nn
 from supernet.files import UserError
 from supernet.network import build
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+from training.calibration import calibrated_outputs
 from training.data import DataConfig
 from training.scoring import Scorer, ScoringConfig, calibrate_batch_norm, scoring_arrays, top1
 from training.supernet_training import SupernetStage, train_supernet
@@ -59,6 +61,51 @@ def test_calibration_equals_the_mean_over_batches() -> None:
     assert torch.allclose(network[1].running_mean, mean, atol=1e-6)
     assert torch.allclose(network[1].running_var, variance, atol=1e-6)
     assert network[1].momentum == 0.1 and not network[1].training and not network.training
+
+
+@pytest.mark.parametrize("side", [1, 8, 16])
+def test_statistics_are_those_of_doubles(side: int) -> None:
+    torch.manual_seed(0)
+    norm, twin = nn.BatchNorm2d(8), nn.BatchNorm2d(8).double()
+    batches = torch.randn(3, 256, 8, side, side) + 30  # far from 0, as behind a ReLU it may be
+    last = [batch.contiguous(memory_format=torch.channels_last) for batch in batches]
+    calibrate_batch_norm(norm, last)
+    calibrate_batch_norm(twin, batches.double())
+    # One rounding each, of numbers near 30 and near 1.
+    assert (norm.running_mean - twin.running_mean).abs().max() < 30 * 2**-24
+    assert (norm.running_var / twin.running_var - 1).abs().max() < 2**-22
+    assert norm.num_batches_tracked == 3
+
+
+def test_torch_itself_agrees_in_doubles() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).double()
+    twin = copy.deepcopy(network).train()
+    twin[1].momentum = None
+    batches = torch.randn(3, 8, 1, 5, 5, dtype=torch.float64)
+    outputs = list(calibrated_outputs(network, batches))
+    theirs = [twin(batch).detach() for batch in batches]
+    assert torch.allclose(torch.stack(outputs), torch.stack(theirs), atol=1e-12)
+    for name, value in twin.state_dict().items():
+        assert torch.allclose(network.state_dict()[name], value, atol=1e-12), name
+
+
+def test_a_compiled_network_is_calibrated_as_well() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    twin, batches = copy.deepcopy(network), torch.randn(3, 8, 1, 5, 5)
+    network.compile(backend="eager")
+    network.eval()(batches[0])  # makes a graph, of a norm without hooks
+    calibrate_batch_norm(network, batches)
+    calibrate_batch_norm(twin, batches)
+    assert torch.equal(network[1].running_mean, twin[1].running_mean)
+    assert torch.equal(network[1].running_var, twin[1].running_var)
+    assert torch.equal(network(batches[0]), twin(batches[0]))
+
+
+def test_one_value_a_channel_has_no_variance() -> None:
+    with pytest.raises(ValueError, match=r"two values of each channel.* shape \(1, 3, 1, 1\)"):
+        calibrate_batch_norm(nn.BatchNorm2d(3), [torch.zeros(1, 3, 1, 1)])
 
 
 def test_calibration_touches_batch_norm_alone(tiny_space: MobileNetGroups) -> None:
