@@ -1,6 +1,8 @@
 # evobit: `make` lists the targets. Another Python: make setup PYTHON=python3.12
 PYTHON ?= python3
 WORKERS ?= 2
+MINUTES ?= 10
+SEED ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -12,7 +14,7 @@ CODE := evobit supernet training search latency_tables deploy evaluate tests ben
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor format lint test test-quick test-long sanitize fuzz demo bench bench-engine clean
+.PHONY: help setup doctor format lint test test-quick test-long soak sanitize fuzz demo bench bench-engine clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +46,9 @@ test-quick: setup  ## the tests that are quick and start no Ray
 
 test-long: setup  ## the checks too long for every change
 	$(PYTEST) -m long --timeout 7200
+
+soak: setup  ## a search under random faults, for MINUTES= (10) and of SEED= (0)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/search/soak.py --minutes $(MINUTES) --seed $(SEED)
 
 SANITIZED := build/sanitize/kernels.so
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer

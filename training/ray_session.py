@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
+
+from training.ray_leftovers import private_folder, remove_leftovers
 
 LOCAL_SETTINGS = {
     # Binds every Ray process to 127.0.0.1; otherwise they listen on all interfaces.
@@ -18,8 +24,10 @@ LOCAL_SETTINGS = {
     # Token files in the home folder, of no use on the loopback interface.
     "RAY_AUTH_MODE": "disabled",
 }
-MAX_TEMP_PATH = 40
-"""Characters; Ray appends about 60 for its sockets, whose paths may have 107."""
+MAX_TEMP_PATH = 27
+"""Bytes. A socket's path may have 107; ours and Ray's folders below take 107 - 27 = 80 of them:
+`/evobit-12345678` 16, `/session_2026-01-01_00-00-00_123456_1234567` 43, `/sockets/plasma_store` 21.
+"""
 
 
 @contextmanager
@@ -28,7 +36,7 @@ def connected(address: str | None, num_bytes: int) -> Iterator[Any]:
 
     A new Ray is private: loopback only, in a short temporary folder that goes with it, with an
     object store for `num_bytes` of arrays. While connected, stdout leads to stderr, because Ray
-    prints messages of its own.
+    prints messages of its own, and SIGTERM acts as Ctrl-C.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Workers without a GPU leave CUDA_VISIBLE_DEVICES alone; Ray warns until this is chosen.
@@ -41,17 +49,38 @@ def connected(address: str | None, num_bytes: int) -> Iterator[Any]:
     with ExitStack() as stack:
         stack.enter_context(redirect_stdout(sys.stderr))
         if not ray.is_initialized():
+            stack.callback(_interrupt_on_sigterm())
             options = {"address": address} if address else _local_options(stack, num_bytes)
             stack.callback(ray.shutdown)
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+            _interrupt_on_sigterm()  # Ray's own handler prints a trace of addresses.
         yield ray
 
 
+def _interrupt_on_sigterm() -> Callable[[], object]:
+    """Have SIGTERM end this process as Ctrl-C does, its Ray stopped; gives what undoes that.
+
+    Outside the main thread signals cannot be caught.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    return partial(signal.signal, signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def _local_options(stack: ExitStack, num_bytes: int) -> dict[str, Any]:
-    """Arguments of `ray.init` for a Ray of our own; its folder goes with `stack`."""
+    """Arguments of `ray.init` for a Ray of our own; its folder goes with `stack`.
+
+    What the Ray of a killed driver left is removed first.
+    """
     base = tempfile.gettempdir()
-    folder = tempfile.mkdtemp(prefix="evobit-", dir="/tmp" if len(base) > MAX_TEMP_PATH else base)
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    base = "/tmp" if len(os.fsencode(base)) > MAX_TEMP_PATH else base
+    remove_leftovers(Path(base))
+    folder = str(stack.enter_context(private_folder(Path(base))))
     # Ray refuses less than 75 MiB; results and code need little.
     store = num_bytes + 128 * 2**20
     options: dict[str, Any] = {

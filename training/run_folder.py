@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,6 +44,8 @@ class RunFolder:
 
     path: Path
     stage: str
+    opened_with: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """The config of `open`; None where the folder is only looked at."""
 
     @classmethod
     def open(
@@ -63,11 +65,11 @@ class RunFolder:
             UserError: the folder holds another stage or config (the differences are shown), or is
                 not a run folder and not empty.
         """
-        folder = cls(Path(path), stage)
+        folder = cls(Path(path), stage, config)
         hashes = {name: _describe_input(source) for name, source in (inputs or {}).items()}
         folder._refuse_what_is_no_run()
         folder.path.mkdir(parents=True, exist_ok=True)
-        with folder.lock():
+        with folder._held():
             for left in folder.path.rglob(f".*{PARTIAL}"):
                 left.unlink()  # a killed process was writing it
             if (folder.path / "manifest.json").exists():
@@ -113,6 +115,22 @@ class RunFolder:
                 f"{self.path}: holds a run of stage '{self.manifest.get('stage')}', "
                 f"not '{self.stage}'"
             )
+        has_grown = self._check_config(config, growable)
+        for name, described in inputs.items():
+            recorded = self.manifest["inputs"].get(name, {})
+            if recorded.get("sha256") != described["sha256"]:
+                raise UserError(
+                    f"{self.path}: was made from another {name} "
+                    f"({recorded.get('path')}) than {described['path']}"
+                )
+        if has_grown:
+            # One write: a kill leaves the old finished run or the new unfinished one.
+            manifest = {**self.manifest, "config": _plain(config), "summary": None}
+            write_json(self.path / "manifest.json", manifest)
+        self._write_config(config)
+
+    def _check_config(self, config: Mapping[str, Any], growable: tuple[str, ...] = ()) -> bool:
+        """Demand that the run has this config; whether a growable field of it has grown."""
         old, new = _flatten(_with_newer_options(self.config)), _flatten(_plain(config))
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         grown = [key for key in changed if key in growable and _has_grown(old.get(key), new[key])]
@@ -124,18 +142,7 @@ class RunFolder:
                 f"{self.path}: holds a run of another config ({differences}); "
                 f"choose another --run folder or restore the config"
             )
-        for name, described in inputs.items():
-            recorded = self.manifest["inputs"].get(name, {})
-            if recorded.get("sha256") != described["sha256"]:
-                raise UserError(
-                    f"{self.path}: was made from another {name} "
-                    f"({recorded.get('path')}) than {described['path']}"
-                )
-        if grown:
-            # One write: a kill leaves the old finished run or the new unfinished one.
-            manifest = {**self.manifest, "config": _plain(config), "summary": None}
-            write_json(self.path / "manifest.json", manifest)
-        self._write_config(config)
+        return bool(grown)
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
         write_text(self.path / "config.yaml", yaml.safe_dump(_plain(config), sort_keys=False))
@@ -202,8 +209,15 @@ class RunFolder:
         """Hold the folder against a second driver; the system frees it if this process dies.
 
         Raises:
-            UserError: another process holds it.
+            UserError: another process holds it, or changed its config since it was opened.
         """
+        with self._held():
+            if self.opened_with is not None:
+                self._check_config(self.opened_with)
+            yield
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
         with open(self.path / ".lock", "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

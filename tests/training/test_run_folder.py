@@ -109,6 +109,18 @@ except UserError as error:
     assert after.stdout == "got it\n"
 
 
+def test_a_second_driver_that_was_quicker_is_noticed(tmp_path: Path) -> None:
+    growable = ("search.evaluations",)
+    slow = RunFolder.open(tmp_path / "run", "search", CONFIG, growable=growable)
+    more = {"search": {"evaluations": 20, "max_ops": 5}, "seed": 0}
+    quick = RunFolder.open(tmp_path / "run", "search", more, growable=growable)
+    # It would finish with 10 candidates a run that is said to have 20.
+    with pytest.raises(UserError, match="search.evaluations was 20, now 10"), slow.lock():
+        raise AssertionError("it was given the folder")
+    with quick.lock():
+        quick.finish({"best": 1})
+
+
 def test_open_finished(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run folder"):
         open_finished(tmp_path, "search")
