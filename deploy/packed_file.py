@@ -33,19 +33,16 @@ def save(path: str | Path, network: PackedNetwork) -> None:
     """Write a packed file, atomically."""
     from safetensors.numpy import save as to_bytes
 
-    parameters = network.parameters
-    description = {
-        "format": FORMAT,
-        "version": VERSION,
-        "plan": describe_plan(network.plan),
-        "mean": list(network.preprocessing.mean),
-        "std": list(network.preprocessing.std),
-        "class_names": list(network.class_names),
-    }
+    parameters, description = network.parameters, _description(network)
     description["sha256"] = _digest(description, parameters)
     tensors: dict[str, np.ndarray] = {"bits": parameters.bits, "reals": parameters.reals}
     with atomic_write(path) as file:
         file.write(to_bytes(tensors, {_KEY: _compact(description)}))
+
+
+def model_hash(network: PackedNetwork) -> str:
+    """The SHA-256 that a network's packed file carries: of its description and its numbers."""
+    return _digest(_description(network), network.parameters)
 
 
 def load(path: str | Path) -> PackedNetwork:
@@ -120,6 +117,17 @@ def _read(path: str | Path) -> tuple[dict[str, Any], Parameters]:
     if description.pop("sha256", None) != _digest(description, parameters):
         raise UserError(f"packed model {path}: is damaged (its hash does not fit its content)")
     return description, parameters
+
+
+def _description(network: PackedNetwork) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "plan": describe_plan(network.plan),
+        "mean": list(network.preprocessing.mean),
+        "std": list(network.preprocessing.std),
+        "class_names": list(network.class_names),
+    }
 
 
 def _parse(text: str, path: str | Path) -> dict[str, Any]:

@@ -70,12 +70,17 @@ class Schedule:
         plan: what is computed.
         parameters: of each operation; see `deploy.parameters.operation_parameters`.
         keep_all: every value is written as floats and stays readable.
+        borders: maps carry the border that their readers' padding asks for.
     """
 
     def __init__(
-        self, plan: Plan, parameters: Sequence[dict[str, np.ndarray]], keep_all: bool = False
+        self,
+        plan: Plan,
+        parameters: Sequence[dict[str, np.ndarray]],
+        keep_all: bool = False,
+        borders: bool = True,
     ) -> None:
-        self.plan, self.keep_all = plan, keep_all
+        self.plan, self.keep_all, self._borders = plan, keep_all, borders
         self.steps: list[Step] = []
         self.buffers: list[Buffer] = []
         self._shapes = plan.shapes()
@@ -106,9 +111,9 @@ class Schedule:
             wanted = self._wanted[operation.source]
             if operation.kind == "binary_conv":
                 thresholds = own.get("thresholds")
-                wanted.signs[_sign_form(operation, thresholds)] = thresholds
+                wanted.signs[self._sign_form(operation, thresholds)] = thresholds
             else:
-                wanted.paddings.add(operation.padding if operation.kind == "conv" else 0)
+                wanted.paddings.add(self._border(operation))
             if operation.add is not None:
                 self._wanted[operation.add].paddings.add(0)
         self._wanted[-1].paddings.add(0)
@@ -147,9 +152,17 @@ class Schedule:
 
     def _source_of(self, operation: Operation, thresholds: Floats | None) -> Buffer:
         if operation.kind == "binary_conv":
-            return self._signs[operation.source, *_sign_form(operation, thresholds)]
-        padding = operation.padding if operation.kind == "conv" else 0
-        return self._floats[operation.source, padding]
+            return self._signs[operation.source, *self._sign_form(operation, thresholds)]
+        return self._floats[operation.source, self._border(operation)]
+
+    def _border(self, operation: Operation) -> int:
+        """Pixels around the map that a convolution reads; pools stay inside."""
+        is_conv = operation.kind in ("conv", "binary_conv")
+        return operation.padding if self._borders and is_conv else 0
+
+    def _sign_form(self, operation: Operation, thresholds: Floats | None) -> tuple[int, bytes]:
+        """What two readers of the same signs have in common."""
+        return self._border(operation), b"" if thresholds is None else thresholds.tobytes()
 
     def _add_forms(
         self, value: int, name: str, out: Buffer, forms: list[tuple[int, bytes]]
@@ -182,11 +195,6 @@ class Schedule:
             if buffer is not None:
                 buffer.last = len(self.steps)
         self.steps.append(step)
-
-
-def _sign_form(operation: Operation, thresholds: Floats | None) -> tuple[int, bytes]:
-    """What two readers of the same signs have in common."""
-    return operation.padding, b"" if thresholds is None else thresholds.tobytes()
 
 
 def _step_kind(operation: Operation) -> StepKind:
