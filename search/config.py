@@ -14,7 +14,7 @@ from search.searchers.nsga2 import OBJECTIVES
 from training.data.config import DataConfig
 from training.scoring import ScoringConfig
 
-HOW_IT_RUNS = ("workers", "address", "timeout_s", "batch", "batch_mib")
+HOW_IT_RUNS = ("workers", "address", "arrays_at", "timeout_s", "batch", "batch_mib")
 """Fields of `search` that no result depends on: a run may be resumed with others."""
 
 
@@ -29,7 +29,8 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
 
     `evaluations` is the number of candidates to score; None: `population` and then `generations`
     times as many. `workers`: Ray actors, 0 scores in this process. `address`: a Ray cluster to
-    join. `timeout_s`: seconds after which a worker that scores one candidate counts as hung.
+    join. `arrays_at`: a folder, by path or URL, through which its nodes get the weights.
+    `timeout_s`: seconds after which a worker that scores one candidate counts as hung.
     `batch`: candidates that a worker takes at once and computes leading blocks with equal choices
     of only once, with up to `batch_mib` MiB of their maps in memory.
     `feasibility_samples`: uniform draws for the quantiles of each cost. `start_with`: architecture
@@ -43,6 +44,7 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     evaluations: int | None = Field(default=None, ge=1)
     workers: int = Field(default=0, ge=0)
     address: str | None = None
+    arrays_at: str | None = None
     timeout_s: float | None = Field(default=None, gt=0)
     batch: int = Field(default=1, ge=1)
     batch_mib: int = Field(default=1024, ge=1)

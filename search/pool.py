@@ -9,10 +9,19 @@ from types import TracebackType
 from typing import Self
 
 from search.supply import Supply
-from search.tasks import Arrays, Item, Result, ScorerFactory, score_batch
+from search.tasks import Arrays, Failure, Item, OutOfMemory, Result, ScorerFactory, score_batch
 
 WAITS_FOR_NOTHING = "an item waits for results that were all taken"
 """What is wrong with `items` that give None while nothing is being scored."""
+
+
+ATTEMPTS = 3
+"""Times that its worker died or found no memory before a candidate is given up."""
+
+
+def out_of_tries() -> Failure:
+    """Of a candidate that is given up; the same words whatever happened, and with any settings."""
+    return Failure(f"its worker died, hung or ran out of memory, {ATTEMPTS} times")
 
 
 class ScoringPool(ABC):
@@ -88,10 +97,19 @@ class SerialPool(ScoringPool):
     def score(self, items: Iterable[Item | None]) -> Iterator[tuple[int, Result]]:
         """Score in the order given, batch by batch."""
         supply = Supply(items, self._batch)
+        attempts: dict[int, int] = {}
         while not supply.is_empty:
             batch = supply.take()
             for place, result in score_batch(self._scorer, [task for _, task in batch]):
-                yield batch[place][0], result
+                index = batch[place][0]
+                if not isinstance(result, OutOfMemory):
+                    yield index, result
+                    continue
+                attempts[index] = attempts.get(index, 0) + 1
+                if attempts[index] < ATTEMPTS:
+                    supply.give_back([batch[place]])
+                else:
+                    yield index, out_of_tries()
         assert supply.is_over, WAITS_FOR_NOTHING
 
 

@@ -7,17 +7,23 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from search.dispatch import Dispatcher
 from search.pool import ScoringPool
+from search.ray_cluster import joined
+from search.shared_arrays import share
 from search.tasks import Arrays, Item, Result, ScorerFactory
 from supernet.files import UserError
 from training.ray_session import connected
 
 MAX_RESTARTS = 30
-"""Restarts of one worker before Ray leaves it dead."""
+"""Restarts of one actor before Ray leaves it dead, and another takes its place."""
+
+FAREWELL_S = 5.0
+"""For the workers to remove what they copied to their nodes; one that scores does not answer."""
 
 
 class RayPool(ScoringPool):
@@ -26,7 +32,8 @@ class RayPool(ScoringPool):
     Each call gives an actor up to `batch` candidates.
     `address` is a cluster to join; None starts a private Ray on this machine, bound to the
     loopback interface. A call longer than `timeout_s` seconds is killed and counts as a death.
-    With `use_gpu` the cluster's GPUs are shared evenly among the workers.
+    With `use_gpu` the cluster's GPUs are shared evenly among the workers. `arrays_at`: a folder
+    (path or URL) that all nodes reach, through which they get the arrays; None: Ray's object store.
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class RayPool(ScoringPool):
         batch: int = 1,
         use_gpu: bool = False,
         start_timeout_s: float = 120.0,
+        arrays_at: str | None = None,
     ) -> None:
         if workers < 1:
             raise UserError(f"workers is {workers}, expected 1 or more")
@@ -53,29 +61,42 @@ class RayPool(ScoringPool):
         self._batch = batch
         self._use_gpu = use_gpu
         self._start_timeout_s = start_timeout_s
+        self._arrays_at = arrays_at
+        self._actors: list[Any] = []
 
     def __enter__(self) -> Self:
         """Start or join Ray, then the workers; wait until all have made their scorer."""
         with ExitStack() as stack:
-            num_bytes = sum(array.nbytes for array in self._arrays.values())
-            self._ray = stack.enter_context(connected(self._address, num_bytes))
+            # Before Ray starts: a place that cannot be written is refused at once.
+            shared = share(self._arrays, self._arrays_at) if self._arrays_at else None
+            num_bytes = 0 if shared else sum(array.nbytes for array in self._arrays.values())
+            self._ray = stack.enter_context(joined(self._address, num_bytes))
             options = self._actor_options()
             # Kept for the whole search: a restarted worker fetches them again.
-            self._shared = self._ray.put(dict(self._arrays))
+            self._shared = [shared or self._ray.put(dict(self._arrays))]
             factory = self._ray.cloudpickle.dumps(self._factory)
             actor_class = self._ray.remote(**options)(_scoring_actor())
-            actors = []
-            for _ in range(self._num_workers):
-                actors.append(actor_class.remote(self._threads, sys.path))
-                stack.callback(self._ray.kill, actors[-1], no_restart=True)
+
+            stack.callback(self._stop_workers)
+
+            def make() -> Any:
+                self._actors.append(actor_class.remote(self._threads, sys.path))
+                return self._actors[-1]
 
             def start(actor: Any) -> Any:
                 """Not in the constructor: Ray may lose its arguments (ray-project/ray #53727)."""
-                return actor.start.remote(factory, [self._shared])
+                return actor.start.remote(factory, self._shared)
 
+            actors = [make() for _ in range(self._num_workers)]
             self._await_start([start(actor) for actor in actors])
             self._dispatcher = Dispatcher(
-                self._ray, actors, start, self._timeout_s, self._start_timeout_s, self._batch
+                self._ray,
+                actors,
+                make,
+                start,
+                self._timeout_s,
+                self._start_timeout_s,
+                self._batch,
             )
             self._stack = stack.pop_all()
         return self
@@ -88,6 +109,15 @@ class RayPool(ScoringPool):
     ) -> None:
         """Kill the workers; stop Ray where this pool started it."""
         self._stack.close()
+
+    def _stop_workers(self) -> None:
+        """Kill the workers, after they removed what they copied to their nodes."""
+        if self._arrays_at:
+            answers = [actor.leave.remote() for actor in self._actors]
+            self._ray.wait(answers, num_returns=len(answers), timeout=FAREWELL_S)
+        for actor in self._actors:
+            self._ray.kill(actor, no_restart=True)
+        self._actors.clear()
 
     def _actor_options(self) -> dict[str, Any]:
         """CPUs and GPUs of one worker; refuses what the cluster does not have at all."""
@@ -170,18 +200,25 @@ def _scoring_actor() -> type:
             os.environ["OMP_NUM_THREADS"] = str(threads)
             self.threads = threads
             self.scorer: Any = None
+            self.shared: Any = None
 
         def start(self, factory: bytes, shared: list[Any]) -> tuple[bool, str] | None:
             """Make the scorer; None where that went well, else (is it a UserError, text)."""
             from ray import cloudpickle, get
 
             from search.pool import set_torch_threads
+            from search.shared_arrays import SharedArrays
             from supernet.files import UserError
 
             try:
                 make = cloudpickle.loads(factory)
                 set_torch_threads(self.threads)
-                self.scorer = make(get(shared[0]))
+                if isinstance(shared[0], SharedArrays):
+                    self.shared = shared[0]
+                    arrays = self.shared.open(self.folder())
+                else:
+                    arrays = get(shared[0])
+                self.scorer = make(arrays)
                 set_torch_threads(self.threads)
             except UserError as error:
                 return True, str(error)
@@ -189,7 +226,7 @@ def _scoring_actor() -> type:
                 return False, f"{type(error).__name__}: {error}"
             return None
 
-        def score(self, tasks: list[Any]) -> list[Result] | None:
+        def score(self, tasks: list[Any]) -> list[Any] | None:
             """The result of each task; None where this process is not started yet."""
             from search.tasks import score_batch
 
@@ -197,5 +234,17 @@ def _scoring_actor() -> type:
                 return None
             results = dict(score_batch(self.scorer, tasks))
             return [results[place] for place in range(len(tasks))]
+
+        def leave(self) -> None:
+            """Remove this node's copy of the arrays."""
+            if self.shared is not None:
+                self.shared.remove(self.folder())
+
+        def folder(self) -> Path:
+            from ray import get_runtime_context
+
+            from search.shared_arrays import node_folder
+
+            return node_folder(get_runtime_context().get_node_id())
 
     return ScoringActor

@@ -245,14 +245,20 @@ def _pool(
     use_gpu, kernels = False, ""
     if factory is None:
         arrays = scoring_arrays(supernet, stage.data, config.scoring, stage.seed)
-        factory = partial(make_scorer, space.describe(), config)
-        use_gpu = choose_device(config.scoring.device).type == "cuda"
+        device = config.scoring.device
+        if device != "cuda" or config.address is None:  # A cluster's GPUs need not be here.
+            device = "cuda" if choose_device(device).type == "cuda" else "cpu"
+        use_gpu = device == "cuda"
+        # Decided here: with 'auto' each worker would choose for itself.
+        scoring = config.scoring.model_copy(update={"device": device})
+        decided = config.model_copy(update={"scoring": scoring})
+        factory = partial(make_scorer, space.describe(), decided)
         if config.scoring.engine == "packed":
             kernels = f", 1-bit kernels ({kernels_in_use()})"
     threads = config.scoring.threads
     where = f"{config.workers} Ray workers" if config.workers else "this process"
-    device = "GPU" if use_gpu else f"CPU, {threads} thread(s) each"
-    print(f"scoring in {where} on {device}{kernels}", file=sys.stderr)
+    on = "GPU" if use_gpu else f"CPU, {threads} thread(s) each"
+    print(f"scoring in {where} on {on}{kernels}", file=sys.stderr)
     if config.lag is not None and config.lag < LAG_A_WORKER * config.workers:
         print(
             f"search.lag {config.lag} keeps {config.workers} workers waiting for each other; "
@@ -272,4 +278,5 @@ def _pool(
         config.timeout_s,
         batch=config.batch,
         use_gpu=use_gpu,
+        arrays_at=config.arrays_at,
     )

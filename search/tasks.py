@@ -61,6 +61,10 @@ class Failure:
     reason: str
 
 
+class OutOfMemory(Failure):
+    """A candidate for which there was no memory just now; there may be when it is tried again."""
+
+
 Result = Score | Failure
 
 
@@ -87,8 +91,17 @@ def score_one(scorer: Scorer, task: Any) -> Result:
     try:
         return _checked(scorer(task))
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return Failure(text[:MAX_REASON])
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REASON]
+        return OutOfMemory(text) if _is_out_of_memory(error) else Failure(text)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python's error, CUDA's, or that of torch's allocator on a CPU, which has no class."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
 
 
 def _checked(score: float | Score) -> Result:

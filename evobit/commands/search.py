@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,14 @@ def search(
         Path | None,
         typer.Option(metavar="DIR", help="Supernet's run [default: runs/CONFIG-supernet]."),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ray cluster to score on [default: a private Ray]."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Ray workers; 0 scores in this process.", min=0),
+    ] = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -43,7 +52,11 @@ def search(
     from supernet.spaces import space_from_description
 
     with output(as_json) as out:
-        stage = load_stage(config, SearchStage, overrides or [])
+        how = {"address": json.dumps(address) if address else None, "workers": workers}
+        given = [f"search.{name}={value}" for name, value in how.items() if value is not None]
+        stage = load_stage(config, SearchStage, [*(overrides or []), *given])
+        if address and stage.search.workers == 0:
+            raise UserError("--address needs workers: say how many with --workers")
         space = space_from_description(stage.space)
         space.check_searchable()
         folder = run or run_folder(config, "search")

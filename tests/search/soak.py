@@ -31,6 +31,7 @@ BUDGETS = (150, 400, 800)
 METHODS = (
     {"searcher": "evolution"},
     {"searcher": "evolution", "lag": 4},
+    {"searcher": "evolution", "batch": 3},
     {"searcher": "regularized", "screen": 4},
     {"searcher": "nsga2"},
     {"searcher": "nsga2", "lag": 6},
@@ -41,8 +42,8 @@ METHODS = (
 class Soak:
     """What was injected so far, of which kind, and what of it is survived."""
 
-    def __init__(self, work, seed, seconds, options):
-        self.work, self.options = work, options
+    def __init__(self, work, seed, seconds):
+        self.work = work
         self.rng = random.Random(seed)
         self.began = time.monotonic()
         self.end = self.began + seconds
@@ -56,7 +57,7 @@ class Soak:
         """Searches one after the other until the time is over."""
         while not self.is_over():
             method = self.rng.choice(METHODS)
-            search = SoakedSearch(self.work, self.num_searches, method, self.options)
+            search = SoakedSearch(self.work, self.num_searches, method)
             self.num_searches += 1
             try:
                 for budget in BUDGETS:
@@ -171,19 +172,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--memory-errors",
-        action="store_true",
-        help="some candidates find no memory once; as long as that is recorded as their failure, "
-        "the soak fails",
-    )
     given = parser.parse_args()
     # Short: Ray's sockets lie below, and a socket's path has a limit.
     work = Path(tempfile.mkdtemp(prefix="soak", dir="/tmp"))
     prepare(work)
-    soak = Soak(
-        work, given.seed, 60 * given.minutes, ["memory-errors"] if given.memory_errors else []
-    )
+    soak = Soak(work, given.seed, 60 * given.minutes)
     try:
         soak.run()
     except SoakFailed as error:

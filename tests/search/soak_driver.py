@@ -17,10 +17,11 @@ from evobit.errors import exit_code
 from search.config import SearchStage
 from search.run import run_search
 
-OF_256 = {"not a number": 5, "exception": 5, "poison": 2, "killed for memory once": 3}
+MEMORY_ERROR = "memory error once"
+KILLED = "killed for memory once"
+OF_256 = {"not a number": 5, "exception": 5, "poison": 2, KILLED: 3, MEMORY_ERROR: 3}
 """How many of 256 candidates misbehave, by kind; which ones they are is the same in every run."""
 
-MEMORY_ERROR = "memory error once"
 WHILE_CALM = "WhileCalm"
 """Stands in the calm run's history before what a poisonous candidate's failure says here."""
 
@@ -71,7 +72,7 @@ def run_out_of_memory():
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def faulty_factory(work, life, has_memory_errors):
+def faulty_factory(work, life):
     """Makes the worker's scorer; nested, so that Ray ships it by value."""
 
     def note(name, *words):
@@ -92,13 +93,11 @@ def faulty_factory(work, life, has_memory_errors):
             top1, kind, seconds = traits(architecture)
             note("calls", life, os.getpid(), architecture)
             time.sleep(seconds)
-            if kind is None and has_memory_errors and seconds < 0.0205:
-                kind = MEMORY_ERROR
             if kind is not None and is_first(kind, architecture):
                 note("faults", kind, architecture)
                 if kind == MEMORY_ERROR:
                     run_out_of_memory()
-                if kind == "killed for memory once":
+                if kind == KILLED:
                     os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does
             if kind == "poison":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -111,8 +110,8 @@ def faulty_factory(work, life, has_memory_errors):
 
 def main():
     """Run the search to its end; returns the exit code."""
-    stage, run, supernet, work, life, *more = sys.argv[1:]
-    factory = faulty_factory(work, life, "memory-errors" in more)
+    stage, run, supernet, work, life = sys.argv[1:]
+    factory = faulty_factory(work, life)
 
     def search():
         given = SearchStage.model_validate_json(stage)

@@ -12,6 +12,7 @@ from pathlib import Path
 from soak_driver import WHILE_CALM, calm_scorer
 
 from search.config import SearchStage
+from search.pool import out_of_tries
 from search.run import run_search
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
@@ -29,15 +30,15 @@ class SoakFailed(Exception):
 
 
 class SoakedSearch:
-    """A search in `work`/`seed` of the settings `method`; `options` go to its scorer.
+    """A search in `work`/`seed` of the settings `method`.
 
     A driver that runs is `driver`; each start begins another `life`, numbered over all searches.
     """
 
     life = 0
 
-    def __init__(self, work, seed, method, options=()):
-        self.work, self.seed, self.method, self.options = work, seed, method, options
+    def __init__(self, work, seed, method):
+        self.work, self.seed, self.method = work, seed, method
         self.folder = work / f"{seed}" / "search"
         self.driver = None
         self.calm = b""
@@ -50,7 +51,7 @@ class SoakedSearch:
         with contextlib.redirect_stderr(io.StringIO()):
             run_search(stage, folder, self.work / "supernet", scorer_factory=calm_scorer)
         # What a serial run cannot say of a candidate that kills whoever scores it.
-        died = f'"its worker died or was killed after {TIMEOUT_S:g} s, 3 times"'
+        died = f'"{out_of_tries().reason}"'
         history = (folder / "history.jsonl").read_bytes()
         self.calm = history.replace(f'"{WHILE_CALM}:"'.encode(), died.encode())
         self.calm_best = (folder / "best.json").read_bytes()
@@ -71,7 +72,7 @@ class SoakedSearch:
         """The search's command: the same ever again, but for the number of the life."""
         life = life or self.life
         words = [self._stage(workers), self.folder, self.work / "supernet", self.work, life]
-        return [sys.executable, *map(str, [HERE / "soak_driver.py", *words, *self.options])]
+        return [sys.executable, *map(str, [HERE / "soak_driver.py", *words])]
 
     def _stage(self, workers):
         search = {**SETTINGS, "evaluations": self.budget, "feasibility_samples": 50}

@@ -313,11 +313,11 @@ def test_a_real_supernet_races_in_batches_and_alone(
     train_supernet(SupernetStage(**sections, supernet=stages["supernet"]), tmp_path / "supernet")
     racing = RacingConfig(blocks=4, level=0.5, leaders=2)
     histories = []
-    for batch, given in ((1, racing), (5, racing), (5, None)):
+    for batch, chosen in ((1, racing), (5, racing), (5, None)):
         scoring = {**stages["search"]["scoring"], "engine": engine}
-        changed = {"scoring": scoring, "batch": batch, "racing": given, "generations": 2}
+        changed = {"scoring": scoring, "batch": batch, "racing": chosen, "generations": 2}
         search = SearchConfig(**{**stages["search"], **changed})
-        folder = tmp_path / f"{engine}-{batch}-{given is None}"
+        folder = tmp_path / f"{engine}-{batch}-{chosen is None}"
         run_search(SearchStage(**sections, search=search), folder, tmp_path / "supernet")
         histories.append((folder / "history.jsonl").read_bytes())
     assert histories[0] == histories[1]

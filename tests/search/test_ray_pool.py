@@ -95,7 +95,7 @@ def test_a_candidate_that_kills_its_worker_is_given_up(ray, space, score, make_f
     with RayPool(make_factory(die), {}, 1) as pool:
         results = dict(pool.score(list(enumerate(architectures))))
         again = dict(pool.score([(3, architectures[1])]))
-    assert results[0] == Failure("its worker died, 3 times")
+    assert results[0] == Failure("its worker died, hung or ran out of memory, 3 times")
     assert [results[1], results[2]] == [Score(score(a)) for a in architectures[1:]]
     assert again == {3: Score(score(architectures[1]))}
     calls = "".join(path.read_text() for path in make_factory.calls.iterdir()).splitlines()
