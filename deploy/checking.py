@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deploy.kernels import BinaryConv, pack_signs
-from deploy.parameters import operation_parameters
-from deploy.plan import MapShape, Operation
+from deploy.parameters import Parameters, operation_parameters
+from deploy.plan import MapShape, Operation, Plan
 from deploy.runtime import PackedNetwork
 from deploy.shapes import Floats
 from supernet.blocks.binary_unit import cycled
@@ -40,6 +40,20 @@ TOLERANCE = 1e-5
 
 MAX_LOGIT_DIFFERENCE = 1e-4
 MIN_SAME_CLASS = 0.999
+
+
+class RunsPlan(Protocol):
+    """A plan on any runtime: what `PackedNetwork` has."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def parameters(self) -> Parameters: ...
+
+    def __call__(self, images: Floats) -> Floats: ...
+
+    def values(self, images: Floats) -> list[Floats]: ...
 
 
 @dataclass(frozen=True)
@@ -108,8 +122,13 @@ def check_operations(
     return checks
 
 
-def check_classes(network: Network, packed: PackedNetwork, batches: Iterable[Tensor]) -> ClassCheck:
-    """Compare classes and logits on batches of fp32, normalised images (N, C, S, S)."""
+def check_classes(
+    network: Network | PackedNetwork, packed: RunsPlan, batches: Iterable[Tensor]
+) -> ClassCheck:
+    """Compare classes and logits on batches of fp32, normalised images (N, C, S, S).
+
+    `network` is right: the torch network, or a packed one that was found equal to it.
+    """
     check = ClassCheck()
     for images in batches:
         logits, inputs = _with_inputs(network, images)
@@ -133,7 +152,7 @@ def check_classes(network: Network, packed: PackedNetwork, batches: Iterable[Ten
 
 
 def _first_flips_at(
-    packed: PackedNetwork, inputs: dict[str, Tensor], values: list[Floats], image: int, row: int
+    packed: RunsPlan, inputs: dict[str, Tensor], values: list[Floats], image: int, row: int
 ) -> str | None:
     """The first operation whose input signs differ, if all of these lie at the threshold."""
     arrays = operation_parameters(packed.plan, packed.parameters)
@@ -152,9 +171,16 @@ def _first_flips_at(
     return None
 
 
-def _with_inputs(network: Network, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def _with_inputs(
+    network: Network | PackedNetwork, images: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Logits, and the input of every binary convolution by the name of its part."""
     inputs: dict[str, Tensor] = {}
+    if isinstance(network, PackedNetwork):
+        values = network.values(images.numpy())
+        for operation in network.plan.operations:
+            inputs[operation.name] = _nchw(values[operation.source])
+        return torch.from_numpy(network(images.numpy())), inputs
 
     def keep(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:

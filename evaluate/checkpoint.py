@@ -21,10 +21,19 @@ def open_checkpoint(checkpoint: Path, output: Path) -> TrainedNetwork:
     Raises:
         UserError: a damaged file, or `output` is a folder or the checkpoint itself.
     """
-    check_output(output)
-    if output.exists() and checkpoint.exists() and output.samefile(checkpoint):
-        raise UserError(f"-o {output}: is the checkpoint itself")
+    check_target(checkpoint, output)
     return load_network(checkpoint)
+
+
+def check_target(source: Path, output: Path) -> None:
+    """Demand that `output` can be written, and is not the file that it is made of.
+
+    Raises:
+        UserError: it is, or is a folder.
+    """
+    check_output(output)
+    if output.exists() and source.exists() and output.samefile(source):
+        raise UserError(f"-o {output}: is the checkpoint itself")
 
 
 def check_images(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
@@ -49,9 +58,17 @@ def _pixels(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
                 f"{error}; to check the new file on other images, name a folder: --data DIR"
             ) from error
         return images.read(_spread(len(images), count))[0]
+    return folder_pixels(data, count, trained.normalisation.size, trained.network.spec.in_channels)
+
+
+def folder_pixels(data: Path, count: int, size: int, channels: int) -> Tensor:
+    """Up to `count` of the images below `data`, uint8 (N, channels, size, size).
+
+    Raises:
+        UserError: there are no images, or one that cannot be read.
+    """
     files = list_images(data)
     chosen = [files[i] for i in _spread(len(files), count).tolist()]
-    size, channels = trained.normalisation.size, trained.network.spec.in_channels
     return torch.from_numpy(np.stack([read_for_network(f, size, channels) for f in chosen]))
 
 

@@ -19,6 +19,7 @@ from evobit.commands import (
     deploy,
     doctor,
     evaluate,
+    export,
     latency,
     preview,
     search,
@@ -38,7 +39,7 @@ app = typer.Typer(
 app.command("train-supernet")(training.train_supernet)
 app.command("pretrain")(training.pretrain)
 app.command("search")(search.search)
-app.command("export")(search.export)
+app.command("export")(export.export)
 app.command("retrain")(training.retrain)
 app.command("report")(evaluate.report)
 app.command("watch")(watch.watch)

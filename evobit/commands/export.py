@@ -1,0 +1,166 @@
+"""`evobit export`: hand over architectures of a search, or a trained network in some format."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evobit.errors import CommandFailed
+from evobit.options import AsJson, limits_from
+from evobit.output import Output, output
+from supernet.files import UserError
+
+
+class Format(StrEnum):
+    """Of a trained network."""
+
+    SIGNS = "signs"
+    ONNX = "onnx"
+    QONNX = "qonnx"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+
+
+def export(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|NETWORK",
+            help="Run folder of a search; or a trained network or packed model (a file).",
+        ),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Architecture file [default: best.json]; with --pareto a folder [front]; of a "
+            "network [signs.safetensors, network.onnx, network.qonnx.onnx, network.pt2, "
+            "network.xml].",
+        ),
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option("--format", help="Of a network [default: signs].", show_default=False),
+    ] = None,
+    limits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="max_COST=NUMBER,...",
+            help="The best under this limit; each use gives one more file.",
+        ),
+    ] = None,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="The whole front of top-1 and costs, with a plot.")
+    ] = False,
+    objectives: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--objective",
+            metavar="COST",
+            help="A cost of --pareto's front [default: those of the search].",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Images to check a network on [default: its search split]."
+        ),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(help="Images to check a network on, at most [default: 200].", min=1),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(metavar="SPACE", help="Your own search space, where a network is of it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the best architectures of a search, its Pareto front, or a trained network.
+
+    Of a network, signs is the same network with binary weights of exactly -1 and +1, whose scale
+    BatchNorm has taken; the other formats are for other programs. Each is checked on images first,
+    by the program that it is for; what computes something else is not written (exit code 1).
+    """
+    if limits and pareto:
+        raise UserError("--limit is for single architectures: leave it or --pareto out")
+    if objectives and not pareto:
+        raise UserError("--objective is for --pareto only")
+    asked = [limits_from(text) for text in limits or []]
+    if not run.exists():
+        raise UserError(f"{run}: not found, expected a search's run folder or a trained network")
+    of_run = {"--limit": limits, "--pareto": pareto}
+    of_network = {"--format": format, "--data": data, "--images": images, "--space": space}
+    if run.is_file():
+        _refuse(of_run, f"for a search's run folder; {run} is a file")
+        with output(as_json) as out:
+            _export_file(out, run, format or Format.SIGNS, to, data, images or 200, space)
+        return
+    _refuse(of_network, f"for a trained network's file; {run} is none")
+    from search.export import export_best
+    from search.export_front import export_front
+
+    with output(as_json) as out:
+        if pareto:
+            files = export_front(run, to or Path("front"), objectives or [])
+        else:
+            files = export_best(run, to or Path("best.json"), asked)
+        out.show({"files": files}, text="\n".join(map(str, files)))
+
+
+def _refuse(options: dict[str, Any], reason: str) -> None:
+    """Refuse the first option that was given."""
+    if given := [name for name, value in options.items() if value]:
+        raise UserError(f"{given[0]} is {reason}")
+
+
+def _export_file(
+    out: Output,
+    network: Path,
+    format: Format,
+    to: Path | None,
+    data: Path | None,
+    images: int,
+    space: str | None,
+) -> None:
+    """Write and show a network in a format."""
+    from supernet.spaces import space_class
+
+    if space is not None:
+        space_class(space)  # naming it here is what permits a file to name it
+    if format is Format.SIGNS:
+        _export_signs(out, network, to or Path("signs.safetensors"), data, images)
+    else:
+        _export_format(out, network, format, to, data, images)
+
+
+def _export_signs(out: Output, network: Path, to: Path, data: Path | None, images: int) -> None:
+    """A network of weights of -1 and +1."""
+    from evaluate.exact_signs import ExportRefused, export_signs
+
+    try:
+        exported = export_signs(network, to, data, images)
+    except ExportRefused as error:
+        raise CommandFailed(str(error)) from error
+    out.show(exported.as_dict(), title=str(to))
+
+
+def _export_format(
+    out: Output, network: Path, format: Format, to: Path | None, data: Path | None, images: int
+) -> None:
+    """A network for another program."""
+    from deploy.exporters import FORMATS
+    from evaluate.exporting import FormatRefused, export_network
+
+    to = to or Path(FORMATS[format].file)
+    try:
+        written = export_network(network, format.value, to, data, images)
+    except FormatRefused as error:
+        raise CommandFailed(str(error)) from error
+    out.show(written.as_dict(), title=str(to))
