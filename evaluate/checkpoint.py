@@ -45,11 +45,11 @@ def check_images(trained: TrainedNetwork, data: Path | None, count: int) -> Tens
         UserError: there are no images, or none that can be read.
     """
     seen = trained.normalisation
-    return normalise(_pixels(trained, data, count), seen.mean, seen.std, seen.size)
+    return normalise(check_pixels(trained, data, count), seen.mean, seen.std, seen.size)
 
 
-def _pixels(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
-    """The images as uint8, of what size the reader gives."""
+def check_pixels(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
+    """The images of `check_images` as uint8, of what size the reader gives."""
     if data is None:
         try:
             images = open_training_data(trained.data).search

@@ -22,6 +22,7 @@ class Format(StrEnum):
     QONNX = "qonnx"
     TORCH = "torch"
     OPENVINO = "openvino"
+    C = "c"
 
 
 def export(
@@ -40,7 +41,7 @@ def export(
             metavar="FILE",
             help="Architecture file [default: best.json]; with --pareto a folder [front]; of a "
             "network [signs.safetensors, network.onnx, network.qonnx.onnx, network.pt2, "
-            "network.xml].",
+            "network.xml; of c a folder, c_sources].",
         ),
     ] = None,
     format: Annotated[
@@ -136,6 +137,8 @@ def _export_file(
         space_class(space)  # naming it here is what permits a file to name it
     if format is Format.SIGNS:
         _export_signs(out, network, to or Path("signs.safetensors"), data, images)
+    elif format is Format.C:
+        _export_c(out, network, to or Path("c_sources"), data, images)
     else:
         _export_format(out, network, format, to, data, images)
 
@@ -149,6 +152,18 @@ def _export_signs(out: Output, network: Path, to: Path, data: Path | None, image
     except ExportRefused as error:
         raise CommandFailed(str(error)) from error
     out.show(exported.as_dict(), title=str(to))
+
+
+def _export_c(out: Output, network: Path, to: Path, data: Path | None, images: int) -> None:
+    """A network as C sources."""
+    from evaluate.c_exporting import export_c_sources
+    from evaluate.exporting import FormatRefused
+
+    try:
+        written = export_c_sources(network, to, data, images)
+    except FormatRefused as error:
+        raise CommandFailed(str(error)) from error
+    out.show(written.as_dict(), title=str(to))
 
 
 def _export_format(

@@ -1,6 +1,7 @@
 """`evobit export NETWORK --format`: a trained network for other programs, checked by them."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from deploy import packed_file
 from deploy.exporters import FORMATS
 from deploy.lowering import pack
+from evaluate import c_exporting
 from evobit.commands.export import Format
 from evobit.main import run
 from supernet.network import Network, build
@@ -217,5 +219,47 @@ def test_wrong_input_is_refused(
     assert part in printed.err and len(printed.err.splitlines()) == 1
 
 
+def test_c_sources_are_compiled_and_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    source, folder = save(tmp_path / "my net.safetensors"), tmp_path / "c"
+    arguments = ["export", str(source), "--format", "c", "-o", str(folder), "--json"]
+    assert run([*arguments, "--images", "40"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["images"] == found["same_class"] == 40 and found["max_logit_difference"] < 1e-4
+    assert {Path(file).parent for file in found["files"]} == {folder}
+    before = {file: Path(file).read_bytes() for file in found["files"]}
+    assert run(arguments) == 0  # over an earlier export
+    assert {file: Path(file).read_bytes() for file in found["files"]} == before
+    capsys.readouterr()
+
+    (folder / "notes.txt").touch()
+    assert run(arguments) == 2
+    assert "holds notes.txt; expected an empty folder" in capsys.readouterr().err
+
+    # A program that gives something else is not kept.
+    def shuffled(program: Path, pixels: torch.Tensor) -> np.ndarray:
+        return np.roll(logits(program, pixels), 1, axis=1)
+
+    logits = c_exporting._logits
+    monkeypatch.setattr(c_exporting, "_logits", shuffled)
+    assert run([*arguments[:4], "-o", str(tmp_path / "other")]) == 1
+    assert "of 200 images their class" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+def test_c_sources_without_a_compiler_are_not_run_and_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluate.c_exporting.shutil.which", lambda name: None)
+    source, folder = save(tmp_path / "n.safetensors"), tmp_path / "c"
+    assert run(["export", str(source), "--format", "c", "-o", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["checked_with"] == "not run: no C compiler (cc) here" and found["images"] == 0
+    assert (folder / "model.c").exists()
+
+
 def test_the_command_offers_every_format() -> None:
-    assert set(FORMATS) | {"signs"} == {format.value for format in Format}
+    assert set(FORMATS) | {"signs", "c"} == {format.value for format in Format}
