@@ -96,13 +96,25 @@ def report(run: Path) -> Report:
     Raises:
         UserError: not a finished retraining.
     """
+    made = read_report(run)
+    write_json(Path(run) / "report.json", made.as_dict())
+    write_text(Path(run) / "report.md", made.markdown)
+    return made
+
+
+def read_report(run: Path) -> Report:
+    """The report of a finished retraining, of which nothing is written.
+
+    Raises:
+        UserError: not a finished retraining.
+    """
     folder = open_finished(run, STAGE)
     summary = folder.summary or {}
     # Older runs recorded one set of limits, and of each network one role.
     limit_sets = summary.get("limit_sets") or [{"limits": summary["limits"], "num_uniform": None}]
     rows = [_row(network) for network in summary["networks"]]
     differences, notes = _differences(rows, limit_sets)
-    made = Report(
+    return Report(
         data=folder.config["data"]["name"],
         epochs=summary["epochs"],
         limits=[one["limits"] for one in limit_sets],
@@ -110,9 +122,6 @@ def report(run: Path) -> Report:
         differences=differences,
         notes=[*_outside(rows, limit_sets), *notes],
     )
-    write_json(folder.path / "report.json", made.as_dict())
-    write_text(folder.path / "report.md", made.markdown)
-    return made
 
 
 def _row(network: Row) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,8 +55,32 @@ def evaluate(
 
 def report(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Run folder of a retraining or an audit.")
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Run folder of a retraining or an audit; with --html of a search."
+        ),
     ],
+    html: Annotated[
+        bool, typer.Option("--html", help="Write all that is known of the run as one page.")
+    ] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="The page [default: RUN/report.html]."),
+    ] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option("--svg", metavar="DIR", help="Write each plot of the page as an SVG."),
+    ] = None,
+    search: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="The finalists' search, where it is not beside them (--html)."
+        ),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(metavar="SPACE", help="Your own search space, where RUN is of it (--html)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the table of finalists against baselines, or of an audit.
@@ -65,12 +89,43 @@ def report(
     """
     from evaluate.audit import STAGE, AuditReport
     from evaluate.report import report as make
+    from evaluate.retrain import STAGE as RETRAINING
     from training.run_folder import open_finished, stage_in
 
     with output(as_json) as out:
-        if stage_in(run) == STAGE:
+        draws = html or svg is not None
+        if page is not None and not html:
+            raise UserError("--output is for --html")
+        if not draws and (search is not None or space is not None):
+            raise UserError("--search and --space are for --html and --svg")
+        if not draws and stage_in(run) == STAGE:
             audited = AuditReport.read(open_finished(run, STAGE).path)
             out.show(audited.figures, text=audited.markdown)
             return
-        made = make(run)
-        out.show(made.as_dict(), text=made.markdown)
+        document: dict[str, Any] = {}
+        text = ""
+        if draws:
+            at = (page or run / "report.html") if html else None
+            written = _draw(run, at, svg, search, space)
+            document["written"] = written
+            text = "\n".join(f"{path} ({size:,} bytes)" for path, size in written.items())
+        if not draws or stage_in(run) == RETRAINING:
+            made = make(run)
+            document = {**made.as_dict(), **document}
+            text = f"{made.markdown}\n{text}"
+        out.show(document, text=text)
+
+
+def _draw(
+    run: Path, page: Path | None, svg: Path | None, search: Path | None, space: str | None
+) -> dict[str, int]:
+    """Write the page and the plots that are asked for; returns the files and their bytes."""
+    from evaluate.html_report.facts import collect
+    from evaluate.html_report.write import write_page, write_plots
+
+    facts = collect(run, search, space)
+    files = [] if svg is None else write_plots(facts, svg)
+    if page is not None:
+        write_page(facts, page)
+        files.append(page)
+    return {str(file): file.stat().st_size for file in files}

@@ -1,0 +1,111 @@
+"""The facts of a search run: its candidates as a table, its best, its fronts, its generations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluate.html_report.curves import read_events
+from evaluate.html_report.history import (
+    Candidate,
+    best_so_far,
+    front,
+    generations,
+    read_candidates,
+    varying_costs,
+)
+from evaluate.html_report.lineage import config_of
+from supernet.files import read_json
+from supernet.limits import LIMIT_NAMES
+from training.run_folder import RunFolder
+
+COLUMNS = ("index", "generation", "origin", "top1", "images", "failure", "choices", "costs")
+
+
+def search_facts(run: RunFolder, finalists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a search found, finished or not; `finalists` are rows of a report with their choices.
+
+    `candidates` is a table: its columns, and a row for each candidate; of `choices` and `costs`
+    the names stand once, beside it.
+
+    Raises:
+        UserError: a damaged history.
+    """
+    candidates = read_candidates(run.path / "history.jsonl")
+    config = config_of(run).get("search", {})
+    summary = run.summary or {}
+    varying, same = varying_costs(candidates)
+    limits = {name: config[name] for name in LIMIT_NAMES if config.get(name) is not None}
+    measured = run.path / "measured.json"
+    return {
+        "run": str(run.path),
+        "is_finished": run.finished,
+        "searcher": config.get("searcher"),
+        "budget": config.get("evaluations"),
+        "num_candidates": len(candidates),
+        "num_failed": sum(one.top1 is None for one in candidates),
+        "num_stopped_early": sum(one.images is not None for one in candidates),
+        "search_images": config.get("scoring", {}).get("search_images"),
+        "limits": limits,
+        "objectives": config.get("objectives"),
+        "winner": _winner(candidates, summary),
+        "finalists": _finalists(candidates, finalists),
+        "positions": list(candidates[0].choices) if candidates else [],
+        "costs": varying,
+        "same_costs": same,
+        "candidates": _table(candidates),
+        "best_so_far": best_so_far(candidates),
+        "fronts": {cost: front(candidates, cost) for cost in varying},
+        "generations": list(generations(candidates)),
+        "hypervolume": summary.get("hypervolume"),
+        "hypervolumes": _hypervolumes(run),
+        "measured": read_json(measured) if measured.exists() else [],
+    }
+
+
+def _table(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    names = list(candidates[0].costs) if candidates else []
+    rows = [
+        [
+            one.index,
+            one.generation,
+            one.origin,
+            one.top1,
+            one.images,
+            one.failure,
+            list(one.choices.values()),
+            [one.costs.get(name) for name in names],
+        ]
+        for one in candidates
+    ]
+    return {"columns": list(COLUMNS), "costs": names, "rows": rows}
+
+
+def _winner(candidates: Sequence[Candidate], summary: Mapping[str, Any]) -> int | None:
+    """Index of the one the search names; before its end, of the best so far. Ties: fewer OPs."""
+    named = [one for one in candidates if one.text == summary.get("best")]
+    scored = [one for one in candidates if one.counted_top1 is not None]
+    ranked = sorted(scored, key=lambda one: (-(one.top1 or 0.0), one.costs.get("ops", 0)))
+    return next((one.index for one in [*named, *ranked]), None)
+
+
+def _finalists(
+    candidates: Sequence[Candidate], finalists: Sequence[Mapping[str, Any]]
+) -> dict[str, int]:
+    """Index of each finalist that the history holds, by its name."""
+    return {
+        str(row["name"]): one.index
+        for row in finalists
+        for one in candidates
+        if one.choices == row["choices"]
+    }
+
+
+def _hypervolumes(run: RunFolder) -> list[list[float]]:
+    """Generation and hypervolume (a share, 0-1) after it, where the log has them."""
+    by_generation = {
+        event["generation"]: event["hypervolume"]
+        for event in read_events(run.path / "log.jsonl")
+        if event.get("event") == "generation" and event.get("hypervolume") is not None
+    }
+    return [[generation, value] for generation, value in sorted(by_generation.items())]

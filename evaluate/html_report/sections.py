@@ -1,0 +1,138 @@
+"""The sections below the headline: plots with their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from evaluate.html_report.candidate_marks import COST_TITLES
+from evaluate.html_report.headline import with_spread
+from evaluate.html_report.html import Markup, folded, table, tag
+from evaluate.html_report.scales import number
+from evaluate.html_report.svg import Plot
+from supernet.limits import LIMITED
+
+Facts = Mapping[str, Any]
+
+
+def sections(
+    facts: Facts, plots: Mapping[str, Sequence[Plot]]
+) -> Iterator[tuple[str, str, Markup]]:
+    """Id, name and content of each section that there is something for."""
+    search, report, network = facts["search"], facts["report"], facts["network"]
+    if plots["search"]:
+        yield "search", "Search", _figures(plots["search"], _generations(search))
+    if plots["costs"]:
+        yield "costs", "Accuracy and cost", _figures(plots["costs"], *_same_costs(search))
+    if plots["finalists"]:
+        yield "finalists", "Finalists", _figures(plots["finalists"], _networks(report))
+    if plots["blocks"]:
+        yield "network", "The network", _figures(plots["blocks"], *_blocks(network))
+    if plots["latency"]:
+        yield "latency", "Latency", _figures(plots["latency"], *_latency(facts))
+    if plots["training"]:
+        yield "training", "Training", _figures(plots["training"])
+
+
+def _figures(plots: Sequence[Plot], *below: str) -> Markup:
+    figures = [
+        tag(
+            "figure",
+            tag("figcaption", plot.title),
+            Markup(plot.svg),
+            *([tag("p", plot.note, class_="note")] if plot.note else []),
+        )
+        for plot in plots
+    ]
+    return tag("div", tag("div", *figures, class_="figures"), *below)
+
+
+def _generations(search: Facts) -> Markup:
+    heads = ["generation", "candidates", "failed", "best %", "median %", "origins"]
+    rows = [
+        [
+            str(one["generation"]),
+            str(one["candidates"]),
+            str(one["failed"]),
+            _percent(one["best"]),
+            _percent(one["median"]),
+            ", ".join(f"{count} {origin}" for origin, count in one["origins"].items()),
+        ]
+        for one in search["generations"]
+    ]
+    return folded("Every generation as a table", table(heads, rows, "Generations of the search"))
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _same_costs(search: Facts) -> Iterator[Markup]:
+    same = search["same_costs"]
+    if same:
+        listed = ", ".join(f"{COST_TITLES.get(n, n)} {number(value)}" for n, value in same.items())
+        yield tag("p", f"The same for all candidates: {listed}.", class_="note")
+
+
+def _networks(report: Facts) -> Markup:
+    rows = report["networks"]
+    costs = [name for name in LIMITED if name in rows[0]]
+    heads = ["network", "test top-1 %", "95 % ±", "top-5 %", "seeds"]
+    heads += [COST_TITLES.get(name, name) for name in costs]
+    body = [
+        [
+            row["name"],
+            with_spread(row["top1_mean"], row["top1_std"]),
+            _percent(row["half_width"]),
+            _percent(row["top5_mean"]),
+            str(len(row["top1"])),
+            *(number(row[name]) for name in costs),
+        ]
+        for row in rows
+    ]
+    notes = [tag("p", note, class_="note") for note in report["notes"]]
+    return tag("div", table(heads, body, "Networks on the test split"), *notes)
+
+
+def _blocks(network: Facts) -> Iterator[Markup]:
+    legend = "Strong bars are 1-bit convolutions, pale ones real; widths are drawn as their square "
+    legend += "roots; /2 is the stride, g8 eight groups."
+    predicted = network["predicted_ms"]
+    if predicted is not None:
+        legend += f" Times are the latency table's; it predicts {number(predicted)} ms in "
+        legend += "all, after its linear correction."
+    yield tag("p", legend, class_="note")
+    yield from (tag("p", note, class_="note") for note in network["notes"])
+    names = ["kind", "kernel_size", "in_channels", "out_channels", "stride", "groups", "in_size"]
+    names += ["out_size", "shortcut", "ops", "parameters", "bits", "ms"]
+    heads = ["block", *(name.replace("_", " ") for name in names)]
+    rows = [
+        [one["name"], *(v if isinstance(v := one[name], str) else number(v) for name in names)]
+        for one in network["blocks"]
+    ]
+    yield folded("Every block as a table", table(heads, rows, "Blocks", text_columns=2))
+
+
+def _latency(facts: Facts) -> Iterator[Markup]:
+    about = facts["latency"]
+    if about is not None:
+        error = about["mean_error_percent"]
+        tested = f"; off by {error:.1f} % on average on networks it had not seen" if error else ""
+        yield tag(
+            "p",
+            f"Table of {about['device']}, {about['isa'] or 'no'} kernels, {about['threads']} "
+            f"thread(s), batch {about['batch']}, {about['date']}{tested}.",
+            class_="note",
+        )
+    heads = ["candidate", "top-1 %", "predicted ms", "measured ms", "keeps the limits"]
+    rows = [
+        [
+            str(one["index"]),
+            _percent(one["top1"]),
+            number(one["predicted_ms"]),
+            number(one["measured_ms"]),
+            "yes" if one["kept"] else "no",
+        ]
+        for one in facts["search"]["measured"]
+    ]
+    yield table(heads, rows, "Candidates that were measured")
