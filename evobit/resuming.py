@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from evobit.errors import say
 from supernet.files import UserError
-from supernet.spaces import space_from_description
-from training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 def check_folder(path: Path) -> None:
@@ -32,6 +31,8 @@ def announced(path: Path, stage_name: str, stage: BaseModel) -> Iterator[None]:
 
     Of a folder that the stage will refuse nothing is said: the refusal is the only line.
     """
+    from training.run_folder import RunFolder
+
     check_folder(path)
     finished = False
     folder = RunFolder(path, stage_name)
@@ -47,6 +48,8 @@ def announced(path: Path, stage_name: str, stage: BaseModel) -> Iterator[None]:
 
 def _compare(recorded: dict[str, Any], stage: BaseModel) -> tuple[bool, bool]:
     """Whether the run was made with this config, and whether the search's budget grew since."""
+    from supernet.spaces import space_from_description
+
     now = stage.model_dump(mode="json")
     now["space"] = space_from_description(now["space"]).describe()
     recorded = dict(recorded)

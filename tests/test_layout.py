@@ -158,3 +158,16 @@ def test_light_modules_load_no_torch_and_no_ray():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+def test_help_waits_for_no_library():
+    """`evobit --help` imports typer and the commands' signatures: a tenth of a second."""
+    code = (
+        "import sys, evobit.main\n"
+        "print(*[name for name in ('numpy', 'pydantic', 'yaml', 'PIL', 'rich') "
+        "if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

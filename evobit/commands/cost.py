@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evobit.errors import CommandFailed, say
 from evobit.options import AsJson
 from evobit.output import output
-from supernet.architecture import Architecture
-from supernet.architecture_file import load_architecture
-from supernet.costs import cost as count
 from supernet.files import UserError
-from supernet.space import SearchSpace
-from supernet.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from supernet.architecture import Architecture
+    from supernet.space import SearchSpace
+    from supernet.spec import NetworkSpec
 
 UNITS = {
     "ops": "OPs = FLOPs + BOPs/64",
@@ -133,7 +133,7 @@ def cost(
                 raise UserError("expected an architecture file, --space NAME or --network NAME")
             spec = found.decode(architecture)
             title = f"{spec.name} {architecture}".strip()
-        costs: dict[str, Any] = count(spec).as_dict()
+        costs = _count(spec)
         verified = _verify(spec) if verify else None
         if as_json:
             out.show(costs if verified is None else {**costs, "verified": verified})
@@ -156,6 +156,7 @@ def _published(name: str, options: dict[str, Any], stem: str | None) -> NetworkS
 
 def _load(file: Path, space: str | None) -> tuple[SearchSpace, Architecture, dict[str, Any]]:
     """The architecture file; `space` is what the user trusts it to name."""
+    from supernet.architecture_file import load_architecture
     from supernet.spaces import space_class
 
     if space is not None:
@@ -166,9 +167,15 @@ def _load(file: Path, space: str | None) -> tuple[SearchSpace, Architecture, dic
     return loaded
 
 
+def _count(spec: NetworkSpec) -> dict[str, Any]:
+    from supernet.costs import cost as count
+
+    return count(spec).as_dict()
+
+
 def _compare(stored: Any, spec: NetworkSpec, file: Path) -> None:
     """Warn where the costs in the file are not those of its network."""
-    computed = count(spec).as_dict()
+    computed = _count(spec)
     if not isinstance(stored, dict):
         say(f"warning: {file} stores no costs")
         return

@@ -11,7 +11,6 @@ import typer
 from evobit.errors import WRONG_INPUT, CommandFailed, say
 from evobit.options import AsJson
 from evobit.output import output
-from supernet.image_file import list_images
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Packed model: a file, or zoo:NAME of one installed.")
@@ -70,6 +69,7 @@ def predict(
     """
     from deploy import kernels, packed_file
     from deploy.prediction import predict_files
+    from supernet.image_file import list_images
 
     with output(as_json) as out:
         kernels.set_threads(threads)

@@ -10,9 +10,7 @@ import typer
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
 from evobit.output import output
 from evobit.resuming import announced, check_folder
-from supernet.architecture_file import load_architecture
 from supernet.files import UserError
-from supernet.spaces import space_from_description
 
 
 def train_supernet(
@@ -65,6 +63,8 @@ def retrain(
     from evaluate.retrain import RetrainStage
     from evaluate.retrain import retrain as train
     from evobit.config import load_stage
+    from supernet.architecture_file import load_architecture
+    from supernet.spaces import space_from_description
 
     with output(as_json) as out:
         stage = load_stage(config, RetrainStage, overrides or [])
