@@ -14,7 +14,7 @@ CODE := evobit supernet training search latency_tables deploy evaluate tests ben
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor format lint test test-quick test-long soak sanitize fuzz browser demo bench bench-engine clean
+.PHONY: help setup doctor format lint test test-quick test-long soak sanitize fuzz browser wheel demo bench bench-engine clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ fuzz: setup  ## load and run thousands of damaged packed files
 browser: setup  ## the HTML report in a headless Chromium (needs chromium and its driver)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -m browser
+
+wheel: setup  ## a wheel with the compiled kernels, in dist/
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
 
 demo: setup  ## the whole path on the embedded data, ending in the table
 	$(BIN)/evobit demo --run $(DEMO)

@@ -18,6 +18,9 @@ INTERRUPTED = 130
 """What Typer makes of Ctrl-C inside a command."""
 
 RESUMES = "interrupted; the same command resumes where this one stopped"
+NEEDED = ("torch", "torchvision", "numpy", "pandas", "ray", "fvcore", "safetensors", "PIL")
+"""Packages without which some commands still work, such as 'predict' without torch."""
+
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -67,6 +70,11 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return FAILED, f"no room to write: {_operating_system(failure)}"
     if isinstance(error, OSError):
         return FAILED, _operating_system(error)
+    if isinstance(error, ModuleNotFoundError) and error.name in NEEDED:
+        return WRONG_INPUT, (
+            f"the package {error.name} is not installed here; pip install {error.name} "
+            f"('evobit doctor' says what else is missing)"
+        )
     return FAILED, f"{type(error).__name__}: {_short(str(error))}; {_where_traceback(error)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -99,8 +100,9 @@ def _packed_text(packed: Mapping[str, Any], timed: Mapping[str, Any]) -> str:
 
 
 def _demo_config() -> Path:
-    """The checkout's configs/demo.yaml, or the one below the working folder."""
-    places = [folder / "configs" / "demo.yaml" for folder in (CHECKOUT, Path.cwd())]
+    """The checkout's configs/demo.yaml, that of an installed wheel, or that of this folder."""
+    folders = (CHECKOUT, Path(sys.prefix) / "share" / "evobit", Path.cwd())
+    places = [folder / "configs" / "demo.yaml" for folder in folders]
     for place in places:
         if place.is_file():
             return place

@@ -44,6 +44,7 @@ def wrapped():
         (raising(KeyboardInterrupt()), 1, "the same command resumes"),
         (lambda: errors.INTERRUPTED, 1, "the same command resumes"),
         (raising(typer.BadParameter("no such thing")), 2, "no such thing"),
+        (raising(ModuleNotFoundError("No", name="torch")), 2, "torch is not installed here; pip"),
     ],
 )
 def test_an_error_is_one_line_and_a_code(capsys, command, code, expected):
