@@ -7,14 +7,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= runs/demo
-CODE := evobit supernet training search latency_tables deploy evaluate tests benchmarks
+CODE := evobit supernet training search latency_tables deploy evaluate tests benchmarks docs
 
 # One thread a process: the tests run in $(WORKERS) processes. A file's tests stay in one process,
 # so that its fixtures (a Ray, a trained supernet) are made once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor format lint test test-quick test-long soak sanitize fuzz browser wheel demo bench bench-engine clean
+.PHONY: help setup doctor format lint test test-quick test-long soak sanitize fuzz browser wheel \
+  docs docs-check demo bench bench-engine clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +75,15 @@ browser: setup  ## the HTML report in a headless Chromium (needs chromium and it
 
 wheel: setup  ## a wheel with the compiled kernels, in dist/
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
+
+docs: setup  ## the documentation as a site: build/site/index.html
+	$(BIN)/python -c "import material, mkdocstrings" 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/python -m docs.generate.schemas
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+docs-check: setup  ## run the commands of the tutorial and the how-to pages, in empty folders
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs -m docs --durations 0
 
 demo: setup  ## the whole path on the embedded data, ending in the table
 	$(BIN)/evobit demo --run $(DEMO)
