@@ -66,8 +66,8 @@ sanitize: setup $(SANITIZED)  ## the engine's tests and damaged files under ASan
 	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/deploy -m "fuzz or not long" \
 	  --ignore tests/deploy/test_native_build.py --ignore tests/deploy/test_other_machines.py
 
-fuzz: setup  ## load and run thousands of damaged packed files
-	$(PYTEST) -m fuzz --timeout 3600
+fuzz: setup  ## read damaged files of every format by the ten thousand; build/fuzz keeps what fails
+	$(PYTEST) --dist worksteal -m fuzz --timeout 3600
 
 browser: setup  ## the HTML report in a headless Chromium (needs chromium and its driver)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'

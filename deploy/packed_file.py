@@ -93,7 +93,7 @@ def is_packed(path: Path) -> bool:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(min(length, MAX_HEADER_BYTES)))
         return bool(json.loads(header["__metadata__"][_KEY])["format"] == FORMAT)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return path.suffix.lower() == SUFFIX
 
 
@@ -111,7 +111,8 @@ def _read(path: str | Path) -> tuple[dict[str, Any], Parameters]:
             if names != {"bits", "reals"}:
                 raise UserError(f"packed model {path}: expected the tensors bits and reals")
             parameters = Parameters(file.get_tensor("bits"), file.get_tensor("reals"))
-    except (OSError, SafetensorError) as error:
+    # AttributeError: numbers of a type that NumPy does not have, as F8_E5M2
+    except (OSError, SafetensorError, AttributeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"packed model {path}: cannot be read ({reason})") from error
     if description.pop("sha256", None) != _digest(description, parameters):

@@ -15,7 +15,7 @@ from deploy.checking import ClassCheck, OperationCheck, check_classes, check_ope
 from deploy.lowering import pack
 from deploy.runtime import PackedNetwork
 from evaluate.checkpoint import check_images, open_checkpoint
-from supernet.files import UserError
+from supernet.files import UserError, naming
 from training.augment import normalise
 from training.data.image_set import ImageSet
 from training.data.test_part import open_labelled_folder, open_test_part
@@ -77,9 +77,11 @@ def pack_checkpoint(
     """
     trained = open_checkpoint(checkpoint, output)
     seen = trained.normalisation
-    packed = pack(trained.network, seen.mean, seen.std, trained.class_names)
+    with naming(checkpoint):
+        packed = pack(trained.network, seen.mean, seen.std, trained.class_names)
     images = check_images(trained, data, num_images)
-    operations = check_operations(trained.network, packed, images[:IMAGES_FOR_OPERATIONS])
+    with naming(checkpoint):
+        operations = check_operations(trained.network, packed, images[:IMAGES_FOR_OPERATIONS])
     if wrong := [check for check in operations if not check.ok]:
         first = wrong[0]
         raise PackRefused(
@@ -87,7 +89,8 @@ def pack_checkpoint(
             f"torch; first '{first.name}': {first.wrong_counts} wrong counts, relative error "
             f"{first.error:.2g}"
         )
-    classes = check_classes(trained.network, packed, images.split(BATCH))
+    with naming(checkpoint):
+        classes = check_classes(trained.network, packed, images.split(BATCH))
     if not classes.ok:
         raise PackRefused(
             f"{output} is not written: {classes.same_class} of {classes.images} images keep their "

@@ -10,7 +10,7 @@ from typing import Any
 
 from evaluate.retrain import STAGE
 from evaluate.statistics import mean_and_interval, spread
-from supernet.files import write_json, write_text
+from supernet.files import as_written, write_json, write_text
 from supernet.limits import broken, describe_limits
 from training.run_folder import open_finished
 
@@ -110,18 +110,23 @@ def read_report(run: Path) -> Report:
     """
     folder = open_finished(run, STAGE)
     summary = folder.summary or {}
-    # Older runs recorded one set of limits, and of each network one role.
-    limit_sets = summary.get("limit_sets") or [{"limits": summary["limits"], "num_uniform": None}]
-    rows = [_row(network) for network in summary["networks"]]
-    differences, notes = _differences(rows, limit_sets)
-    return Report(
-        data=folder.config["data"]["name"],
-        epochs=summary["epochs"],
-        limits=[one["limits"] for one in limit_sets],
-        rows=rows,
-        differences=differences,
-        notes=[*_outside(rows, limit_sets), *notes],
-    )
+    with as_written(folder.manifest_file):
+        limit_sets = summary.get("limit_sets") or [
+            # Older runs recorded one set of limits, and of each network one role.
+            {"limits": summary["limits"], "num_uniform": None}
+        ]
+        rows = [_row(network) for network in summary["networks"]]
+        differences, notes = _differences(rows, limit_sets)
+        made = Report(
+            data=folder.config["data"]["name"],
+            epochs=summary["epochs"],
+            limits=[one["limits"] for one in limit_sets],
+            rows=rows,
+            differences=differences,
+            notes=[*_outside(rows, limit_sets), *notes],
+        )
+        made.markdown  # noqa: B018  it is the check of all that is shown
+    return made
 
 
 def _row(network: Row) -> Row:

@@ -23,6 +23,10 @@ from supernet.files import UserError
 
 SECTIONS = ("space", "data", "supernet", "search", "pretrain", "retrain", "audit", "seed")
 
+MAX_BRACKETS = 100
+MAX_VALUES = 100_000
+"""Of a config."""
+
 Stage = TypeVar("Stage", bound=BaseModel)
 
 
@@ -78,10 +82,18 @@ def set_fields(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, An
 class _Loader(yaml.SafeLoader):
     """YAML with 1e-3 a number, only true and false as booleans, and no field twice."""
 
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        if self.flow_level >= MAX_BRACKETS:  # the scanner's time grows with their square
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {MAX_BRACKETS} brackets in one another",
+                problem_mark=self.get_mark(),
+            )
+        super().fetch_flow_collection_start(token)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
+            if isinstance(key.value, str) and key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"field '{key.value}' stands twice", problem_mark=key.start_mark
                 )
@@ -105,12 +117,34 @@ _Loader.add_implicit_resolver(
 def _parse(text: str, where: str) -> Any:
     try:
         # _Loader is a SafeLoader: plain data only.
-        return yaml.load(text, Loader=_Loader)
+        document = yaml.load(text, Loader=_Loader)
+        _check_size(document, where)
+        return document
+    except UserError:
+        raise
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark is not None else ""
         problem = getattr(error, "problem", None) or str(error)
         raise UserError(f"{where}:{line} not valid YAML: {problem}") from error
+    except Exception as error:  # PyYAML's own of a value: 2001-99-99, 0x, !!int x, deep brackets
+        raise UserError(f"{where}: not valid YAML: {type(error).__name__}: {error}") from error
+
+
+def _check_size(document: Any, where: str) -> None:
+    """Refuse what would be huge once written out: a YAML alias stands for all that it names.
+
+    Raises:
+        UserError: more than `MAX_VALUES`, or a value that holds itself.
+    """
+    waiting, seen = [document], 0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (dict, list, set, tuple)):
+            seen += len(value) + 1
+            waiting += value.values() if isinstance(value, dict) else value
+        if seen > MAX_VALUES:
+            raise UserError(f"{where}: more than {MAX_VALUES:,} values, aliases counted each time")
 
 
 def _read(path: Path) -> dict[str, Any]:

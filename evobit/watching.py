@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -71,7 +72,9 @@ class Watch:
         if (self._path / "manifest.json").exists():
             return [self._path]
         found = [manifest.parent for manifest in self._path.glob("*/manifest.json")]
-        return sorted(found, key=lambda run: (RunFolder(run, "").manifest.get("created"), run.name))
+        return sorted(
+            found, key=lambda run: (str(RunFolder(run, "").manifest.get("created")), run.name)
+        )
 
     def _look(self, path: Path) -> Watched:
         manifest = RunFolder(path, "").manifest
@@ -125,7 +128,7 @@ class _Tail:
         for line in content[:whole].splitlines():
             try:
                 document = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(document, dict):
                 self._take(document)
@@ -135,9 +138,12 @@ class _Tail:
         if "workers" in document:
             self._fields["workers"] = document["workers"]
         top1 = document.get("top1")
-        if isinstance(top1, (int, float)) and (self.best is None or top1 > self.best["top1"]):
+        if is_number(top1) and (self.best is None or top1 > self.best["top1"]):
             named = ("index", "name", "top1", "architecture", "costs")
             self.best = {name: document[name] for name in named if name in document}
+            for name in ("architecture", "costs"):
+                if not isinstance(self.best.get(name, {}), dict):
+                    del self.best[name]  # damaged, and no reason to show nothing
 
 
 def _progress(path: Path) -> list[dict[str, Any]]:
@@ -146,11 +152,30 @@ def _progress(path: Path) -> list[dict[str, Any]]:
     for file in (path / PROGRESS_FILE, *sorted(path.glob(f"*/*/{PROGRESS_FILE}"))):
         try:
             document = json.loads(file.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
-        if isinstance(document, dict) and {"label", "done", "total"} <= set(document):
+        if isinstance(document, dict) and _is_progress(document):
             found.append(document)
     return found
+
+
+def _is_progress(document: dict[str, Any]) -> bool:
+    """Whether all is there that is shown, and of the kind that was written."""
+    numbers = document.get("numbers")
+    return (
+        isinstance(document.get("label"), str)
+        and isinstance(numbers, dict)
+        and all(map(is_number, numbers.values()))
+        and all(
+            is_number(document.get(name))
+            for name in ("done", "total", "per_second", "seconds_left", "updated")
+        )
+    )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value out of JSON is a finite number; true is none."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _is_working(path: Path, progress: list[dict[str, Any]]) -> bool:

@@ -106,7 +106,9 @@ def _measured_networks(space: SearchSpace, path: Path) -> list[tuple[Architectur
         try:
             architecture = space.architecture(json.loads(row["choices"]))
             milliseconds = float(row["latency_ms"])
-        except (KeyError, TypeError, ValueError) as error:
+        except UserError as error:
+            raise UserError(f"{path}, line {number}: {error}") from error
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise UserError(
                 f"{path}, line {number}: expected choices as JSON and latency_ms as a number"
             ) from error

@@ -41,6 +41,14 @@ def by_groups(table: LatencyTable) -> str:
 
 def _short_name(key: str) -> tuple[str, int]:
     """A layer's name without its groups, as short as people can read it, and its groups (or 1)."""
+    try:
+        return _named_after(key)
+    except (KeyError, ValueError):
+        return key, 1  # no name of ours
+
+
+def _named_after(key: str) -> tuple[str, int]:
+    """What the fields in a key say: `binary_unit in_channels=8 out_channels=16 ... groups=4`."""
     kind, *pairs = key.split(" ")
     fields = dict(pair.split("=", 1) for pair in pairs)
     groups = int(fields.pop("groups", 1))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 from supernet.files import UserError, check_header, write_text
 from supernet.spec import BlockSpec
@@ -100,7 +101,7 @@ def load_table(path: str | Path) -> LatencyTable:
     first, _, rows = read_text(path).partition("\n")
     try:
         document = json.loads(first.removeprefix("# ")) if first.startswith("# ") else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"latency table {path}: its header is not JSON") from error
     document = dict(check_header(document, path, format=FORMAT, version=VERSION))
     for name in ("format", "version"):
@@ -110,9 +111,19 @@ def load_table(path: str | Path) -> LatencyTable:
             if document.get(name) is not None:
                 document[name] = Errors(**document[name])
         header = Header(**document)
-    except TypeError as error:
-        raise UserError(f"latency table {path}: incomplete header ({error})") from error
+        TypeAdapter(Header).validate_python(asdict(header))
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = _first_of(error) if isinstance(error, ValidationError) else str(error)
+        raise UserError(f"latency table {path}: incomplete header ({reason})") from error
+    if not isinstance(header.space.get("name"), str):
+        raise UserError(f"latency table {path}: incomplete header (space has no name)")
     return LatencyTable(header, frame_of(rows, path))
+
+
+def _first_of(error: ValidationError) -> str:
+    """Where and what the first of pydantic's errors is."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def frame_of(text: str, path: str | Path, ignored: Collection[str] = ()) -> pd.DataFrame:

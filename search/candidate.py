@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from sys import intern
 from typing import Any
 
 from search.shared_choices import SharedChoices
@@ -85,10 +85,10 @@ class Candidate:
         return cls(
             index=document["index"],
             architecture=choices.read(document["architecture"]),
-            costs={intern(name): number for name, number in costs.items()},
+            costs={sys.intern(name): number for name, number in costs.items()},
             top1=top1,
             generation=document["generation"],
-            origin=intern(str(document["origin"])),
+            origin=sys.intern(str(document["origin"])),
             failure=failure,
             images=images,
             correct=None if correct is None else _bits(correct),
@@ -111,7 +111,8 @@ def _check_fields(document: Mapping[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    # A whole number may be too large for a float, as 10**400 is.
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 class _ById:

@@ -18,7 +18,7 @@ from search.measure import CostMeter
 from search.run import STAGE
 from search.trained_paths import Training
 from supernet.costs import COST_NAMES
-from supernet.files import UserError, sha256_file
+from supernet.files import UserError, as_written, sha256_file
 from training.progress import Progress
 from training.run_folder import RunFolder, stage_in
 from training.seeds import stream
@@ -91,14 +91,17 @@ def cover_run(run: Path, limits: Mapping[str, float] | None = None) -> Coverage:
     if stage_in(run) != STAGE:
         training = Training.read(run)
         return cover(training, asked, SearchConfig().feasibility_samples, training.seed)
-    config = RunFolder(run, STAGE).config
-    search = SearchConfig.model_validate(config["search"])
+    folder = RunFolder(run, STAGE)
+    with as_written(folder.manifest_file):
+        config = folder.config
+        search = SearchConfig.model_validate(config["search"])
+        seed = int(config["seed"])
     known = {**search.limits(), **asked}
     return cover(
         Training.read(supernet_of(run)),
         {name: limit for name, limit in known.items() if _is_counted(name)},
         search.feasibility_samples,
-        config["seed"],
+        seed,
         left_out=tuple(name for name in known if not _is_counted(name)),
     )
 
@@ -109,8 +112,10 @@ def supernet_of(search_run: Path) -> Path:
     Raises:
         UserError: it is not there any more, or holds other weights.
     """
-    recorded = RunFolder(search_run, STAGE).manifest["inputs"]["supernet"]
-    supernet = Path(recorded["path"])
+    folder = RunFolder(search_run, STAGE)
+    with as_written(folder.manifest_file):
+        recorded = folder.manifest["inputs"]["supernet"]
+        supernet = Path(recorded["path"])
     weights = sorted(supernet.glob("*.safetensors"))
     if not weights:
         raise UserError(

@@ -10,7 +10,7 @@ from search.constraints import constraints_from, is_feasible
 from search.history import read_history
 from search.latency import rejected
 from supernet.architecture_file import save_architecture
-from supernet.files import UserError, read_json
+from supernet.files import UserError, as_written, read_json
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.run_folder import RunFolder
@@ -32,9 +32,9 @@ def export_best(run: Path, output: Path, limits: Sequence[Mapping[str, float]] =
 
     folder, space, candidates = open_search(run)
     asked = [dict(one) for one in limits] or [{}]
-    broken = (
-        rejected(read_json(measured)) if (measured := folder.path / MEASURED_FILE).exists() else ()
-    )
+    measured = folder.path / MEASURED_FILE
+    with as_written(measured):
+        broken = rejected(read_json(measured)) if measured.exists() else set()
     standing = [one for one in candidates if one.index not in broken] or candidates
     winners = [_best_under(standing, one, run) for one in asked]
     output = Path(output)
@@ -62,7 +62,8 @@ def open_search(run: Path) -> tuple[RunFolder, SearchSpace, list[Candidate]]:
     folder = RunFolder(Path(run), STAGE)
     if not (folder.path / "manifest.json").exists() or folder.manifest.get("stage") != STAGE:
         raise UserError(f"{run}: not the run folder of a search")
-    space = space_from_description(folder.config["space"])
+    with as_written(folder.manifest_file):
+        space = space_from_description(folder.config["space"])
     candidates = read_history(folder.path / "history.jsonl", space)
     if all(candidate.top1 is None for candidate in candidates):
         raise UserError(f"{run}: its history holds no scored candidate yet")

@@ -37,7 +37,7 @@ def _read(path: Path, space: SearchSpace) -> tuple[list[Candidate], int]:
             break  # A kill in the middle of a write leaves a last line without its newline.
         try:
             document = json.loads(content[start:end])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if end == len(content):
                 break
             raise UserError(

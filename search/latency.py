@@ -16,6 +16,7 @@ from latency_tables.predictor import Predictor, check_predictor
 from latency_tables.table import LatencyTable, check_layers, load_table
 from search.candidate import Candidate
 from search.constraints import Constraint
+from supernet.files import as_written
 from supernet.space import SearchSpace
 from supernet.spec import NetworkSpec
 
@@ -90,16 +91,17 @@ def open_latency(config: LatencyConfig, space: SearchSpace) -> Latency | None:
     if path is None:
         return None
     table = load_table(path)
-    check_use(table.header, config.latency_threads, config.latency_batch, path)
-    if config.latency_device == "this":
-        check_device(table.header, path)
-    check_layers(table, distinct_layers(space), path)
-    if not config.trust_latency_table:
-        check_predictor(table, path)
-    references = tuple(
-        (space.decode(space.architecture(one["choices"])), float(one["latency_ms"]))
-        for one in table.header.references
-    )
+    with as_written(path):
+        check_use(table.header, config.latency_threads, config.latency_batch, path)
+        if config.latency_device == "this":
+            check_device(table.header, path)
+        check_layers(table, distinct_layers(space), path)
+        if not config.trust_latency_table:
+            check_predictor(table, path)
+        references = tuple(
+            (space.decode(space.architecture(one["choices"])), float(one["latency_ms"]))
+            for one in table.header.references
+        )
     return Latency(table, Predictor(table), config.latency_device == "this", references)
 
 

@@ -10,7 +10,7 @@ from search.feasibility import Feasibility
 from search.front import Objectives
 from search.latency import Latency, confirm, rejected
 from supernet.architecture_file import save_architecture
-from supernet.files import write_json
+from supernet.files import as_written, write_json
 from supernet.space import SearchSpace
 from training.run_folder import RunFolder
 
@@ -60,15 +60,16 @@ def finish(
 
 def provenance_of(candidate: Candidate, folder: RunFolder) -> dict[str, Any]:
     """Where an exported architecture comes from; `top1` is percent on the search split."""
-    limits = SearchConfig.model_validate(folder.config["search"]).limits()
-    return {
-        "run": folder.path.resolve().name,
-        "seed": folder.config["seed"],
-        "supernet_sha256": folder.manifest["inputs"]["supernet"]["sha256"],
-        "limits": limits,
-        # Retraining refuses other splits: what was searched on must not become test images.
-        **({"splits": splits} if (splits := folder.manifest.get("splits")) else {}),
-        "index": candidate.index,
-        "top1": candidate.top1,
-        "split": "search",
-    }
+    with as_written(folder.manifest_file):
+        manifest = folder.manifest
+        return {
+            "run": folder.path.resolve().name,
+            "seed": manifest["config"]["seed"],
+            "supernet_sha256": manifest["inputs"]["supernet"]["sha256"],
+            "limits": SearchConfig.model_validate(manifest["config"]["search"]).limits(),
+            # Retraining refuses other splits: what was searched on must not become test images.
+            **({"splits": splits} if (splits := manifest.get("splits")) else {}),
+            "index": candidate.index,
+            "top1": candidate.top1,
+            "split": "search",
+        }

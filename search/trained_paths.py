@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from supernet.architecture import Architecture
-from supernet.files import UserError
+from supernet.files import UserError, as_written
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.path_sampling import PathSamplingConfig, UpdateCounts
@@ -49,20 +49,21 @@ class Training:
         """
         folder = open_finished(run, STAGE)
         config, summary = folder.config, folder.summary or {}
-        settings = SupernetConfig.model_validate(config["supernet"])
         if not summary.get("update_counts"):
             raise UserError(f"{run}: its summary has no update_counts; another version made it")
-        return cls(
-            path=folder.path,
-            space=space_from_description(config["space"]),
-            sampling=settings.sampling,
-            seed=config["seed"],
-            epochs=tuple(phase.epochs for phase in settings.in_phases()),
-            # All phases have batches of one size, so that their epochs are equally long.
-            steps_per_epoch=summary["steps"] // settings.total_epochs,
-            recorded=summary["update_counts"],
-            made_by=_made_by(folder),
-        )
+        with as_written(folder.manifest_file):
+            settings = SupernetConfig.model_validate(config["supernet"])
+            return cls(
+                path=folder.path,
+                space=space_from_description(config["space"]),
+                sampling=settings.sampling,
+                seed=int(config["seed"]),
+                epochs=tuple(phase.epochs for phase in settings.in_phases()),
+                # All phases have batches of one size, so that their epochs are equally long.
+                steps_per_epoch=int(summary["steps"]) // settings.total_epochs,
+                recorded={name: dict(by) for name, by in summary["update_counts"].items()},
+                made_by=_made_by(folder),
+            )
 
     @property
     def num_steps(self) -> int:

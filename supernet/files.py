@@ -19,6 +19,13 @@ PARTIAL = ".partial"
 """Suffix of a file that is being written; one that a killed process left may be removed."""
 
 
+_ODD_VALUE = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
+    ValueError,
+)
+"""What Python and torch raise for a value that is not of the kind it was written as."""
+
+
 class UserError(Exception):
     """The user's input is wrong; the message says what, where, and what was expected.
 
@@ -111,7 +118,7 @@ def read_json(path: str | Path, *, what: str = "JSON file") -> Any:
         raise UserError(f"{what} {path}: cannot be read ({_reason(error)})") from error
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{what} {path}: not complete, valid JSON ({error})") from error
 
 
@@ -130,6 +137,31 @@ def check_header(document: Any, path: str | Path, *, format: str, version: int) 
             f"this program reads version {version}"
         )
     return document
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Let every `UserError` raised inside name the file that it comes of."""
+    try:
+        yield
+    except UserError as error:
+        if str(path) in str(error):
+            raise
+        raise UserError(f"{path}: {error}") from error
+
+
+@contextmanager
+def as_written(path: str | Path) -> Iterator[None]:
+    """Around the use of what `path` holds: a value of another kind is damage, not a bug.
+
+    Raises:
+        UserError: in place of whatever a missing or odd value raises; the message names `path`.
+    """
+    try:
+        with naming(path):
+            yield
+    except _ODD_VALUE as error:
+        raise UserError(f"{path}: damaged ({type(error).__name__}: {error})") from error
 
 
 def sha256_file(path: str | Path) -> str:
@@ -170,10 +202,11 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def check_names_and_shapes(
     found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: str | Path
 ) -> None:
-    """Demand the same tensor names and shapes.
+    """Demand the same tensor names and shapes, and real numbers where there are real ones.
 
     Raises:
-        UserError: lists missing names, unexpected names and differing shapes (three of each).
+        UserError: lists missing names, unexpected names, differing shapes and types (three of
+            each).
     """
     problems = []
     if missing := sorted(expected.keys() - found.keys()):
@@ -187,8 +220,20 @@ def check_names_and_shapes(
     ]
     if shapes:
         problems.append(f"wrong shape: {_some(shapes)}")
+    kinds = [
+        f"{name} is {found[name].dtype}, expected {expected[name].dtype}"
+        for name in sorted(expected.keys() & found.keys())
+        if not _same_kind(found[name], expected[name])
+    ]
+    if kinds:
+        problems.append(f"wrong type: {_some(kinds)}")
     if problems:
         raise UserError(f"weights {path} do not fit this network: {'; '.join(problems)}")
+
+
+def _same_kind(a: Tensor, b: Tensor) -> bool:
+    """Whether both are of real numbers, of whatever width, or neither is."""
+    return a.is_floating_point() == b.is_floating_point() and not a.is_complex()
 
 
 def _some(names: list[str]) -> str:

@@ -19,6 +19,9 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif
 # (28 + 2 x 2) pixel for pixel.
 MAX_BORDER = 2
 
+MAX_RATIO = 100
+"""Of the sides of an image, of which a square in the middle is seen."""
+
 
 def list_images(folder: Path) -> list[Path]:
     """Image files anywhere below `folder`, in the order of their names.
@@ -75,6 +78,7 @@ def read_pixels(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
     except Exception as error:  # each of PIL's decoders raises errors of its own kinds
         reason = str(error).replace(f"'{path}'", "").strip()
         raise UserError(f"{path}: cannot be decoded ({reason}), expected an image") from error
+    image = _not_too_long(image)
     width, height = image.size
     if needs_only_border(height, width, size):
         top, left = border(height, width, size)
@@ -89,6 +93,19 @@ def read_pixels(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
         image = image.crop((left, top, left + size, top + size))
     pixels = np.array(image).reshape(size, size, channels)  # from (H, W) or (H, W, C)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _not_too_long(image: Image.Image) -> Image.Image:
+    """The image, or its middle where a side is over `MAX_RATIO` times the other.
+
+    A line of 60,000 pixels would grow as wide as it is high: 96 x 5,760,000 at 96 pixels.
+    """
+    width, height = image.size
+    longest = MAX_RATIO * min(width, height)
+    left, top = max(width - longest, 0) // 2, max(height - longest, 0) // 2
+    if left == top == 0:
+        return image
+    return image.crop((left, top, left + min(width, longest), top + min(height, longest)))
 
 
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:

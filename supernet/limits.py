@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ def check_limits(limits: Mapping[str, Any], where: str = "limits") -> dict[str, 
             raise UserError(f"{where}: no limit '{name}'; did you mean '{nearest}'?")
         # bool is an int in Python; True must not pass for the number 1.
         is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
-        if not is_number or not math.isfinite(limit):
+        if not is_number or not abs(limit) <= sys.float_info.max:
             raise UserError(f"{where}: {name} is {limit!r}: expected a finite number")
     for name in LIMITED:
         low, high = limits.get(f"min_{name}", -math.inf), limits.get(f"max_{name}", math.inf)

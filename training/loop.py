@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from supernet.files import UserError
+from supernet.files import UserError, as_written
 from supernet.sharing.shared_path import partial_regions
 from training.batches import Normalisation, read_batches, steps_per_epoch, vary
 from training.checkpoint import load_checkpoint, save_checkpoint
@@ -218,13 +218,14 @@ def _resume(
     state = state_of_first(state)
     if state is None or state.get("phase", 1) != phase:
         return 0
-    try:
-        module.load_state_dict(state["module"])
-        optimiser.load_state_dict(state["optimiser"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise UserError(f"{path}: training state of another network ({error})") from error
-    hooks.load_extra_state(state["extra"])
-    return int(state["step"])
+    with as_written(path):
+        try:
+            module.load_state_dict(state["module"])
+            optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(f"{path}: training state of another network ({error})") from error
+        hooks.load_extra_state(state["extra"])
+        return int(state["step"])
 
 
 def learning_rate_of(optimiser: Optimiser) -> float:

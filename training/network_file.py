@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from supernet.architecture import Architecture
 from supernet.binarization import Binarization
-from supernet.files import UserError, check_header, check_names_and_shapes, load_weights
+from supernet.files import UserError, as_written, check_header, check_names_and_shapes, load_weights
 from supernet.files import save_weights as save_tensors
 from supernet.network import Network, build, build_from, set_binarization
 from supernet.space import SearchSpace
@@ -79,27 +80,22 @@ def load_network(path: Path) -> TrainedNetwork:
     tensors, metadata = load_weights(path)
     try:
         description: Any = json.loads(metadata.get(_KEY, "null"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: its description is not JSON ({error})") from error
     check_header(description, path, format=FORMAT, version=VERSION)
     try:
         space = space_from_description(description["space"], trusted=False)
         architecture = space.architecture(description["choices"])
-        normalisation = Normalisation(
-            mean=tuple(description["normalisation"]["mean"]),
-            std=tuple(description["normalisation"]["std"]),
-            size=int(description["normalisation"]["size"]),
-        )
-        class_names = tuple(description["class_names"])
+        normalisation = _normalisation(description["normalisation"])
+        class_names = tuple(map(str, description["class_names"]))
         data = DataConfig(**description["data"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: incomplete description ({error!r})") from error
-    try:
         binarization = Binarization.from_description(description.get("binarization", {}))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    spec = space.decode(architecture)
-    with torch.device("meta"):
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: incomplete description ({error!r})") from error
+    with as_written(path), torch.device("meta"):
+        spec = space.decode(architecture)
         expected = build(spec).state_dict()
     check_names_and_shapes(tensors, expected, path)
     network = build_from(spec, tensors).eval()
@@ -107,3 +103,15 @@ def load_network(path: Path) -> TrainedNetwork:
     return TrainedNetwork(
         network, space, architecture, normalisation, class_names, data, binarization
     )
+
+
+def _normalisation(document: Mapping[str, Any]) -> Normalisation:
+    """What the network is fed with.
+
+    Raises:
+        KeyError, TypeError, ValueError: a field is missing or not of finite numbers.
+    """
+    mean, std = (tuple(map(float, document[name])) for name in ("mean", "std"))
+    if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0 or len(mean) != len(std):
+        raise ValueError(f"mean {mean} and std {std}: expected finite numbers, each std above 0")
+    return Normalisation(mean, std, int(document["size"]))

@@ -32,6 +32,14 @@ from supernet.spaces import space_from_description
 
 FORMAT = "evobit/run"
 VERSION = 1
+_KINDS: dict[str, tuple[type, ...]] = {
+    "stage": (str,),
+    "inputs": (dict,),
+    "config": (dict,),
+    "summary": (dict, type(None)),
+}
+"""Of the manifest's fields that every stage reads."""
+
 _PACKAGES = ("evobit", "torch", "torchvision", "numpy", "ray")
 
 
@@ -148,10 +156,22 @@ class RunFolder:
         write_text(self.path / "config.yaml", yaml.safe_dump(_plain(config), sort_keys=False))
 
     @property
+    def manifest_file(self) -> Path:
+        """Where the manifest is."""
+        return self.path / "manifest.json"
+
+    @property
     def manifest(self) -> dict[str, Any]:
         """The manifest as it stands on disk."""
-        path = self.path / "manifest.json"
-        return check_header(read_json(path, what="manifest"), path, format=FORMAT, version=VERSION)
+        path = self.manifest_file
+        found = check_header(read_json(path, what="manifest"), path, format=FORMAT, version=VERSION)
+        for name, kinds in _KINDS.items():
+            if not isinstance(value := found.get(name), kinds):
+                raise UserError(f"{path}: field '{name}' is {value!r}: damaged")
+        for name, source in found["inputs"].items():
+            if not isinstance(source, dict) or not {"path", "sha256"} <= set(source):
+                raise UserError(f"{path}: field 'inputs.{name}' is {source!r}: damaged")
+        return found
 
     @property
     def config(self) -> dict[str, Any]:
@@ -254,8 +274,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
     file = Path(path) / "config.yaml"
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: cannot be read") from error
+    except Exception as error:  # PyYAML raises many kinds for a damaged file
+        raise UserError(f"{file}: cannot be read ({error})") from error
     if not isinstance(config, dict):
         raise UserError(f"{file}: not a mapping")
     return config

@@ -238,16 +238,18 @@ def load_supernet(run: Path) -> Supernet:
     Raises:
         UserError: not a finished supernet run, or weights that do not fit its space.
     """
-    from supernet.files import check_names_and_shapes, load_weights
+    from supernet.files import as_written, check_names_and_shapes, load_weights
     from training.run_folder import open_finished
 
     folder = open_finished(run, STAGE)
     tensors, metadata = load_weights(folder.path / WEIGHTS)
-    with torch.device("meta"):
+    with as_written(folder.manifest_file):
+        space = space_from_description(folder.config["space"])
+    with torch.device("meta"), as_written(folder.path / WEIGHTS):
         sharing: Any = metadata.get("sharing", "independent")
-        supernet = Supernet(space_from_description(folder.config["space"]), sharing)
+        described = Binarization.from_description(json.loads(metadata.get("binarization", "{}")))
+        supernet = Supernet(space, sharing)
     check_names_and_shapes(tensors, supernet.state_dict(), folder.path / WEIGHTS)
     supernet.load_state_dict(tensors, assign=True)
-    described = json.loads(metadata.get("binarization", "{}"))
-    supernet.set_binarization(Binarization.from_description(described))
+    supernet.set_binarization(described)
     return supernet

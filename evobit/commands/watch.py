@@ -11,6 +11,7 @@ import typer
 
 from evobit.options import AsJson
 from evobit.output import Output, output
+from evobit.watching import is_number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -95,13 +96,19 @@ def _lines(one: Watched) -> list[str]:
         choices = one.best.get("architecture", {}).values()
         lines.append(f"  best top-1 {one.best['top1']:.2f} %, {who} {_joined(choices)}".rstrip())
         if costs := one.best.get("costs"):
-            lines.append("  " + ", ".join(f"{name} {value:,.6g}" for name, value in costs.items()))
+            lines.append(
+                "  " + ", ".join(f"{name} {_figure(value)}" for name, value in costs.items())
+            )
     if one.workers is not None and one.state == "running":
         lines.append(f"  {one.workers} Ray workers" if one.workers else "  scored in one process")
     if one.state == "finished" and one.summary:
         short = [f"{name} {value}" for name, value in one.summary.items() if _is_short(value)]
         lines.append("  " + ", ".join(short))
     return lines
+
+
+def _figure(value: Any) -> str:
+    return f"{value:,.6g}" if is_number(value) else str(value)
 
 
 def _joined(choices: Any) -> str:

@@ -26,6 +26,9 @@ SPACES: dict[str, type[SearchSpace]] = {
     MetaPruning.name: MetaPruning,
 }
 
+MAX_NUMBER = 2**31
+"""In any option of a space."""
+
 _loaded: dict[str, type[SearchSpace]] = {}
 """The user's own spaces that something trusted has named in this process."""
 
@@ -106,14 +109,25 @@ def space_from_description(
             raise UserError(
                 f"search space '{name}': {where}: {first['msg']}, found {first['input']!r}"
             ) from error
+        if _too_large(options[option]):
+            raise UserError(
+                f"search space '{name}': {option}: expected numbers up to {MAX_NUMBER:,}"
+            )
     for field in own:
         needed = field.default is MISSING and field.default_factory is MISSING
         if needed and field.name not in options:
             raise UserError(f"search space '{name}': option '{field.name}' is missing")
     try:
         return found(**options)
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, AssertionError, ArithmeticError) as error:
         raise UserError(f"search space '{name}': {error}") from error
+
+
+def _too_large(value: Any) -> bool:
+    """Whether there is a number, at any depth, with which no network can be counted or built."""
+    if isinstance(value, tuple):
+        return any(map(_too_large, value))
+    return isinstance(value, (int, float)) and abs(value) > MAX_NUMBER
 
 
 def _frozen(value: Any) -> Any:
