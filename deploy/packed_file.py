@@ -86,6 +86,11 @@ def find_model(name: str | Path) -> Path:
     return ZOO / f"{wanted}{SUFFIX}"
 
 
+def is_in_zoo(path: Path) -> bool:
+    """Whether a model comes with evobit."""
+    return path.resolve().parent == ZOO
+
+
 def is_packed(path: Path) -> bool:
     """Whether a file says that it is a packed model, or is named as one."""
     try:

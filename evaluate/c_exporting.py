@@ -18,11 +18,12 @@ from torch import Tensor
 
 from deploy import packed_file
 from deploy.c_export import export_c
+from deploy.card_file import FOLDER_CARD, NEW_CARD
 from deploy.checking import MIN_SAME_CLASS, check_classes
 from deploy.lowering import pack
 from deploy.runtime import PackedNetwork
 from deploy.shapes import Floats
-from evaluate.checkpoint import check_pixels, folder_pixels
+from evaluate.checkpoint import check_pixels, packed_pixels
 from evaluate.exporting import FormatRefused
 from evaluate.packing import BATCH
 from supernet.files import UserError
@@ -74,7 +75,7 @@ def export_c_sources(
     with tempfile.TemporaryDirectory() as temporary:
         draft = Path(temporary) / "sources"
         names = [path.name for path in export_c(packed, draft, source.stem)]
-        _check_folder(folder, names)
+        _check_folder(folder, [*names, FOLDER_CARD, NEW_CARD])
         compiler = shutil.which("cc")
         if compiler is None:
             figures: dict[str, Any] = {"checked_with": NO_COMPILER}
@@ -89,9 +90,7 @@ def _packed(source: Path, data: Path | None, num_images: int) -> tuple[PackedNet
     """The packed network, right by the rule of packing, and images as uint8 levels."""
     if packed_file.is_packed(source):
         packed = packed_file.load(source)
-        if data is None:
-            raise UserError("a packed model names no data set; name a folder of images: --data DIR")
-        return packed, folder_pixels(data, num_images, packed.plan.size, packed.plan.channels)
+        return packed, packed_pixels(source, packed.plan, data, num_images)
     trained = load_network(source)
     seen = trained.normalisation
     pixels = fit(check_pixels(trained, data, num_images), seen.size)

@@ -8,11 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deploy.packed_file import is_in_zoo
+from deploy.plan import Plan
 from supernet.files import UserError, check_output
 from supernet.image_file import list_images, read_for_network
 from training.augment import normalise
-from training.data import open_training_data
+from training.data import DataConfig, open_training_data
 from training.network_file import TrainedNetwork, load_network
+
+EMBEDDED = "fashion-mnist-mini"
 
 
 def open_checkpoint(checkpoint: Path, output: Path) -> TrainedNetwork:
@@ -59,6 +63,22 @@ def check_pixels(trained: TrainedNetwork, data: Path | None, count: int) -> Tens
             ) from error
         return images.read(_spread(len(images), count))[0]
     return folder_pixels(data, count, trained.normalisation.size, trained.network.spec.in_channels)
+
+
+def packed_pixels(source: Path, plan: Plan, data: Path | None, count: int) -> Tensor:
+    """Up to `count` images for a packed model, uint8: of those below `data`.
+
+    A model that comes with evobit may do without: it is checked on the embedded images.
+
+    Raises:
+        UserError: another model without `data`, or no images.
+    """
+    if data is not None:
+        return folder_pixels(data, count, plan.size, plan.channels)
+    if not is_in_zoo(source):
+        raise UserError("a packed model names no data set; name a folder of images: --data DIR")
+    images = open_training_data(DataConfig(name=EMBEDDED, image_size=plan.size)).search
+    return images.read(_spread(len(images), count))[0]
 
 
 def folder_pixels(data: Path, count: int, size: int, channels: int) -> Tensor:

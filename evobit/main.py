@@ -25,6 +25,7 @@ from evobit.commands import (
     search,
     training,
     watch,
+    zoo,
 )
 from evobit.errors import exit_code
 
@@ -50,6 +51,7 @@ app.command("pack")(deploy.pack)
 app.command("predict")(deploy.predict)
 app.command("bench")(deploy.bench)
 app.add_typer(latency.app, name="latency-table")
+app.command("zoo")(zoo.zoo)
 app.command("cost")(cost.cost)
 app.command("preview")(preview.preview)
 app.command("cache")(data.cache)

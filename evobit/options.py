@@ -18,6 +18,9 @@ Overrides = Annotated[
         "--set", metavar="FIELD=VALUE", help="Override a config field: search.population=20."
     ),
 ]
+WithCard = Annotated[
+    bool, typer.Option("--card/--no-card", help="Write a card beside it: what it is, as Markdown.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done: time, memory, disk.")
 ]

@@ -100,12 +100,39 @@ class Watch:
         return self._tails.setdefault(path, _Tail(path))
 
 
-class _Tail:
+class LineReader:
     """Reads what was appended to a file of JSON lines since the last time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._start = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """The lines that are whole by now, each once; what is no JSON object is left out."""
+        try:
+            with open(self._path, "rb") as file:
+                if file.seek(0, os.SEEK_END) < self._start:
+                    self._start = 0  # a torn tail was cut off, or the file begun anew
+                file.seek(self._start)
+                content = file.read()
+        except OSError:
+            return []
+        whole = content.rfind(b"\n") + 1
+        self._start += whole
+        documents = []
+        for line in content[:whole].splitlines():
+            try:
+                documents.append(json.loads(line))
+            except (ValueError, RecursionError):
+                continue
+        return [document for document in documents if isinstance(document, dict)]
+
+
+class _Tail:
+    """What counts of a file of JSON lines so far: its last line, the best, newest fields."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = LineReader(path)
         self._fields: dict[str, Any] = {}
         self.last: dict[str, Any] | None = None
         self.best: dict[str, Any] | None = None
@@ -115,23 +142,8 @@ class _Tail:
         return self._fields.get(name)
 
     def read(self) -> None:
-        try:
-            with open(self._path, "rb") as file:
-                if file.seek(0, os.SEEK_END) < self._start:
-                    self._start = 0  # a torn tail was cut off, or the file begun anew
-                file.seek(self._start)
-                content = file.read()
-        except OSError:
-            return
-        whole = content.rfind(b"\n") + 1
-        self._start += whole
-        for line in content[:whole].splitlines():
-            try:
-                document = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(document, dict):
-                self._take(document)
+        for document in self._lines.read():
+            self._take(document)
 
     def _take(self, document: dict[str, Any]) -> None:
         self.last = document

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from evobit.errors import WRONG_INPUT, CommandFailed, say
-from evobit.options import AsJson
+from evobit.options import AsJson, WithCard
 from evobit.output import output
 
 Model = Annotated[
@@ -32,14 +32,18 @@ def pack(
         str | None,
         typer.Option(metavar="SPACE", help="Your own search space, where the network is of it."),
     ] = None,
+    with_card: WithCard = True,
     as_json: AsJson = False,
 ) -> None:
     """Pack a trained network to 1 bit a binary weight.
 
     Every operation and the classes are checked against torch first; a packed model that fails
     is not written (exit code 1). untraced: images whose logits differ although no sign lies within
-    rounding distance of its threshold; there must be none.
+    rounding distance of its threshold; there must be none. The card, FILE.md, says what the model
+    is, from what its file and its run folder tell; one that you edited is left, the new one is
+    FILE.new.md.
     """
+    from evaluate.cards import write_card_of
     from evaluate.packing import PackRefused, pack_checkpoint
     from supernet.spaces import space_class
 
@@ -50,7 +54,10 @@ def pack(
             packed = pack_checkpoint(checkpoint, to, data, images)
         except PackRefused as error:
             raise CommandFailed(str(error)) from error
-        out.show(packed.as_dict(), title=str(to))
+        document = packed.as_dict()
+        if with_card:
+            document["card"] = note_card(to, write_card_of(to, checkpoint, document, data))
+        out.show(document, title=str(to))
 
 
 def predict(
@@ -106,6 +113,9 @@ def bench(
     torch_too: Annotated[
         bool, typer.Option("--torch/--no-torch", help="Also time the network in torch fp32.")
     ] = True,
+    card: Annotated[
+        bool, typer.Option("--card", help="Put the time and the device into the model's card.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Time a packed model at batch 1, beside the same network in torch fp32.
@@ -114,9 +124,20 @@ def bench(
     many times longer torch takes, in the better memory layout, on as many threads.
     """
     from deploy.bench import bench as measure
+    from deploy.card_file import card_path, card_to_extend, with_latency, write_card
+    from deploy.packed_file import find_model
 
     with output(as_json) as out:
+        path = find_model(model)
+        extended = card_to_extend(path) if card else None
         result = measure(model, threads, rounds, torch_too)
+        if extended is not None:
+            from latency_tables.device import this_device
+
+            written = write_card(
+                card_path(path), with_latency(extended, result, this_device().name)
+            )
+            result["card"] = note_card(path, written)
         if as_json:
             out.show(result)
             return
@@ -126,6 +147,18 @@ def bench(
             ("layer", "kernel", "ms"),
             [(layer["name"], layer["kernel"], f"{layer['ms']:.4f}") for layer in layers],
         )
+
+
+def note_card(of: Path, written: Path | None) -> Path | None:
+    """Say where a card went that could not go to its place; returns `written`."""
+    from deploy.card_file import card_path
+
+    place = card_path(of)
+    if written is None:
+        say(f"{place} and the new card beside it were edited: both are left, none is written")
+    elif written != place:
+        say(f"{place} was edited and is left: the new card is {written}")
+    return written
 
 
 def _backend(info: Mapping[str, Any]) -> str:

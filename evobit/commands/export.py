@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from evobit.commands.deploy import note_card
 from evobit.errors import CommandFailed
-from evobit.options import AsJson, limits_from
-from evobit.output import Output, output
+from evobit.options import AsJson, WithCard, limits_from
+from evobit.output import output
 from supernet.files import UserError
 
 
@@ -30,7 +31,7 @@ def export(
         Path,
         typer.Argument(
             metavar="RUN|NETWORK",
-            help="Run folder of a search; or a trained network or packed model (a file).",
+            help="Run folder of a search; or a trained network or packed model (a file, zoo:NAME).",
         ),
     ],
     to: Annotated[
@@ -81,14 +82,19 @@ def export(
         str | None,
         typer.Option(metavar="SPACE", help="Your own search space, where a network is of it."),
     ] = None,
+    with_card: WithCard = True,
     as_json: AsJson = False,
 ) -> None:
     """Write the best architectures of a search, its Pareto front, or a trained network.
 
     Of a network, signs is the same network with binary weights of exactly -1 and +1, whose scale
     BatchNorm has taken; the other formats are for other programs. Each is checked on images first,
-    by the program that it is for; what computes something else is not written (exit code 1).
+    by the program that it is for; what computes something else is not written (exit code 1). Its
+    card, FILE.md (of a folder CARD.md), says what it is; one that you edited is left.
     """
+    from deploy.packed_file import find_model
+
+    run = find_model(run)
     if limits and pareto:
         raise UserError("--limit is for single architectures: leave it or --pareto out")
     if objectives and not pareto:
@@ -101,7 +107,12 @@ def export(
     if run.is_file():
         _refuse(of_run, f"for a search's run folder; {run} is a file")
         with output(as_json) as out:
-            _export_file(out, run, format or Format.SIGNS, to, data, images or 200, space)
+            document, made = _export_file(
+                run, format or Format.SIGNS, to, data, images or 200, space
+            )
+            if with_card:
+                document["card"] = _write_card(made, run, document, data, format or Format.SIGNS)
+            out.show(document, title=str(made))
         return
     _refuse(of_network, f"for a trained network's file; {run} is none")
     from search.export import export_best
@@ -122,60 +133,69 @@ def _refuse(options: dict[str, Any], reason: str) -> None:
 
 
 def _export_file(
-    out: Output,
     network: Path,
     format: Format,
     to: Path | None,
     data: Path | None,
     images: int,
     space: str | None,
-) -> None:
-    """Write and show a network in a format."""
+) -> tuple[dict[str, Any], Path]:
+    """Write a network in a format; returns what was checked, and the file or folder."""
     from supernet.spaces import space_class
 
     if space is not None:
         space_class(space)  # naming it here is what permits a file to name it
     if format is Format.SIGNS:
-        _export_signs(out, network, to or Path("signs.safetensors"), data, images)
-    elif format is Format.C:
-        _export_c(out, network, to or Path("c_sources"), data, images)
-    else:
-        _export_format(out, network, format, to, data, images)
+        return _export_signs(network, to or Path("signs.safetensors"), data, images)
+    if format is Format.C:
+        return _export_c(network, to or Path("c_sources"), data, images)
+    return _export_format(network, format, to, data, images)
 
 
-def _export_signs(out: Output, network: Path, to: Path, data: Path | None, images: int) -> None:
+def _export_signs(
+    network: Path, to: Path, data: Path | None, images: int
+) -> tuple[dict[str, Any], Path]:
     """A network of weights of -1 and +1."""
     from evaluate.exact_signs import ExportRefused, export_signs
 
     try:
-        exported = export_signs(network, to, data, images)
+        return export_signs(network, to, data, images).as_dict(), to
     except ExportRefused as error:
         raise CommandFailed(str(error)) from error
-    out.show(exported.as_dict(), title=str(to))
 
 
-def _export_c(out: Output, network: Path, to: Path, data: Path | None, images: int) -> None:
+def _export_c(
+    network: Path, to: Path, data: Path | None, images: int
+) -> tuple[dict[str, Any], Path]:
     """A network as C sources."""
     from evaluate.c_exporting import export_c_sources
     from evaluate.exporting import FormatRefused
 
     try:
-        written = export_c_sources(network, to, data, images)
+        return export_c_sources(network, to, data, images).as_dict(), to
     except FormatRefused as error:
         raise CommandFailed(str(error)) from error
-    out.show(written.as_dict(), title=str(to))
 
 
 def _export_format(
-    out: Output, network: Path, format: Format, to: Path | None, data: Path | None, images: int
-) -> None:
+    network: Path, format: Format, to: Path | None, data: Path | None, images: int
+) -> tuple[dict[str, Any], Path]:
     """A network for another program."""
     from deploy.exporters import FORMATS
     from evaluate.exporting import FormatRefused, export_network
 
     to = to or Path(FORMATS[format].file)
     try:
-        written = export_network(network, format.value, to, data, images)
+        return export_network(network, format.value, to, data, images).as_dict(), to
     except FormatRefused as error:
         raise CommandFailed(str(error)) from error
-    out.show(written.as_dict(), title=str(to))
+
+
+def _write_card(
+    made: Path, network: Path, document: dict[str, Any], data: Path | None, format: Format
+) -> Path | None:
+    from evaluate.cards import write_card_of
+
+    files = list(map(Path, document.get("files", [made])))
+    card = write_card_of(made, network, document, data, format.value, files)
+    return note_card(made, card)

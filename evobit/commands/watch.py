@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
 
     from evobit.watching import Watched
 
+    Look = Callable[[], list[Watched]]
+
 BAR = 30
+
+
+class To(StrEnum):
+    """An experiment tracker."""
+
+    MLFLOW = "mlflow"
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
 
 
 def watch(
@@ -30,6 +41,14 @@ def watch(
     interval: Annotated[
         float, typer.Option(metavar="SECONDS", help="Between two looks.", min=0.1)
     ] = 2.0,
+    to: Annotated[
+        To | None,
+        typer.Option(
+            "--to",
+            help="Also send what the run logs to a tracker, as a new run there.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show progress, best so far, workers and time left, until the run ends or Ctrl-C.
@@ -40,18 +59,38 @@ def watch(
 
     with output(as_json) as out:
         watching = Watch(run)
-        found = watching.look()
-        if once or as_json or not out.stream.isatty():
-            while not once and not as_json and _is_any_running(found):
-                out.show({}, text=_text(found))
-                time.sleep(interval)
-                found = watching.look()
-            out.show({"runs": [one.as_dict() for one in found]}, text=_text(found))
+        if to is None:
+            _show(watching.look, once, interval, out)
             return
-        _follow(watching.look, interval, out)
+        from evobit.trackers.mirror import Mirror
+
+        mirror = Mirror(to.value)
+
+        def look() -> list[Watched]:
+            found = watching.look()
+            mirror.send(found)
+            return found
+
+        try:
+            _show(look, once, interval, out)
+        finally:
+            mirror.close(watching.look())
 
 
-def _follow(look: Any, interval: float, out: Output) -> None:
+def _show(look: Look, once: bool, interval: float, out: Output) -> None:
+    """Show the state once, or until nothing runs any more."""
+    found = look()
+    if once or out.as_json or not out.stream.isatty():
+        while not once and not out.as_json and _is_any_running(found):
+            out.show({}, text=_text(found))
+            time.sleep(interval)
+            found = look()
+        out.show({"runs": [one.as_dict() for one in found]}, text=_text(found))
+        return
+    _follow(look, interval, out)
+
+
+def _follow(look: Look, interval: float, out: Output) -> None:
     """Show the state anew until nothing runs any more."""
     from rich.console import Console
     from rich.live import Live

@@ -105,7 +105,7 @@ def test_no_arguments_show_the_help(capsys):
     assert run([]) == 0
     printed = capsys.readouterr()
     names = [command.name for command in app.registered_commands]
-    assert len(names) == len(set(names)) == 18
+    assert len(names) == len(set(names)) == 19
     assert all(name in printed.out for name in names)
 
 

@@ -81,7 +81,7 @@ def test_classes_stay(
     assert (found["max_logit_difference"] > 1e-4) == (found["logits_differ"] > 0)
     assert found["max_logit_difference"] == 0 or name != "torch"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ["n.safetensors", *(Path(file).name for file in found["files"])]
+        ["n.safetensors", *(Path(file).name for file in [*found["files"], found["card"]])]
     )
     again = exported(source, name, capsys, "--images", "30")  # over the files
     assert again == found
