@@ -17,7 +17,7 @@ from latency_tables.predictor import Predictor
 from latency_tables.table import Header, LatencyTable, check_layers, frame_of, read_text, save_table
 from supernet.architecture import Architecture
 from supernet.costs import cost
-from supernet.files import UserError, write_text
+from supernet.files import UserError, as_written, write_text
 from supernet.space import SearchSpace
 
 
@@ -95,14 +95,20 @@ def import_table(
         measured = _measured_networks(space, networks)
         specs = [space.decode(architecture) for architecture, _ in measured]
         times = [[ms] for _, ms in measured]
-        table = table.with_header(**fit_and_test(Predictor(table), specs, times, len(specs) // 2))
+        with as_written(networks):  # times too far apart for any line
+            fitted = fit_and_test(Predictor(table), specs, times, len(specs) // 2)
+        table = table.with_header(**fitted)
     save_table(output, table)
     return table
 
 
 def _measured_networks(space: SearchSpace, path: Path) -> list[tuple[Architecture, float]]:
     found = []
-    for number, row in enumerate(csv.DictReader(io.StringIO(read_text(path))), start=2):
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path))))
+    except csv.Error as error:
+        raise UserError(f"{path}: is no readable CSV ({error})") from error
+    for number, row in enumerate(rows, start=2):
         try:
             architecture = space.architecture(json.loads(row["choices"]))
             milliseconds = float(row["latency_ms"])

@@ -99,20 +99,19 @@ def test_tables_of_latency(tmp_path, tiny_space):
     head, *rows = (tmp_path / "layers.csv").read_text().splitlines()
     filled = (row.replace(",,", ",1.5,", 1) for row in rows)
     (tmp_path / "layers.csv").write_text("\n".join([head, *filled]))
-    (tmp_path / "networks.csv").write_text("choices,latency_ms\n{},1\n")
-    with pytest.raises(UserError, match="networks.csv, line 2: .*no choice for position"):
-        import_table(
-            tiny_space,
-            tmp_path / "layers.csv",
-            tmp_path / "new.csv",
-            device="x",
-            networks=tmp_path / "networks.csv",
-        )
+    layers, networks, new = (tmp_path / f"{name}.csv" for name in ("layers", "networks", "new"))
+    for row, expected in (
+        ("{},1", ", line 2: .*no choice for position"),
+        ("x" * 200_000, ": is no readable CSV"),
+    ):
+        networks.write_text(f"choices,latency_ms\n{row}\n")
+        with pytest.raises(UserError, match=f"networks.csv{expected}"):
+            import_table(tiny_space, layers, new, device="x", networks=networks)
 
 
 def test_a_table_whose_header_is_deep(tmp_path, tiny_space):
     path = save_group_table(tmp_path / "t.csv", tiny_space, device="DEEP")
-    path.write_text(path.read_text().replace('"DEEP"', "[" * 400 + "]" * 400))
+    path.write_text(path.read_text().replace('"DEEP"', "[" * 700 + "]" * 700))
     with pytest.raises(UserError, match="t.csv: incomplete header"):
         load_table(path)
 
