@@ -95,7 +95,7 @@ def import_table(
         measured = _measured_networks(space, networks)
         specs = [space.decode(architecture) for architecture, _ in measured]
         times = [[ms] for _, ms in measured]
-        with as_written(networks):  # times too far apart for any line
+        with as_written(f"{rows}, {networks}"):  # times too far apart for any line
             fitted = fit_and_test(Predictor(table), specs, times, len(specs) // 2)
         table = table.with_header(**fitted)
     save_table(output, table)
@@ -105,10 +105,10 @@ def import_table(
 def _measured_networks(space: SearchSpace, path: Path) -> list[tuple[Architecture, float]]:
     found = []
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path))))
+        measured = list(csv.DictReader(io.StringIO(read_text(path))))
     except csv.Error as error:
         raise UserError(f"{path}: is no readable CSV ({error})") from error
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(measured, start=2):
         try:
             architecture = space.architecture(json.loads(row["choices"]))
             milliseconds = float(row["latency_ms"])

@@ -27,7 +27,7 @@ from search.tasks import Arrays, ScorerFactory
 from search.together import make_scorer
 from supernet.architecture import Architecture
 from supernet.architecture_file import describe_difference
-from supernet.files import UserError, write_json
+from supernet.files import UserError, naming, write_json
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.data import open_training_data
@@ -208,7 +208,8 @@ def _check_budget(run: Path, budget: int) -> None:
 
 def _check_supernet(trained: RunFolder, space: SearchSpace) -> None:
     """Demand that the supernet is of this space."""
-    theirs = space_from_description(trained.config.get("space", {})).describe()
+    with naming(trained.manifest_file):
+        theirs = space_from_description(trained.config.get("space", {})).describe()
     if theirs != space.describe():
         difference = describe_difference(space.describe(), theirs)
         raise UserError(f"supernet {trained.path}: was trained on another space: {difference}")
