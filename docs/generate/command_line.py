@@ -12,7 +12,7 @@ Made from the program at each build of this site; `evobit COMMAND --help` prints
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | it ran and failed, or was ended by Ctrl-C or SIGTERM: the same command resumes |
+| 1 | it ran and failed, or was interrupted (Ctrl-C): the same command resumes |
 | 2 | the input is wrong: one line says what, where, and what was expected |
 
 | variable | meaning |

@@ -11,10 +11,10 @@ import inspect
 import json
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -70,7 +70,7 @@ def page() -> str:
 
 def _section(model: type[BaseModel]) -> str:
     """What a model is, and its fields."""
-    about, described = _docstrings(model)
+    about, described = _docstrings(model, model.model_fields)
     rows = []
     for name, field in model.model_fields.items():
         text = field.description or described.get(name, _limit(name))
@@ -93,14 +93,24 @@ def _spaces() -> str:
     ]
     for name in SPACES:
         found = space_class(name)
-        lines += [f"### {name}", "", _first_paragraph(found), "", "| option | type | default |"]
-        lines.append("|---|---|---|")
-        for field in dataclasses.fields(found):  # type: ignore[arg-type]
+        options = dataclasses.fields(found)  # type: ignore[arg-type]
+        about, described = _docstrings(found, [option.name for option in options])
+        types = get_type_hints(found)
+        lines += [
+            f"### {name}",
+            "",
+            about,
+            "",
+            "| option | type | default | |",
+            "|---|---|---|---|",
+        ]
+        for field in options:
             default = field.default
             if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
                 default = field.default_factory()
             shown = "required" if default is dataclasses.MISSING else _value(default)
-            lines.append(f"| `{field.name}` | {_cell(str(field.type))} | {shown} |")
+            text = _cell(described.get(field.name, ""))
+            lines.append(f"| `{field.name}` | {_type(types[field.name])} | {shown} | {text} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -122,18 +132,18 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(inner)
 
 
-def _docstrings(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
-    """What the docstring of a model says of it all, and what of each field.
+def _docstrings(model: type, names: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """What the docstring of a class says of it all, and what of each field.
 
     A sentence that begins with the names of fields is theirs, and so is what follows it, up to the
     next such sentence or the paragraph's end.
     """
-    field = f"`(?:{'|'.join(model.model_fields)})`"
+    field = f"`(?:{'|'.join(names)})`"
     begins = re.compile(rf"(?:^|(?<=[.;] ))({field}(?:(?:,| and) {field})*)")
     described: dict[str, str] = {}
     about: list[str] = []
     for one in reversed(model.__mro__):
-        if not issubclass(one, BaseModel) or one is BaseModel:
+        if one.__module__.partition(".")[0] in ("builtins", "abc", "pydantic"):
             continue
         about = []
         for paragraph in inspect.cleandoc(one.__doc__ or "").split("\n\n"):
@@ -147,7 +157,7 @@ def _docstrings(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
     return "\n\n".join(about), described
 
 
-def _attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
+def _attribute_docstrings(model: type) -> dict[str, str]:
     """The strings that stand below fields."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
     found: dict[str, str] = {}
@@ -164,10 +174,6 @@ def _limit(name: str) -> str:
     """What a limit is, by its name."""
     kind, _, what = name.partition("_")
     return f"limit on `{what}` of every candidate" if kind in ("max", "min") else ""
-
-
-def _first_paragraph(thing: Any) -> str:
-    return inspect.cleandoc(thing.__doc__ or "").split("\n\n")[0]
 
 
 def _type(annotation: Any) -> str:
