@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -84,16 +85,25 @@ def _serialised(model: openvino.Model) -> tuple[bytes, bytes]:
 
 
 def _compiled(model: openvino.Model) -> Callable[[Floats], list[Floats]]:
-    """Images one after another, as the batch is 1."""
-    compiled = openvino.Core().compile_model(model, "CPU", PRECISION)
+    """Images one after another, as the batch is 1; compiled and gone again within a call.
 
-    def run(images: Floats) -> list[Floats]:
+    In a thread of its own: on processors with AMX the plugin gives the thread that compiles another
+    stack for signals, and takes it away with the compiled model. On the main thread the next signal
+    that Python handles (SIGCHLD, once torch has loaded data in processes) would be a crash.
+    """
+
+    def compute(images: Floats) -> list[Floats]:
+        compiled = openvino.Core().compile_model(model, "CPU", PRECISION)
         request = compiled.create_infer_request()
         rows = []
         for image in images:
             found = request.infer([np.ascontiguousarray(image[None])])
             rows.append([found[output].copy() for output in compiled.outputs])
         return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+
+    def run(images: Floats) -> list[Floats]:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(compute, images).result()
 
     return run
 

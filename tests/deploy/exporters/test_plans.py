@@ -1,5 +1,7 @@
 """Plans in other programs' formats, run by those programs."""
 
+import ctypes
+import gc
 import importlib.util
 from typing import Any
 
@@ -191,6 +193,32 @@ def test_openvino_says_what_runs_on_bits(channels: int, groups: int, on_bits: in
     shape = ConvShape(7, 7, channels, 24, 3, 1, 1, groups)
     if on_bits:  # a bit a weight, and some numbers of each channel
         assert len(exported.beside[".bin"]) < 4 * shape.out_channels * shape.num_products / 8
+
+
+def test_openvino_leaves_the_stack_for_signals_alone() -> None:
+    """What its CPU plugin does on a processor with AMX; Python's handlers run on that stack."""
+    needs_packages("openvino")
+
+    class Stack(ctypes.Structure):
+        _fields_ = [
+            ("start", ctypes.c_void_p),
+            ("flags", ctypes.c_int),
+            ("size", ctypes.c_size_t),
+        ]
+
+    def stack() -> tuple[int | None, int]:
+        found = Stack()
+        assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(found)) == 0
+        return found.start, found.size
+
+    before = stack()
+    packed = random_network(0)
+    exported = exporter("openvino").export(packed)
+    exported(random_images(packed, 1))
+    assert stack() == before
+    del exported
+    gc.collect()
+    assert stack() == before
 
 
 def test_a_version_of_openvino_that_is_wrong_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
