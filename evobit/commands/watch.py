@@ -12,7 +12,6 @@ import typer
 
 from evobit.options import AsJson
 from evobit.output import Output, output
-from evobit.watching import is_number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -147,6 +146,8 @@ def _lines(one: Watched) -> list[str]:
 
 
 def _figure(value: Any) -> str:
+    from evobit.watching import is_number
+
     return f"{value:,.6g}" if is_number(value) else str(value)
 
 

@@ -18,7 +18,7 @@ def program_image(program: Program) -> bytes:
     points into, offset there); the first region is the plan's struct.
     """
     structs, arrays = [program._struct], {}
-    for found in _walk([program._kept, program._levels]):
+    for found in _walk([program._kept, program._steps, program._levels]):
         if isinstance(found, np.ndarray):
             if not _inside(found.ctypes.data, program._arena):
                 arrays[found.ctypes.data] = max(arrays.get(found.ctypes.data, 0), found.nbytes)

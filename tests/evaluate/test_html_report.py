@@ -247,12 +247,15 @@ def test_a_space_of_ones_own_is_drawn_once_it_is_named(
 def test_a_manifest_of_long_ago(tmp_path: Path) -> None:
     made = make_search(tmp_path / "run", [candidate(0, 70.0, 9.0), candidate(1, 71.0, 10.0)])
     manifest = made.manifest
-    del manifest["config"], manifest["inputs"]
     manifest["data"] = {"name": "old", "splits": {"train": {"num_images": 3}}}
     (made.path / "manifest.json").write_text(json.dumps(manifest))
     facts = collect(made.path)
     assert facts["data"]["splits"] == {"train": 3} and facts["provenance"][0]["splits"] == {}
     assert "of old" in page(facts) and "blocks" in facts["missing"][0]
+    del manifest["inputs"]
+    (made.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="manifest.json: field 'inputs' is None: damaged"):
+        collect(made.path)
 
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;'\""

@@ -10,6 +10,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,9 @@ from training.supernet_training import SupernetStage
 
 BUDGETS = (150, 400, 800)
 """A search runs to the first, is grown to the others, and gives way to one of another seed."""
+
+TRIES = 20
+"""Of a fault that comes too late each time: then something else is wrong."""
 
 METHODS = (
     {"searcher": "evolution"},
@@ -48,6 +52,7 @@ class Soak:
         self.began = time.monotonic()
         self.end = self.began + seconds
         self.deck = []
+        self.tries = 0
         self.injected, self.survived = Counter(), Counter()
         self.pending = []
         self.num_candidates = self.num_searches = 0
@@ -97,7 +102,11 @@ class Soak:
             self.deck = list(FAULTS)
             self.rng.shuffle(self.deck)
         kind = self.deck[-1]
+        self.tries += 1
+        if self.tries > TRIES:
+            raise SoakFailed(f"{kind}: could not be injected {TRIES} times in a row")
         if FAULTS[kind](search, self.rng):
+            self.tries = 0
             self.deck.pop()
             self.injected[kind] += 1
             self.pending.append((kind, len(search.lines())))
@@ -173,6 +182,8 @@ def main():
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    # A shell that starts a command in the background has it ignore SIGINT, and its children too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Short: Ray's sockets lie below, and a socket's path has a limit.
     work = Path(tempfile.mkdtemp(prefix="soak", dir="/tmp"))
     prepare(work)
