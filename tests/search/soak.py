@@ -29,8 +29,8 @@ from training.supernet_training import SupernetStage
 BUDGETS = (150, 400, 800)
 """A search runs to the first, is grown to the others, and gives way to one of another seed."""
 
-TRIES = 20
-"""Of a fault that comes too late each time: then something else is wrong."""
+MAX_CALM_S = 300.0
+"""Without a fault injected: if one comes too late for so long, something else is wrong."""
 
 METHODS = (
     {"searcher": "evolution"},
@@ -52,7 +52,7 @@ class Soak:
         self.began = time.monotonic()
         self.end = self.began + seconds
         self.deck = []
-        self.tries = 0
+        self.last = self.began
         self.injected, self.survived = Counter(), Counter()
         self.pending = []
         self.num_candidates = self.num_searches = 0
@@ -102,11 +102,10 @@ class Soak:
             self.deck = list(FAULTS)
             self.rng.shuffle(self.deck)
         kind = self.deck[-1]
-        self.tries += 1
-        if self.tries > TRIES:
-            raise SoakFailed(f"{kind}: could not be injected {TRIES} times in a row")
+        if time.monotonic() - self.last > MAX_CALM_S:
+            raise SoakFailed(f"{kind}: could not be injected for {MAX_CALM_S:g} s")
         if FAULTS[kind](search, self.rng):
-            self.tries = 0
+            self.last = time.monotonic()
             self.deck.pop()
             self.injected[kind] += 1
             self.pending.append((kind, len(search.lines())))
