@@ -103,7 +103,7 @@ class RunFolder:
                 "format": FORMAT,
                 "version": VERSION,
                 "stage": self.stage,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "command": sys.argv,
                 "git_commit": _git_commit(),
                 "python": platform.python_version(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -72,7 +73,10 @@ def _class(name: str) -> str | None:
 
 
 def _time(text: str | None) -> str:
-    return text.replace("T", " ").replace("+00:00", " UTC") if text else "unknown"
+    """To the second: "2026-01-02T03:04:05.678+00:00" is shown as "2026-01-02 03:04:05 UTC"."""
+    if not text:
+        return "unknown"
+    return re.sub(r"\.[0-9]+", "", text).replace("T", " ").replace("+00:00", " UTC")
 
 
 def _text(value: Any) -> str:

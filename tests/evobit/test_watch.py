@@ -15,6 +15,7 @@ from evobit.commands.watch import _duration, _lines
 from evobit.main import run
 from evobit.watching import Watch, Watched
 from training.progress import PROGRESS_FILE, Progress
+from training.run_folder import RunFolder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -73,6 +74,12 @@ def test_a_search_that_ended_says_its_best(
     assert not list(Path("runs").glob(f"*/{PROGRESS_FILE}"))
     assert run(["watch", "runs/tiny-search"]) == 0  # it ended: nothing to wait for
     assert f"best top-1 {summary['search_top1']:.2f} %, candidate" in capsys.readouterr().out
+
+
+def test_runs_begun_within_one_second_come_in_the_order_of_their_beginning(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        RunFolder.open(tmp_path / name, "search", {})
+    assert [Path(one.path).name for one in Watch(tmp_path).look()] == ["b", "a"]
 
 
 def test_a_torn_line_is_read_once_it_is_whole(config: dict) -> None:
