@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -71,6 +71,10 @@ def report(
         Path | None,
         typer.Option("--svg", metavar="DIR", help="Write each plot of the page as an SVG."),
     ] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option("--png", metavar="DIR", help="Write each plot of the page as a PNG."),
+    ] = None,
     search: Annotated[
         Path | None,
         typer.Option(
@@ -93,11 +97,11 @@ def report(
     from training.run_folder import open_finished, stage_in
 
     with output(as_json) as out:
-        draws = html or svg is not None
+        draws = html or svg is not None or png is not None
         if page is not None and not html:
             raise UserError("--output is for --html")
         if not draws and (search is not None or space is not None):
-            raise UserError("--search and --space are for --html and --svg")
+            raise UserError("--search and --space are for --html, --svg and --png")
         if not draws and stage_in(run) == STAGE:
             audited = AuditReport.read(open_finished(run, STAGE).path)
             out.show(audited.figures, text=audited.markdown)
@@ -106,7 +110,7 @@ def report(
         text = ""
         if draws:
             at = (page or run / "report.html") if html else None
-            written = _draw(run, at, svg, search, space)
+            written = _draw(run, at, {"svg": svg, "png": png}, search, space)
             document["written"] = written
             text = "\n".join(f"{path} ({size:,} bytes)" for path, size in written.items())
         if not draws or stage_in(run) == RETRAINING:
@@ -117,14 +121,21 @@ def report(
 
 
 def _draw(
-    run: Path, page: Path | None, svg: Path | None, search: Path | None, space: str | None
+    run: Path,
+    page: Path | None,
+    folders: dict[Literal["svg", "png"], Path | None],
+    search: Path | None,
+    space: str | None,
 ) -> dict[str, int]:
     """Write the page and the plots that are asked for; returns the files and their bytes."""
     from evaluate.html_report.facts import collect
     from evaluate.html_report.write import write_page, write_plots
 
     facts = collect(run, search, space)
-    files = [] if svg is None else write_plots(facts, svg)
+    files = []
+    for kind, folder in folders.items():
+        if folder is not None:
+            files += write_plots(facts, folder, kind)
     if page is not None:
         write_page(facts, page)
         files.append(page)

@@ -212,7 +212,7 @@ def test_a_search_that_lies_elsewhere_is_named(runs: Path, tmp_path: Path) -> No
         ("runs/supernet --html", "holds a run of stage 'supernet'; a page is made of retrain or"),
         ("runs/none --html", "runs/none: not a run folder"),
         ("runs/retrain -o x.html", "--output is for --html"),
-        ("runs/retrain --search runs/search", "are for --html and --svg"),
+        ("runs/retrain --search runs/search", "are for --html, --svg and --png"),
         ("runs/retrain --html -o runs", "runs: is a folder"),
         ("runs/retrain --svg tiny.yaml", "tiny.yaml: is a file, expected a folder"),
     ],
