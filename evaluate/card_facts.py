@@ -141,7 +141,10 @@ def _data(trained: TrainedNetwork, origin: Origin | None) -> str:
     rows: dict[str, Any] = _flat(settings)
     splits = (origin.manifest.get("data") or {}).get("splits") or {} if origin else {}
     for name, split in splits.items():
-        rows[f"{name} split"] = f"{split['num_images']:,} images, sha256 {split['sha256']}"
+        # A folder's test images are described by their names and sizes: none is opened before
+        # the end.
+        hashes = [f"{key.replace('_', ' ')} {split[key]}" for key in split if "sha256" in key]
+        rows[f"{name} split"] = ", ".join([f"{split['num_images']:,} images", *hashes])
     if not splits:
         rows["hashes of the splits"] = "not known"
     return table(rows)

@@ -17,10 +17,12 @@ from deploy.card_file import (
     described,
     escape,
     table,
+    with_latency,
     write_card,
 )
 from evaluate.card_facts import Known, known_of_network, known_of_packed
 from evaluate.checkpoint import EMBEDDED
+from latency_tables.device import this_device
 from training.network_file import load_network
 
 PACKAGES = ("evobit", "torch", "numpy", "safetensors")
@@ -37,11 +39,13 @@ def write_card_of(
     data: Path | None = None,
     format: str = "packed",
     files: Sequence[Path] | None = None,
+    timed: Mapping[str, Any] | None = None,
 ) -> Path | None:
     """Write the card of `made`, a file or a folder, beside or into it.
 
     `figures`: of the check, by name. `data`: the folder of images that it was made on; None: the
-    search split. `files`: what was written, where it is more than `made`.
+    search split. `files`: what was written, where it is more than `made`. `timed`: what
+    `deploy.bench.bench` measured of it on this machine.
     Returns the card's path, which ends in `.new.md` where the user edited the card that is there;
     None where that one is edited too, and nothing is written.
 
@@ -51,7 +55,7 @@ def write_card_of(
     known = _known(source)
     written = [described(file) for file in files or (made,)]
     is_packed = format == "packed"
-    timed = f" `evobit bench {made.name} --card` measures it." if is_packed else ""
+    by = f" `evobit bench {made.name} --card` measures it." if is_packed else ""
     sections = {
         "File": table(
             {
@@ -64,12 +68,14 @@ def write_card_of(
             }
         ),
         **known.sections,
-        LATENCY: f"{NOT_MEASURED.capitalize()}.{timed}",
+        LATENCY: f"{NOT_MEASURED.capitalize()}.{by}",
         "Check": _check(figures, _images(source, known, data)),
         "Versions": table(_versions()),
         "Licence": LICENCE,
     }
     card = Card(made.name, {"files": written, "kind": format, **known.facts}, sections)
+    if timed is not None:
+        card = with_latency(card, timed, this_device().name)
     return write_card(card_path(made), card)
 
 

@@ -47,7 +47,10 @@ def test_own_images_from_a_folder(
     changes += ["search.scoring.calibration_batch=16", "retrain.seeds=1", "retrain.random=1"]
     overrides = [word for change in changes for word in ("--set", change)]
     assert run(["demo", "--config", str(config), "--run", "shown", *overrides]) == 0
-    assert "| finalist |" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "| finalist |" in text and "All of it as a page: shown/report.html" in text
+    card = Path("shown/finalist.evobit.md").read_text()
+    assert "| test split | 12 images, sha256 of names and sizes " in card  # 0.2 of 3 x 20
     network = next(Path("shown/retrain/networks").glob("*/network.safetensors"))
     assert run(["evaluate", str(network), "--data", "images", "--json"]) == 0
     assert '"images": 60' in capsys.readouterr().out

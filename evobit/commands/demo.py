@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from evobit.commands.deploy import note_card
 from evobit.errors import say
 from evobit.options import AsJson, Overrides
 from evobit.output import output
@@ -34,9 +35,13 @@ def demo(
     """Run the whole path on the embedded data.
 
     Train a supernet, search it, export, retrain against baselines, report; then pack the finalist
-    to 1 bit a weight and time it. Every step resumes where an earlier demo stopped.
+    to 1 bit a weight, time it, and write its card and a page of it all. Every step resumes where
+    an earlier demo stopped.
     """
     from deploy.bench import bench
+    from evaluate.cards import write_card_of
+    from evaluate.html_report.facts import collect
+    from evaluate.html_report.write import write_page
     from evaluate.packing import pack_checkpoint
     from evaluate.report import report
     from evaluate.retrain import RetrainStage, retrain
@@ -77,10 +82,15 @@ def demo(
         network = retrained / _finalist(summary) / "network.safetensors"
         packed = step("pack", lambda: pack_checkpoint(network, folder / "finalist.evobit"))
         timed = step("bench", lambda: bench(packed.path))
+        figures = packed.as_dict()
+        card = note_card(packed.path, write_card_of(packed.path, network, figures, timed=timed))
+        page = folder / "report.html"
+        write_page(collect(retrained, search), page)
         say(f"demo: {sum(seconds.values()):.0f} s in all; everything is in {folder}")
-        document = {**made.as_dict(), "packed": packed.as_dict(), "bench": timed}
-        text = f"{made.markdown.rstrip()}\n\n{_packed_text(packed.as_dict(), timed)}"
-        out.show({**document, "demo": {"run": folder, **seconds}}, text=text)
+        document = {**made.as_dict(), "packed": figures, "bench": timed}
+        written = {"run": folder, "page": page, "card": card}
+        text = f"{made.markdown.rstrip()}\n\n{_packed_text(figures, timed)}\n\n{_next(written)}"
+        out.show({**document, "demo": {**written, **seconds}}, text=text)
 
 
 def _finalist(summary: Mapping[str, Any]) -> str:
@@ -96,6 +106,15 @@ def _packed_text(packed: Mapping[str, Any], timed: Mapping[str, Any]) -> str:
         f"{packed['same_class']} of {packed['images']} images keep their class; "
         f"{timed['latency_ms']:.3f} ms an image ({kernels}, {timed['threads']} thread), "
         f"{timed['torch_fp32_ratio']:.1f} times faster than torch fp32."
+    )
+
+
+def _next(written: Mapping[str, Any]) -> str:
+    """What to look at, and to do with one's own images."""
+    return (
+        f"All of it as a page: {written['page']}; what the packed file is: {written['card']}.\n"
+        f"Your own images: evobit predict {written['run'] / 'finalist.evobit'} IMAGE..., and "
+        "a network of your own by docs/tutorial.md."
     )
 
 

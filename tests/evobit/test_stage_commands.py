@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.card_file import read_card
 from evobit.main import run
 from supernet.architecture_file import save_architecture
 from supernet.spaces.mobilenet_groups import MobileNetGroups
@@ -113,6 +114,11 @@ def test_a_pareto_search(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_demo_resumes_and_reports(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["demo", "--config", "tiny.yaml", "--run", "shown", "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
+    card = read_card(Path("shown/finalist.evobit.md"))
+    assert card is not None and first["demo"]["card"] == "shown/finalist.evobit.md"
+    assert f"| median, ms | {first['bench']['latency_ms']:.4g} |" in card.sections["Latency"]
+    assert "finalist.evobit" in card.sections["File"]
+    assert '<script type="application/json" id="report">' in Path("shown/report.html").read_text()
     shutil.rmtree("shown/retrain")
     assert run(["demo", "--config", "tiny.yaml", "--run", "shown", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
