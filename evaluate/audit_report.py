@@ -13,7 +13,7 @@ from evaluate.audit_config import AuditStage
 from evaluate.ranking import agreement, draw_resamples, seed_noise, tau_difference
 from supernet.architecture import Architecture
 from supernet.costs import cost
-from supernet.files import check_header, read_json, write_json, write_text
+from supernet.files import as_written, check_header, read_json, write_json, write_text
 from supernet.space import SearchSpace
 from training.data import TrainingData
 from training.seeds import derive_seed
@@ -53,7 +53,10 @@ class AuditReport:
             UserError: missing, damaged or of another version.
         """
         document = read_json(run / FILE, what="audit")
-        return cls(check_header(document, run / FILE, format=FORMAT, version=VERSION))
+        found = cls(check_header(document, run / FILE, format=FORMAT, version=VERSION))
+        with as_written(run / FILE):
+            _ = found.markdown  # it uses every figure that is shown
+        return found
 
     def write(self, run: Path) -> None:
         """Write audit.json and report.md."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from evaluate.html_report.curves import read_events
@@ -15,7 +16,7 @@ from evaluate.html_report.history import (
     varying_costs,
 )
 from evaluate.html_report.lineage import config_of
-from supernet.files import read_json
+from supernet.files import as_written, read_json
 from supernet.limits import LIMIT_NAMES
 from training.run_folder import RunFolder
 
@@ -36,7 +37,6 @@ def search_facts(run: RunFolder, finalists: Sequence[Mapping[str, Any]]) -> dict
     summary = run.summary or {}
     varying, same = varying_costs(candidates)
     limits = {name: config[name] for name in LIMIT_NAMES if config.get(name) is not None}
-    measured = run.path / "measured.json"
     return {
         "run": str(run.path),
         "is_finished": run.finished,
@@ -59,8 +59,25 @@ def search_facts(run: RunFolder, finalists: Sequence[Mapping[str, Any]]) -> dict
         "generations": list(generations(candidates)),
         "hypervolume": summary.get("hypervolume"),
         "hypervolumes": _hypervolumes(run),
-        "measured": read_json(measured) if measured.exists() else [],
+        "measured": _measured(run.path / "measured.json"),
     }
+
+
+def _measured(path: Path) -> list[dict[str, Any]]:
+    """The candidates that the search measured, where it did."""
+    if not path.exists():
+        return []
+    with as_written(path):
+        return [
+            {
+                "index": int(one["index"]),
+                "top1": float(one["top1"]),
+                "predicted_ms": float(one["predicted_ms"]),
+                "measured_ms": float(one["measured_ms"]),
+                "kept": bool(one["kept"]),
+            }
+            for one in read_json(path)
+        ]
 
 
 def _table(candidates: Sequence[Candidate]) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def fault_of(case: Case, folder: Folder) -> str | None:
             fault = _run_here(case)
         writes = "nothing" if case.command is None else case.command.writes
         if fault is None and case.target != "run-folder":
-            changed = [name for name in folder.changed() if not name.startswith(f"{writes}/")]
+            changed = [name for name in folder.changed() if not f"{name}/".startswith(f"{writes}/")]
             if changed:
                 fault = f"changed {changed}"
         if fault is None and folder.left_partial():

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.fuzz.damage import Damage
-from tests.fuzz.samples import CUT, IMAGES, RETRAIN, SEARCH, SUPERNET
+from tests.fuzz.damage import BYTES, LINES, Damage
+from tests.fuzz.samples import AUDIT, CUT, IMAGES, RETRAIN, SEARCH, SUPERNET
 from tests.fuzz.targets import TARGETS
 
 _RUN_FILES = {
     SUPERNET: ("manifest.json", "config.yaml", "log.jsonl", "supernet.safetensors"),
     SEARCH: ("manifest.json", "config.yaml", "history.jsonl", "feasibility.json", "measured.json"),
     RETRAIN: ("manifest.json", "config.yaml", "log.jsonl"),
+    AUDIT: ("manifest.json", "config.yaml", "log.jsonl", "audit.json"),
     CUT: ("manifest.json", "config.yaml", "log.jsonl", "checkpoint.pt", ".progress.json"),
 }
 _ALL_IMAGES = tuple(f"images/{'ab'[len(name) % 2]}/{name}" for name in IMAGES)
@@ -20,7 +21,7 @@ _ALL_IMAGES = tuple(f"images/{'ab'[len(name) % 2]}/{name}" for name in IMAGES)
 
 @dataclass(frozen=True)
 class Command:
-    """Its words, the files to damage one of, and the folder whose files it may change."""
+    """Its words, the files to damage one of, and the file or folder that it may change."""
 
     words: str
     files: Sequence[str]
@@ -57,6 +58,14 @@ COMMANDS: Sequence[Command] = (
     Command(f"export {SEARCH} --pareto -o front", _of(SEARCH), needs_torch=True),
     Command(f"export {SEARCH} --limit max_ops=1e12 -o new.json", _of(SEARCH), needs_torch=True),
     Command(f"report {RETRAIN}", _of(RETRAIN), RETRAIN, needs_torch=True),
+    Command(f"report {AUDIT}", _of(AUDIT), needs_torch=True),
+    Command(f"report {SEARCH} --html -o new.html", _of(SEARCH, SUPERNET), needs_torch=True),
+    Command(
+        f"report {RETRAIN} --html -o new.html --svg plots",
+        _of(RETRAIN, SEARCH, SUPERNET),
+        RETRAIN,
+        needs_torch=True,
+    ),
     Command(f"coverage {SUPERNET}", _of(SUPERNET), needs_torch=True),
     Command(f"coverage {SEARCH} --json", _of(SEARCH), needs_torch=True),
     Command("search tiny.yaml --dry-run", ("tiny.yaml",), needs_torch=True),
@@ -92,6 +101,22 @@ COMMANDS: Sequence[Command] = (
     Command("evaluate m.evobit --against net.safetensors", ("m.evobit",), needs_torch=True),
     Command("pack net.safetensors -o new.evobit", ("net.safetensors",), needs_torch=True),
     Command("export net.safetensors -o new.safetensors", ("net.safetensors",), needs_torch=True),
+    Command(
+        "export m.evobit --format c -o new --data images",
+        ("m.evobit", "m.evobit.md"),
+        needs_torch=True,
+    ),
+    *(
+        Command(
+            f"export net.safetensors --format {name} -o new.{suffix}",
+            ("net.safetensors",),
+            needs_torch=True,
+        )
+        for name, suffix in (("onnx", "onnx"), ("torch", "pt2"), ("openvino", "xml"))
+    ),
+    Command(
+        "bench m.evobit --rounds 3 --no-torch --card", ("m.evobit", "m.evobit.md"), "m.evobit.md"
+    ),
     Command("cache images -o cached --size 16", _ALL_IMAGES, needs_torch=True),
 )
 
@@ -104,6 +129,8 @@ def kinds_of(file: str) -> Mapping[str, Damage]:
         **{"yaml": "config", "json": "architecture", "jsonl": "history", "pt": "training-state"},
         **{"safetensors": "network", "evobit": "packed"},
     }
+    if suffix == "md":
+        return {**BYTES, **LINES}
     if suffix == "csv":
         return TARGETS["latency-table" if name == "latency.csv" else "measured-rows"].kinds
     return TARGETS[by_suffix.get(suffix, "image")].kinds

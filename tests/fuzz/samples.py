@@ -21,10 +21,11 @@ from tests.conftest import READER
 from tests.latency_tables.group_table import save_group_table
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-SUPERNET, SEARCH, RETRAIN, CUT = (
+SUPERNET, SEARCH, RETRAIN, AUDIT, CUT = (
     "runs/tiny-supernet",
     "runs/tiny-search",
     "runs/tiny-retrain",
+    "runs/tiny-audit",
     "cut",
 )
 
@@ -47,7 +48,10 @@ STAGES = {
         "feasibility_samples": 50,
         "scoring": {"calibration_images": 64, "calibration_batch": 32, "batch_size": 16},
     },
-    "audit": {"scoring": {"calibration_images": 64, "calibration_batch": 32, "batch_size": 16}},
+    "audit": {
+        **{"networks": 3, "top_k": [1], "bootstrap": 20},
+        "scoring": {"calibration_images": [64], "calibration_batch": 32, "batch_size": 16},
+    },
     "retrain": {**TRAINING, "compile": "off", "seeds": 2, "uniform": 1, "random": 1},
     "pretrain": {"batch_size": 32, "threads": 1},
     "seed": 3,
@@ -88,10 +92,15 @@ def _make() -> None:
     )
     shutil.copy(f"{CUT}/checkpoint.pt", "state.pt")
     _run("search", "tiny.yaml")
-    measured = [{"index": 0, "kept": False}, {"index": 1, "kept": True}]
+    measured = [
+        {"index": index, "architecture": "0-0-0", "top1": 25.0 + index, "predicted_ms": 1.0,
+         "measured_ms": 1.25, "kept": index == 1}
+        for index in (0, 1)
+    ]  # fmt: skip
     Path(SEARCH, "measured.json").write_text(json.dumps(measured))
     _write_progress()
     _run("retrain", "tiny.yaml", "a.json")
+    _run("audit", "tiny.yaml", "--run", AUDIT)
     trained = min(Path(RETRAIN).rglob("*.safetensors"))
     shutil.copy(trained, "net.safetensors")
     _run("pack", "net.safetensors", "-o", "m.evobit")
