@@ -137,7 +137,12 @@ def frame_of(text: str, path: str | Path, ignored: Collection[str] = ()) -> pd.D
     if text.startswith("# {"):
         raise UserError(f"{path}: is a latency table already, expected a CSV of layer, latency_ms")
     try:
-        frame = pd.read_csv(io.StringIO(text), dtype={"layer": str})
+        frame = pd.read_csv(
+            io.StringIO(text),
+            dtype={"layer": str},
+            keep_default_na=False,
+            na_values={name: ["", "nan", "NaN", "NA"] for name in COLUMNS[1:]},
+        )
     except (ValueError, pd.errors.ParserError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"latency table {path}: is no readable CSV ({reason})") from error
@@ -160,6 +165,8 @@ def frame_of(text: str, path: str | Path, ignored: Collection[str] = ()) -> pd.D
     if "runs_on" not in frame.columns:
         frame["runs_on"] = "device"
     frame = frame.set_index("layer")[list(COLUMNS[1:])]
+    if "" in frame.index:
+        raise UserError(f"latency table {path}: row {list(frame.index).index('') + 1} has no layer")
     if (twice := frame.index[frame.index.duplicated()]).size:
         raise UserError(f"latency table {path}: layer '{twice[0]}' stands twice")
     for name in ("latency_ms", "quartile_low_ms", "quartile_high_ms"):

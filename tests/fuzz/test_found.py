@@ -116,6 +116,16 @@ def test_a_table_whose_header_is_deep(tmp_path, tiny_space):
         load_table(path)
 
 
+@pytest.mark.parametrize("name", ["null", "NaN", "NA", ""])
+def test_a_layer_whose_name_pandas_takes_for_none(tmp_path, tiny_space, capsys, name):
+    path = save_group_table(tmp_path / "t.csv", tiny_space)
+    head, columns, row, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([head, columns, name + row[row.index(",") :], *rows]) + "\n")
+    assert run(["latency-table", "show", str(path)]) == (0 if name else 2)
+    printed = capsys.readouterr()
+    assert name in printed.out and ("t.csv: row 1 has no layer" in printed.err) == (name == "")
+
+
 def test_numbers_that_numpy_does_not_have(tmp_path):
     content = packed_file.find_model("zoo:fashion-mnist-groups").read_bytes()
     (tmp_path / "m.evobit").write_bytes(content.replace(b'"U8"', b'"F8_E5M2"'))
