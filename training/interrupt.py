@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of a step, so that what is saved is whole."""
+"""Ctrl-C or SIGTERM that waits for the end of a step, so that what is saved is whole."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what a cluster sends a while before it takes the machine back."""
+
 
 class InterruptRequest:
-    """Context manager; `requested` becomes true at Ctrl-C. A second Ctrl-C stops at once.
+    """Context manager; `requested` becomes true at the first signal. A second one stops at once.
 
-    Outside the main thread signals cannot be caught: there Ctrl-C acts as always.
+    Outside the main thread signals cannot be caught: there they act as always.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self._previous: Any = None
+        self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> InterruptRequest:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._note)
+            self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -34,5 +37,5 @@ class InterruptRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ import pytest
 import typer
 
 from evobit import errors
+from evobit.__main__ import main
 from evobit.errors import CommandFailed, exit_code
 from evobit.main import app, run
 from evobit.output import output
@@ -73,6 +76,22 @@ def test_ctrl_c_inside_a_command(capsys, monkeypatch):
     command = typer.Typer()
     command.command()(raising(KeyboardInterrupt()))
     assert exit_code(lambda: command([], standalone_mode=False)) == 1
+    assert "the same command resumes" in capsys.readouterr().err
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(capsys, monkeypatch):
+    def terminated():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr("evobit.__main__.run", lambda arguments: exit_code(terminated))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ending:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ending.value.code == 1
     assert "the same command resumes" in capsys.readouterr().err
 
 

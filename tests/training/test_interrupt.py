@@ -1,4 +1,4 @@
-"""Ctrl-C: the step is finished, the state is saved, and a resume ends as if nothing had been."""
+"""Ctrl-C and SIGTERM: the step is finished, the state saved, a resume ends as if undisturbed."""
 
 import os
 import signal
@@ -13,22 +13,29 @@ import yaml
 
 from supernet.files import load_weights
 from training.checkpoint import load_checkpoint
-from training.interrupt import InterruptRequest
+from training.interrupt import SIGNALS, InterruptRequest
 from training.supernet_training import SupernetStage, train_supernet
 
 
-def test_first_ctrl_c_is_noted_and_the_second_stops() -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("first", SIGNALS)
+@pytest.mark.parametrize("second", SIGNALS)
+def test_the_first_signal_is_noted_and_the_second_stops(
+    first: signal.Signals, second: signal.Signals
+) -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
     with pytest.raises(KeyboardInterrupt), InterruptRequest() as interrupt:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), first)
         time.sleep(0.01)
         assert interrupt.requested
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), second)
         time.sleep(1)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
-def test_ctrl_c_saves_and_the_same_command_resumes(stages: dict, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_saves_and_the_same_command_resumes(
+    stages: dict, tmp_path: Path, number: signal.Signals
+) -> None:
     sections = {name: stages[name] for name in ("space", "data", "seed")}
     # No checkpoint comes due by itself: what is found was saved by the interrupt.
     supernet = {**stages["supernet"], "epochs": 30, "checkpoint_seconds": 3600}
@@ -44,7 +51,7 @@ def test_ctrl_c_saves_and_the_same_command_resumes(stages: dict, tmp_path: Path)
     ):
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors.splitlines()[-1].endswith("the same command resumes where this one stopped")
