@@ -16,6 +16,7 @@ from deploy.card_file import (
     card_path,
     described,
     escape,
+    read_card,
     table,
     with_latency,
     write_card,
@@ -29,7 +30,8 @@ PACKAGES = ("evobit", "torch", "numpy", "safetensors")
 NOT_SHOWN = ("file", "files", "bytes", "format")
 """Of a file's figures: what stands elsewhere in its card."""
 
-LICENCE = "Code: Apache-2.0 (evobit). Weights: as you license them."
+LICENCE = "Licence"
+UNSAID = "as you license them"
 
 
 def write_card_of(
@@ -40,12 +42,14 @@ def write_card_of(
     format: str = "packed",
     files: Sequence[Path] | None = None,
     timed: Mapping[str, Any] | None = None,
+    licence: str | None = None,
 ) -> Path | None:
     """Write the card of `made`, a file or a folder, beside or into it.
 
     `figures`: of the check, by name. `data`: the folder of images that it was made on; None: the
     search split. `files`: what was written, where it is more than `made`. `timed`: what
-    `deploy.bench.bench` measured of it on this machine.
+    `deploy.bench.bench` measured of it on this machine. `licence`: of the weights; None: what the
+    card of a packed `source` says.
     Returns the card's path, which ends in `.new.md` where the user edited the card that is there;
     None where that one is edited too, and nothing is written.
 
@@ -71,7 +75,7 @@ def write_card_of(
         LATENCY: f"{NOT_MEASURED.capitalize()}.{by}",
         "Check": _check(figures, _images(source, known, data)),
         "Versions": table(_versions()),
-        "Licence": LICENCE,
+        LICENCE: _licence(source, licence),
     }
     card = Card(made.name, {"files": written, "kind": format, **known.facts}, sections)
     if timed is not None:
@@ -83,6 +87,13 @@ def _known(source: Path) -> Known:
     if packed_file.is_packed(source):
         return known_of_packed(source, packed_file.load(source))
     return known_of_network(source, load_network(source))
+
+
+def _licence(source: Path, licence: str | None) -> str:
+    card = read_card(card_path(source))
+    if licence is None and card is not None and card.facts.get("files") == [described(source)]:
+        return card.sections[LICENCE]
+    return f"Code: Apache-2.0 (evobit). Weights: {escape((licence or UNSAID).rstrip('.'))}."
 
 
 def _images(source: Path, known: Known, data: Path | None) -> str:

@@ -21,6 +21,12 @@ Overrides = Annotated[
 WithCard = Annotated[
     bool, typer.Option("--card/--no-card", help="Write a card beside it: what it is, as Markdown.")
 ]
+Licence = Annotated[
+    str | None,
+    typer.Option(
+        "--licence", metavar="TEXT", help="Of the weights, for the card [default: left to you]."
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done: time, memory, disk.")
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from evobit.errors import WRONG_INPUT, CommandFailed, say
-from evobit.options import AsJson, WithCard
+from evobit.options import AsJson, Licence, WithCard
 from evobit.output import output
 
 Model = Annotated[
@@ -33,6 +33,7 @@ def pack(
         typer.Option(metavar="SPACE", help="Your own search space, where the network is of it."),
     ] = None,
     with_card: WithCard = True,
+    licence: Licence = None,
     as_json: AsJson = False,
 ) -> None:
     """Pack a trained network to 1 bit a binary weight.
@@ -56,7 +57,8 @@ def pack(
             raise CommandFailed(str(error)) from error
         document = packed.as_dict()
         if with_card:
-            document["card"] = note_card(to, write_card_of(to, checkpoint, document, data))
+            card = write_card_of(to, checkpoint, document, data, licence=licence)
+            document["card"] = note_card(to, card)
         out.show(document, title=str(to))
 
 

@@ -10,7 +10,7 @@ import typer
 
 from evobit.commands.deploy import note_card
 from evobit.errors import CommandFailed
-from evobit.options import AsJson, WithCard, limits_from
+from evobit.options import AsJson, Licence, WithCard, limits_from
 from evobit.output import output
 from supernet.files import UserError
 
@@ -83,6 +83,7 @@ def export(
         typer.Option(metavar="SPACE", help="Your own search space, where a network is of it."),
     ] = None,
     with_card: WithCard = True,
+    licence: Licence = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the best architectures of a search, its Pareto front, or a trained network.
@@ -104,6 +105,7 @@ def export(
         raise UserError(f"{run}: not found, expected a search's run folder or a trained network")
     of_run = {"--limit": limits, "--pareto": pareto}
     of_network = {"--format": format, "--data": data, "--images": images, "--space": space}
+    of_network["--licence"] = licence
     if run.is_file():
         _refuse(of_run, f"for a search's run folder; {run} is a file")
         with output(as_json) as out:
@@ -111,7 +113,8 @@ def export(
                 run, format or Format.SIGNS, to, data, images or 200, space
             )
             if with_card:
-                document["card"] = _write_card(made, run, document, data, format or Format.SIGNS)
+                card = _write_card(made, run, document, data, format or Format.SIGNS, licence)
+                document["card"] = note_card(made, card)
             out.show(document, title=str(made))
         return
     _refuse(of_network, f"for a trained network's file; {run} is none")
@@ -192,10 +195,14 @@ def _export_format(
 
 
 def _write_card(
-    made: Path, network: Path, document: dict[str, Any], data: Path | None, format: Format
+    made: Path,
+    network: Path,
+    document: dict[str, Any],
+    data: Path | None,
+    format: Format,
+    licence: str | None,
 ) -> Path | None:
     from evaluate.cards import write_card_of
 
     files = list(map(Path, document.get("files", [made])))
-    card = write_card_of(made, network, document, data, format.value, files)
-    return note_card(made, card)
+    return write_card_of(made, network, document, data, format.value, files, licence=licence)

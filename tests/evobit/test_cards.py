@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
-from deploy.card_file import Card, read_card
+from deploy.card_file import Card, card_path, read_card
 from evobit.main import run
 from supernet.architecture_file import save_architecture
 from supernet.spaces import space_from_description
@@ -72,6 +73,27 @@ def test_a_card_says_what_file_and_run_say(network: Path, tmp_path: Path, capsys
     assert str(network.parents[4]) not in text
     assert run(arguments) == 0
     assert (tmp_path / "m.evobit.md").read_text() == text
+
+
+def test_the_licence_of_the_weights_goes_with_them(network: Path, tmp_path: Path) -> None:
+    model, made = tmp_path / "m.evobit", tmp_path / "c"
+    packed = ["pack", str(network), "-o", str(model), "--images", "20"]
+    assert run([*packed, "--licence", "CC-BY-4.0, see LICENCE."]) == 0
+    expected = "Code: Apache-2.0 (evobit). Weights: CC-BY-4.0, see LICENCE."
+    assert card_of(card_path(model)).sections["Licence"] == expected
+    assert _export_c(model, made, tmp_path) == 0
+    assert card_of(card_path(made)).sections["Licence"] == expected
+    card_path(model).unlink()
+    assert _export_c(model, made, tmp_path) == 0
+    assert card_of(card_path(made)).sections["Licence"].endswith(": as you license them.")
+
+
+def _export_c(model: Path, made: Path, tmp_path: Path) -> int:
+    images = tmp_path / "images" / "a"
+    images.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (8, 8), 7).save(images / "1.png")
+    words = ["export", str(model), "--format", "c", "-o", str(made), "--data", str(images.parent)]
+    return run(words)
 
 
 def test_what_is_not_known_is_not_said(network: Path, tmp_path: Path) -> None:
