@@ -91,7 +91,7 @@ def predict(
         document = {"model": str(model), **network.backend, "predictions": predictions}
         if as_json:
             out.show(document)
-        else:
+        elif predictions:
             rows = [
                 (
                     prediction["image"] if rank == 0 else "",

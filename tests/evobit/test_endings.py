@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 
 from evobit import errors
 from evobit.__main__ import main
@@ -18,6 +19,8 @@ from evobit.errors import CommandFailed, exit_code
 from evobit.main import app, run
 from evobit.output import output
 from supernet.files import UserError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def raising(error):
@@ -93,6 +96,19 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(capsys, monkeypatch):
         signal.signal(signal.SIGTERM, before)
     assert ending.value.code == 1
     assert "the same command resumes" in capsys.readouterr().err
+
+
+def test_a_damaged_image_is_told_of_by_one_line_and_no_table(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "whole.tif")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "whole.tif").read_bytes()[:60])
+    words = ["predict", "zoo:fashion-mnist-groups", str(tmp_path / "cut.tif")]
+    done = subprocess.run(
+        [sys.executable, "-m", "evobit", *words], capture_output=True, text=True, cwd=CHECKOUT
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    kernels, line = done.stderr.splitlines()  # Pillow's own warning would be two more
+    assert "kernels" in kernels
+    assert line.startswith(f"evobit: {tmp_path / 'cut.tif'}: cannot be decoded")
 
 
 def test_stray_prints_do_not_reach_stdout(capsys):
