@@ -79,6 +79,8 @@ def space_from_description(
     Raises:
         UserError: an unknown name or option, or an option of the wrong type.
     """
+    if not isinstance(description, Mapping):
+        raise UserError(f"search space: expected name and options, found {description!r:.50}")
     options = dict(description)
     name = options.pop("name", None)
     if not isinstance(name, str):

@@ -25,8 +25,7 @@ def in_header(rng: Random, content: bytes) -> bytes:
     """A tensor of another dtype, shape, place or name in the header; its length may be wrong."""
     length, header, data = split(content)
     names = [name for name in header if name != "__metadata__"]
-    for _ in range(rng.choice((1, 1, 2))):
-        name = rng.choice(names)
+    for name in rng.sample(names, min(rng.choice((1, 1, 2)), len(names))):
         tensor = header.get(name, {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]})
         what = rng.randrange(7)
         if what == 0:

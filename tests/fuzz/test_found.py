@@ -194,6 +194,12 @@ def test_a_manifest_of_other_kinds(tmp_path, fields):
         _ = RunFolder(run_folder, "search").manifest
 
 
+def test_a_manifest_of_no_space(tmp_path):
+    run_folder = damaged_manifest(tmp_path / "r", config={"seed": 1, "space": 3})
+    with pytest.raises(UserError, match="space was 3, now None"):
+        RunFolder.open(run_folder, "search", {"seed": 1, "space": {}})
+
+
 @pytest.mark.parametrize("read", [supernet_of, cover_run, lambda run: export_best(run, Path("x"))])
 def test_a_search_that_recorded_nothing(tmp_path, read):
     with pytest.raises(UserError, match="manifest.json: "):
