@@ -24,7 +24,8 @@ def check_fit(spec: NetworkSpec, data: TrainingData) -> None:
             f"'{data.config.name}' have {data.channels} channels"
         )
     if spec.num_classes != data.num_classes:
+        named = ", ".join(data.class_names[:5]) + (", ..." if data.num_classes > 5 else "")
         raise UserError(
             f"space.classes is {spec.num_classes}, but data set '{data.config.name}' has "
-            f"{data.num_classes} classes"
+            f"{data.num_classes} classes ({named})"
         )

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from supernet.files import UserError
-from training.data import DataConfig, open_training_data
+from training.data import DataConfig, image_set, open_training_data
 from training.data.cache import HEADER, build_cache
 from training.data.decoding import decode_image
 from training.data.image_set import FolderImageSet
@@ -122,6 +122,48 @@ def test_undecodable_image_is_named(tmp_path, num_workers, damage):
         list(images.batches(torch.arange(len(images)), 4, "cpu"))
     assert str(error.value).startswith(f"{path}: cannot be decoded")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_all_undecodable_images_are_told_of_at_once(tmp_path, num_workers, monkeypatch):
+    write_images(tmp_path, per_class=6)
+    broken = [tmp_path / name for name in ("ant/1.jpg", "ant/2.png", "bee/3.jpg", "cat/5.jpg")]
+    for path in broken:
+        path.write_bytes(b"hello")
+    images = open_labelled_folder(tmp_path, 32, CLASSES, 3, num_workers)
+    with pytest.raises(UserError) as error:
+        images.read(torch.arange(18))
+    assert [one.split(": ")[0] for one in str(error.value).split("; ")] == list(map(str, broken))
+    monkeypatch.setattr(image_set, "MOST_ERRORS", 3)
+    with pytest.raises(UserError) as error:
+        list(images.batches(torch.arange(18), 2))
+    *named, end = str(error.value).split("; ")
+    assert [one.split(": ")[0] for one in named] == list(map(str, broken[:3]))
+    assert end == "perhaps more"
+
+
+def test_a_class_that_is_never_tested_is_refused(tmp_path):
+    write_images(tmp_path / "train")
+    write_images(tmp_path / "test", per_class=2, classes=("ant", "cat"))
+    with pytest.raises(UserError, match="test: no folder for class 'bee', which .*train has"):
+        open_training_data(config_for(tmp_path))
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("train", "valid"), ("TRAIN", "val")])
+def test_parts_under_other_names_are_no_classes(tmp_path, names):
+    for name in names:
+        write_images(tmp_path / name, per_class=5)
+    odd = min(name for name in names if name not in ("train", "val"))
+    with pytest.raises(UserError, match=f"{odd}: holds folders, and would be one class"):
+        open_training_data(config_for(tmp_path))
+
+
+def test_a_class_may_be_named_as_a_part_nearly_is(tmp_path):
+    for name in ("Train", "Valid"):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            Image.new("L", (32, 32), number).save(tmp_path / name / f"{number}.png")
+    assert open_training_data(config_for(tmp_path)).class_names == ("Train", "Valid")
 
 
 def test_decoding_resizes_the_shorter_side_and_crops_the_centre(tmp_path):

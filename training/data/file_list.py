@@ -13,6 +13,8 @@ from torch import Tensor
 from supernet.files import UserError
 from supernet.image_file import IMAGE_SUFFIXES
 
+NEARLY_PARTS = "train training test testing val valid validate validation eval".split()
+
 
 @dataclass(frozen=True)
 class FileList:
@@ -106,16 +108,38 @@ def list_parts(root: Path) -> dict[str, FileList]:
         both are there "test" is root/test, and root/val is not used), "all" for root/train alone
         and for a plain folder of class folders.
     """
+    _check_part_names(root)
     if not (root / "train").is_dir():
         return {"all": list_class_folders(root)}
     train = list_class_folders(root / "train")
     test, val = root / "test", root / "val"
     # ImageNet's test has no labels and so no class folders: there val takes its place.
     if test.is_dir() and (_class_folders(test) or not val.is_dir()):
-        return {"train": train, "test": list_class_folders(test, train.class_names)}
+        return {"train": train, "test": _test_part(test, train)}
     if val.is_dir():
-        return {"train": train, "test": list_class_folders(val, train.class_names)}
+        return {"train": train, "test": _test_part(val, train)}
     return {"all": train}
+
+
+def _check_part_names(root: Path) -> None:
+    """Refuse folders that hold classes and are named nearly as a part: they would be classes."""
+    parts = ("train", "test", "val")
+    for name in _class_folders(root):
+        if name not in parts and name.lower() in NEARLY_PARTS and _class_folders(root / name):
+            raise UserError(
+                f"{root / name}: holds folders, and would be one class as it is named; expected "
+                f"{root}/train beside test or val, or a folder for each class"
+            )
+
+
+def _test_part(root: Path, train: FileList) -> FileList:
+    files = list_class_folders(root, train.class_names)
+    if absent := [name for name, count in files.num_per_class().items() if count == 0]:
+        raise UserError(
+            f"{root}: no folder for class '{absent[0]}', which {train.root} has; expected every "
+            "class in both"
+        )
+    return files
 
 
 def _class_folders(root: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """Labelled images of one size that are read by index: in memory, or decoded from files."""
 
 import hashlib
+import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from training.data.file_list import FileList
 
 READ_AT_ONCE = 256  # images a batch where the caller does not say
+MOST_ERRORS = 10  # images that cannot be decoded, told of at once
+LOOKING_ON_S = 5.0  # for more of them, once one is found
 MAX_RESIDENT_BYTES = 2**31  # images up to 2 GiB are copied to a GPU once, as a whole
 
 
@@ -50,7 +53,7 @@ class ImageSet(ABC):
         holds what is left. No random generator is read, global ones included.
 
         Raises:
-            UserError: an image cannot be decoded.
+            UserError: images cannot be decoded; it names up to 10.
         """
 
     def read(self, order: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,11 +157,11 @@ class FolderImageSet(ImageSet):
         from torch.utils.data import DataLoader
 
         batches = list(order.split(batch_size)) if len(order) else []
-        loader: DataLoader[Tensor | str] = DataLoader(
+        loader: DataLoader[Tensor | list[str]] = DataLoader(
             _Decoder(self.files, self.size, self.channels),  # type: ignore[arg-type]
             batch_sampler=[batch.tolist() for batch in batches],
             num_workers=min(self.num_workers, len(batches)),
-            collate_fn=_stack_or_first_error,
+            collate_fn=_stack_or_errors,
             # The loader draws a seed for its workers, which must not move the global generator.
             generator=torch.Generator(),
         )
@@ -169,8 +172,8 @@ class FolderImageSet(ImageSet):
         try:
             for batch in batches:
                 images = next(decoded)
-                if isinstance(images, str):
-                    raise UserError(images)
+                if isinstance(images, list):
+                    raise UserError(_all_errors(images, decoded))
                 yield images.to(device), self.labels[batch].to(device)
         finally:
             # Ends the workers now. An error's traceback would keep them until the garbage
@@ -201,8 +204,16 @@ class _Decoder:
             return str(error)
 
 
-def _stack_or_first_error(images: list[Tensor | str]) -> Tensor | str:
-    for image in images:
-        if isinstance(image, str):
-            return image
-    return torch.stack(images)  # type: ignore[arg-type]
+def _stack_or_errors(images: list[Tensor | str]) -> Tensor | list[str]:
+    errors = [image for image in images if isinstance(image, str)]
+    return errors or torch.stack([image for image in images if isinstance(image, Tensor)])
+
+
+def _all_errors(errors: list[str], rest: Iterator[Tensor | list[str]]) -> str:
+    """What else cannot be decoded, too, so that one look mends a folder; but not all day."""
+    until = time.monotonic() + LOOKING_ON_S
+    while len(errors) < MOST_ERRORS and time.monotonic() < until:
+        if (more := next(rest, None)) is None:
+            return "; ".join(errors)
+        errors = errors + more if isinstance(more, list) else errors
+    return "; ".join([*errors[:MOST_ERRORS], "perhaps more"])
