@@ -1,5 +1,7 @@
 """Entry of the `evobit` program and of `python -m evobit`."""
 
+import io
+import os
 import signal
 import sys
 import warnings
@@ -13,11 +15,22 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     # Pillow tells of damage that it reads past; an image that it cannot read is refused by name.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    _prepare_streams()
     sys.exit(run(sys.argv[1:]))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _prepare_streams() -> None:
+    """Let both streams take any text: '?' for what they cannot encode; closed, they take all."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # the shell's >&-
+            setattr(sys, name, open(os.devnull, "w"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

@@ -111,6 +111,18 @@ def test_a_damaged_image_is_told_of_by_one_line_and_no_table(tmp_path):
     assert line.startswith(f"evobit: {tmp_path / 'cut.tif'}: cannot be decoded")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "ending"), [("ascii", "2>&1"), ("utf-8", ">&-"), ("utf-8", ">&- 2>&-")]
+)
+def test_a_stream_that_is_closed_or_knows_few_letters(tmp_path, encoding, ending):
+    Image.new("L", (4, 4)).save(tmp_path / "\u00fc.png")
+    command = f"{sys.executable} -m evobit predict zoo:fashion-mnist-groups {tmp_path} {ending}"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and "traceback" not in done.stderr + done.stdout
+    assert ("?.png" in done.stdout) == (encoding == "ascii")
+
+
 def test_stray_prints_do_not_reach_stdout(capsys):
     with output(as_json=True) as out:
         print("a worker died")
