@@ -1,10 +1,12 @@
 """Entry of the `evobit` program and of `python -m evobit`."""
 
+import atexit
 import io
 import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from types import FrameType
 
 from evobit.main import run
@@ -16,11 +18,22 @@ def main() -> None:
     # Pillow tells of damage that it reads past; an image that it cannot read is refused by name.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     _prepare_streams()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code and "ray" in sys.modules:
+        _leave(code)
+    sys.exit(code)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _leave(code: int) -> None:
+    """Exit without Python's own end, in which a Ray interrupted as it started may crash."""
+    with suppress(BaseException):
+        atexit._run_exitfuncs()  # Ray's stop the processes that it began
+        sys.stdout.flush()
+    os._exit(code)
 
 
 def _prepare_streams() -> None:

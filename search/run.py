@@ -47,6 +47,19 @@ LAG_A_WORKER = 2
 """Candidates a worker holds at once: with a lag below, some find nothing to score at times."""
 
 
+def check_search(stage: SearchStage) -> None:
+    """Demand all of a search that can be known before its supernet is trained.
+
+    Raises:
+        UserError: as `run_search`, of the space, the limits, the latency table and the images.
+    """
+    space = space_from_description(stage.space)
+    space.check_searchable()
+    check_scoring(open_training_data(stage.data), stage.search.scoring)
+    latency = open_latency(stage.search, space)
+    _feasibility(stage, space, CostMeter(space, measured_costs(latency)))
+
+
 def run_search(
     stage: SearchStage,
     run: Path,
@@ -81,13 +94,7 @@ def run_search(
             check_packed(space, trained_weights.binarization, stage.search.scoring)
     latency = open_latency(stage.search, space)
     measure = CostMeter(space, measured_costs(latency))
-    feasibility = check_feasibility(
-        space,
-        measure,
-        stage.search.limits(),
-        stage.search.feasibility_samples,
-        stream(stage.seed, "feasibility"),
-    )
+    feasibility = _feasibility(stage, space, measure)
     costs = stage.search.minimised
     objectives = Objectives.within(costs, feasibility.as_dict()) if costs else None
     files = stage.search.start_with or ()
@@ -174,6 +181,12 @@ def _search(
         )
         is_complete = loop.run(config.budget)
         return history.candidates, is_complete
+
+
+def _feasibility(stage: SearchStage, space: SearchSpace, measure: CostMeter) -> Feasibility:
+    search = stage.search
+    samples = stream(stage.seed, "feasibility")
+    return check_feasibility(space, measure, search.limits(), search.feasibility_samples, samples)
 
 
 def _run_config(stage: SearchStage, space: SearchSpace) -> dict[str, Any]:

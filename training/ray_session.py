@@ -52,8 +52,11 @@ def connected(address: str | None, num_bytes: int) -> Iterator[Any]:
             stack.callback(_interrupt_on_sigterm())
             options = {"address": address} if address else _local_options(stack, num_bytes)
             stack.callback(ray.shutdown)
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-            _interrupt_on_sigterm()  # Ray's own handler prints a trace of addresses.
+            try:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+            except SystemExit:  # of Ray's own handler, which it sets as it starts
+                raise KeyboardInterrupt from None
+            _interrupt_on_sigterm()  # Ray's own prints a trace of addresses, too.
         yield ray
 
 
