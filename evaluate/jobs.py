@@ -14,13 +14,15 @@ from training.data.test_part import open_test_part
 from training.device import set_threads
 from training.distributed import on_first
 from training.network_file import load_network
-from training.network_training import TrainingJob, train_network
-from training.progress import Progress
+from training.network_training import WEIGHTS, TrainingJob, train_network
+from training.progress import Progress, read_progress
 from training.run_folder import RunFolder
 
 MAX_TRIES = 3
 TEST_SCORE = "test_score.json"
 SEARCH_SCORE = "search_score.json"
+SECONDS_BETWEEN_REPORTS = 60.0
+"""After so long without a result a line tells of what is trained; half of it on a terminal."""
 
 
 def score_file(job: TrainingJob) -> Path:
@@ -106,15 +108,19 @@ def _run_on_ray(
         waiting = list(reversed(jobs))
         running: dict[Any, TrainingJob] = {}
         tries = dict.fromkeys((job.name for job in jobs), 0)
+        interval = SECONDS_BETWEEN_REPORTS / (2 if progress.is_on_terminal else 1)
         while waiting or running:
             while waiting and len(running) < workers:
                 job = waiting.pop()
                 tries[job.name] += 1
                 running[task.remote(job, threads, str(Path.cwd()), sys.path)] = job
-            (ready, *_), _ = ray.wait(list(running), num_returns=1)
-            job = running.pop(ready)
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=interval)
+            if not ready:
+                progress.say(", ".join(map(_how_far, running.values())))
+                continue
+            job = running.pop(ready[0])
             try:
-                _note(job, ray.get(ready), progress, folder)
+                _note(job, ray.get(ready[0]), progress, folder)
             except ray.exceptions.RayTaskError as error:
                 if isinstance(error.cause, UserError):
                     raise error.cause from None
@@ -124,6 +130,18 @@ def _run_on_ray(
                 if tries[job.name] == MAX_TRIES:
                     raise RuntimeError(f"training {job.name} died {MAX_TRIES} times") from error
                 waiting.append(job)
+
+
+def _how_far(job: TrainingJob) -> str:
+    """A network that is trained in another process, in a few words: 'ID-seed0 450/1688 (27%)'."""
+    if (job.folder / WEIGHTS).exists():
+        return f"{job.name} trained"
+    found = read_progress(job.folder)
+    if found is None or not found["total"]:
+        return f"{job.name} starting"
+    if not found["per_second"]:  # its first steps, which include what torch.compile does
+        return f"{job.name} {'compiling' if job.compile else 'starting'}"
+    return f"{job.name} {found['done']}/{found['total']} ({found['done'] / found['total']:.0%})"
 
 
 def _train_and_score_in_worker(

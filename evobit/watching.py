@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from search.candidate import Candidate, RankKey, rank_key
+from supernet.architecture import Architecture
 from supernet.files import UserError
-from training.progress import PROGRESS_FILE
+from training.progress import PROGRESS_FILE, is_number, read_progress
 from training.run_folder import RunFolder
 
 QUIET_AFTER_S = 60.0
@@ -22,10 +24,12 @@ QUIET_AFTER_S = 60.0
 class Watched:
     """A run at one moment.
 
-    `state`: "finished", "running" or "stopped" (the same command resumes it). `progress`: what is
-    being done, each with `label`, `done`, `total`, `per_second` and `seconds_left`. `best`: the
-    best top-1 so far in percent, and whose it is. `workers`: Ray actors of a search; 0: none.
-    `summary`: of a finished run.
+    `state`: "finished", "running", "stopped" (the same command resumes it) or "unreadable", of
+    which nothing is known but the `reason`. `progress`: what is being done, each with `label`,
+    `done`, `total`, `per_second` (0: not yet known) and `seconds_left`. `best`: the best top-1 so
+    far in percent, and whose it is; of equals the one that the search takes. `workers`: Ray actors
+    of a search; 0: none. `last`: the log's last line. `last_step`: the last line of training in
+    it. `summary`: of a finished run.
     """
 
     path: str
@@ -35,12 +39,15 @@ class Watched:
     best: dict[str, Any] | None = None
     workers: int | None = None
     last: dict[str, Any] | None = None
+    last_step: dict[str, Any] | None = None
     summary: dict[str, Any] | None = None
+    reason: str | None = None
 
     @property
     def seconds_left(self) -> float | None:
         """Of what is being done, as its rate so far says."""
-        left = [one["seconds_left"] for one in self.progress if one["done"] < one["total"]]
+        begun = [one for one in self.progress if one["per_second"] > 0]
+        left = [one["seconds_left"] for one in begun if one["done"] < one["total"]]
         return max(left, default=None)
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,19 +72,32 @@ class Watch:
             raise UserError(f"{path}: not a run folder (it has no manifest.json), nor holds one")
 
     def look(self) -> list[Watched]:
-        """All runs as they stand, in the order in which they were made."""
-        return [self._look(path) for path in self._runs()]
+        """All runs as they stand, in the order in which they were made, the unreadable ones last.
+
+        Raises:
+            UserError: the one run that is watched cannot be read; among several it is listed.
+        """
+        runs = self._runs()
+        if runs == [self._path]:
+            return [self._look(self._path, RunFolder(self._path, "").manifest)]
+        readable, unreadable = [], []
+        for path in runs:
+            try:
+                manifest = RunFolder(path, "").manifest
+            except UserError as error:
+                unreadable.append(Watched(str(path), "unknown", "unreadable", reason=str(error)))
+            else:
+                created = str(manifest.get("created"))
+                readable.append((created, path.name, self._look(path, manifest)))
+        readable.sort(key=lambda found: found[:2])
+        return [one for _, _, one in readable] + unreadable
 
     def _runs(self) -> list[Path]:
         if (self._path / "manifest.json").exists():
             return [self._path]
-        found = [manifest.parent for manifest in self._path.glob("*/manifest.json")]
-        return sorted(
-            found, key=lambda run: (str(RunFolder(run, "").manifest.get("created")), run.name)
-        )
+        return sorted(manifest.parent for manifest in self._path.glob("*/manifest.json"))
 
-    def _look(self, path: Path) -> Watched:
-        manifest = RunFolder(path, "").manifest
+    def _look(self, path: Path, manifest: dict[str, Any]) -> Watched:
         stage, summary = str(manifest.get("stage")), manifest.get("summary")
         log = self._tail(path / "log.jsonl")
         log.read()
@@ -93,6 +113,7 @@ class Watch:
             best=scored.best,
             workers=log.newest("workers"),
             last=log.last,
+            last_step=log.last_step,
             summary=summary,
         )
 
@@ -129,13 +150,15 @@ class LineReader:
 
 
 class _Tail:
-    """What counts of a file of JSON lines so far: its last line, the best, newest fields."""
+    """What counts of a file of JSON lines so far: its last lines, the best, newest fields."""
 
     def __init__(self, path: Path) -> None:
         self._lines = LineReader(path)
         self._fields: dict[str, Any] = {}
         self.last: dict[str, Any] | None = None
+        self.last_step: dict[str, Any] | None = None
         self.best: dict[str, Any] | None = None
+        self._rank_of_best: RankKey | None = None
 
     def newest(self, name: str) -> Any:
         """The value of a field in the last line that has it."""
@@ -149,8 +172,13 @@ class _Tail:
         self.last = document
         if "workers" in document:
             self._fields["workers"] = document["workers"]
-        top1 = document.get("top1")
-        if is_number(top1) and (self.best is None or top1 > self.best["top1"]):
+        if document.get("event") == "train" and is_number(document.get("step")):
+            self.last_step = document
+        if not is_number(document.get("top1")):
+            return
+        rank = _rank(document)
+        if self._rank_of_best is None or rank < self._rank_of_best:
+            self._rank_of_best = rank
             named = ("index", "name", "top1", "architecture", "costs")
             self.best = {name: document[name] for name in named if name in document}
             for name in ("architecture", "costs"):
@@ -158,36 +186,25 @@ class _Tail:
                     del self.best[name]  # damaged, and no reason to show nothing
 
 
+def _rank(line: dict[str, Any]) -> RankKey:
+    """`rank_key` of a line with a top-1: the search's own order of equals, fewer OPs first.
+
+    Lines of a retraining name no OPs: the first of equals stays. A damaged one comes after equals.
+    """
+    costs, choices = line.get("costs"), line.get("architecture")
+    if not (isinstance(costs, dict) and isinstance(choices, dict)) or not (
+        is_number(costs.get("ops", 0))
+        and all(isinstance(choice, int | float | str) for choice in choices.values())
+    ):
+        costs, choices = {"ops": math.inf}, {}
+    architecture = Architecture(tuple(choices.items()))
+    return rank_key(Candidate(0, architecture, costs, line["top1"], 0, ""))
+
+
 def _progress(path: Path) -> list[dict[str, Any]]:
     """What the run and the networks trained in it wrote of their progress, the run's own first."""
-    found = []
-    for file in (path / PROGRESS_FILE, *sorted(path.glob(f"*/*/{PROGRESS_FILE}"))):
-        try:
-            document = json.loads(file.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            continue
-        if isinstance(document, dict) and _is_progress(document):
-            found.append(document)
-    return found
-
-
-def _is_progress(document: dict[str, Any]) -> bool:
-    """Whether all is there that is shown, and of the kind that was written."""
-    numbers = document.get("numbers")
-    return (
-        isinstance(document.get("label"), str)
-        and isinstance(numbers, dict)
-        and all(map(is_number, numbers.values()))
-        and all(
-            is_number(document.get(name))
-            for name in ("done", "total", "per_second", "seconds_left", "updated")
-        )
-    )
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value out of JSON is a finite number; true is none."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    networks = sorted(file.parent for file in path.glob(f"*/*/{PROGRESS_FILE}"))
+    return [found for one in (path, *networks) if (found := read_progress(one)) is not None]
 
 
 def _is_working(path: Path, progress: list[dict[str, Any]]) -> bool:

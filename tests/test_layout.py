@@ -147,7 +147,7 @@ def test_what_is_allowed_is_not_reported(path, source):
 
 
 def test_light_modules_load_no_torch_and_no_ray():
-    light = ["supernet.costs", "supernet.spaces", "evobit.main", "evobit.config"]
+    light = ["supernet.costs", "supernet.spaces", "evobit.main", "evobit.config", "evobit.watching"]
     light += ["training", "search", "deploy", "latency_tables"]
     code = (
         f"import sys\nfor name in {light}: __import__(name)\n"

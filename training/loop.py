@@ -146,6 +146,7 @@ def train(
                 _save(checkpoint, phase, module, optimiser, hooks, done)
                 saved = time.monotonic()
             if interrupted:
+                progress.done = done
                 raise KeyboardInterrupt
 
 

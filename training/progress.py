@@ -27,7 +27,8 @@ class Progress:
     """Context manager around a loop of `total` items, of which `start` are already done.
 
     Writes to stderr alone, so that a command's stdout stays its result; and to `.progress.json`
-    in `folder`, where there is one, every two seconds, until the work is done.
+    in `folder`, where there is one, from the beginning and every two seconds, until the work is
+    done: the file of a work that was stopped stays.
     """
 
     def __init__(self, label: str, total: int, start: int = 0, folder: Path | None = None) -> None:
@@ -35,6 +36,7 @@ class Progress:
         self._began = self._last_line = time.monotonic()
         self._file = None if folder is None else folder / PROGRESS_FILE
         self._last_file = 0.0
+        self._numbers: dict[str, float] = {}
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
@@ -62,19 +64,29 @@ class Progress:
             self._task = self._bar.add_task(
                 self.label, total=self.total, completed=self.done, numbers=""
             )
+        if self.done < self.total:
+            self._write()  # the first step can take minutes: it may have to be compiled
         return self
+
+    @property
+    def is_on_terminal(self) -> bool:
+        """Whether a bar is shown, inside the context."""
+        return self._bar is not None
 
     def advance(self, count: int = 1, **numbers: float) -> None:
         """Mark `count` more items as done; `numbers` are shown beside the bar."""
         self.done += count
-        self._write(numbers)
+        self._numbers = numbers
+        now = time.monotonic()
+        if now - self._last_file >= SECONDS_BETWEEN_FILES:
+            self._last_file = now
+            self._write()
         shown = " ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         if self._bar is not None:
             self._bar.update(
                 self._task, completed=self.done, numbers=f"{self._rate():.3g}/s {shown}"
             )
             return
-        now = time.monotonic()
         if not is_first_process():
             return
         if now - self._last_line >= SECONDS_BETWEEN_LINES or self.done == self.total:
@@ -86,28 +98,31 @@ class Progress:
                 flush=True,
             )
 
+    def say(self, text: str) -> None:
+        """A line about the work between two advances, above the bar where there is one."""
+        line = f"{self.label}: {self.done}/{self.total} done; {text}"
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif is_first_process():
+            print(line, file=sys.stderr, flush=True)
+
     def _rate(self) -> float:
-        return max(self.done - self._start, 1) / max(time.monotonic() - self._began, 1e-9)
+        """Items a second; 0 while there is nothing to tell it from."""
+        return (self.done - self._start) / max(time.monotonic() - self._began, 1e-9)
 
     def _seconds_left(self) -> float:
         return (self.total - self.done) / self._rate() if self.done > self._start else 0.0
 
-    def _write(self, numbers: dict[str, float]) -> None:
-        now = time.monotonic()
-        if (
-            self._file is None
-            or not is_first_process()
-            or now - self._last_file < SECONDS_BETWEEN_FILES
-        ):
+    def _write(self) -> None:
+        if self._file is None or not is_first_process():
             return
-        self._last_file = now
         document = {
             "label": self.label,
             "done": self.done,
             "total": self.total,
-            "per_second": round(self._rate(), 4),
+            "per_second": float(f"{self._rate():.4g}"),  # a network in hours is not 0
             "seconds_left": round(self._seconds_left(), 1),
-            "numbers": {name: round(float(value), 6) for name, value in numbers.items()},
+            "numbers": {name: round(float(value), 6) for name, value in self._numbers.items()},
             "updated": round(time.time(), 1),
             "pid": os.getpid(),
         }
@@ -127,5 +142,40 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        if self._file is not None and self.done >= self.total and is_first_process():
+        if self._file is None or not is_first_process():
+            return
+        if self.done >= self.total:
             self._file.unlink(missing_ok=True)
+        else:
+            self._write()
+
+
+def read_progress(folder: Path) -> dict[str, Any] | None:
+    """What stands in the progress file of `folder`; None where there is none, or a damaged one.
+
+    `per_second` is 0 in one that has not yet got beyond where it began.
+    """
+    try:
+        document = json.loads((folder / PROGRESS_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) and _is_progress(document) else None
+
+
+def _is_progress(document: dict[str, Any]) -> bool:
+    """Whether all is there that is shown, and of the kind that was written."""
+    numbers = document.get("numbers")
+    return (
+        isinstance(document.get("label"), str)
+        and isinstance(numbers, dict)
+        and all(map(is_number, numbers.values()))
+        and all(
+            is_number(document.get(name))
+            for name in ("done", "total", "per_second", "seconds_left", "updated")
+        )
+    )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value out of JSON is a finite number; true is none."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max

@@ -118,16 +118,30 @@ def _text(found: Sequence[Watched]) -> str:
 
 
 def _lines(one: Watched) -> list[str]:
+    if one.state == "unreadable":
+        return [f"{one.path}: cannot be read: {one.reason}"]
     hint = "; the same command resumes it" if one.state == "stopped" else ""
     lines = [f"{one.path}: {one.stage}, {one.state}{hint}"]
     for part in one.progress:
         share = part["done"] / part["total"] if part["total"] else 1.0
         bar = "#" * round(BAR * share)
-        left = f", {_duration(part['seconds_left'])} left" if one.state == "running" else ""
+        rate = left = ""
+        if part["per_second"]:
+            rate = f", {part['per_second']:.3g}/s"
+            if one.state == "running":
+                left = f", {_duration(part['seconds_left'])} left"
+        elif one.state == "running":
+            rate = ", starting"
         numbers = "".join(f", {name} {value:.4g}" for name, value in part["numbers"].items())
         lines.append(
             f"  {part['label']:<20} [{bar:<{BAR}}] {part['done']:,} of {part['total']:,} "
-            f"({share:.0%}), {part['per_second']:.3g}/s{left}{numbers}"
+            f"({share:.0%}){rate}{left}{numbers}"
+        )
+    if one.state == "stopped" and not one.progress and one.last_step:
+        named = [name for name in ("phase", "step", "epoch") if name in one.last_step]
+        lines.append(
+            "  last logged: "
+            + ", ".join(f"{name} {_figure(one.last_step[name])}" for name in named)
         )
     if one.best is not None:
         who = one.best.get("name", f"candidate {one.best.get('index')}")
@@ -146,7 +160,7 @@ def _lines(one: Watched) -> list[str]:
 
 
 def _figure(value: Any) -> str:
-    from evobit.watching import is_number
+    from training.progress import is_number
 
     return f"{value:,.6g}" if is_number(value) else str(value)
 

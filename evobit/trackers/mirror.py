@@ -33,6 +33,8 @@ class Mirror:
         """What the runs wrote since the last time; a run that ended is closed."""
         for one in found:
             if one.path not in self._runs:
+                if one.state == "unreadable":
+                    continue
                 self._runs[one.path] = _MirroredRun(one, self._adapter)
             run = self._runs[one.path]
             run.send()

@@ -14,7 +14,12 @@ from supernet.files import UserError
 
 T = TypeVar("T")
 
-STATUS = {"finished": "FINISHED", "stopped": "KILLED", "running": "KILLED"}
+STATUS = {
+    "finished": "FINISHED",
+    "stopped": "KILLED",
+    "running": "KILLED",
+    "unreadable": "FAILED",
+}
 MAX_VALUE = 500
 """Characters of a parameter that every store takes."""
 MAX_PARAMETERS, MAX_METRICS = 100, 1000

@@ -1,6 +1,8 @@
 """Retraining: baselines under the limits, pairing, parallel equals serial, resume, statistics."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from statistics import stdev
 
@@ -9,6 +11,7 @@ import pytest
 from evaluate.baselines import analytic_costs, random_baselines, uniform_baselines
 from evaluate.comparison import Comparison, compare
 from evaluate.estimate import estimate
+from evaluate.jobs import _how_far
 from evaluate.report import report
 from evaluate.retrain import RetrainStage, prepare, retrain
 from evaluate.statistics import mean_and_interval, spread
@@ -19,6 +22,8 @@ from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spec import BinaryUnitSpec
 from tests.latency_tables.group_table import save_group_table
 from training.data import open_training_data
+from training.network_training import WEIGHTS, TrainingJob
+from training.progress import PROGRESS_FILE, Progress
 from training.run_folder import RunFolder
 
 
@@ -212,6 +217,51 @@ def test_on_ray_equals_one_after_another(
         assert path.read_bytes() == other.read_bytes()
     again = stage_of(stages, workers=0, threads=None)
     assert retrain(again, [best], tmp_path / "parallel") == parallel
+
+
+@pytest.mark.ray
+def test_the_driver_tells_how_far_the_workers_are(
+    tmp_path: Path,
+    tiny_space: MobileNetGroups,
+    stages: dict,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("evaluate.jobs.SECONDS_BETWEEN_REPORTS", 0.02)
+    # 160 images / 16 = 10 steps an epoch, 10 epochs; a progress file is written after 50 steps.
+    few = stage_of(stages, workers=2, epochs=10, seeds=2, uniform=0, random=0, compile="off")
+    best = best_file(tmp_path, tiny_space)
+    retrain(few, [best], tmp_path / "run")
+    told = [line for line in capsys.readouterr().err.splitlines() if " done; " in line]
+    one = rf"{tiny_space.uniform(2).id}-seed\d (starting|trained|\d+/100 \(\d+%\))"
+    assert told[0].startswith("retrain: 0/2 done; ")
+    assert all(re.fullmatch(rf"retrain: [01]/2 done; {one}(, {one})?", line) for line in told)
+    assert any("/100 (" in line for line in told)
+
+
+def test_what_is_told_of_a_network(
+    tmp_path: Path, tiny_space: MobileNetGroups, stages: dict
+) -> None:
+    job = TrainingJob(
+        "a-seed0",
+        tiny_space.describe(),
+        dict(tiny_space.uniform(2)),
+        stage_of(stages).data,
+        stage_of(stages).retrain,
+        seed=0,
+        compile=True,
+        folder=tmp_path,
+    )
+    assert _how_far(job) == "a-seed0 starting"
+    with Progress("a-seed0", 1688, 0, tmp_path) as progress:
+        assert _how_far(job) == "a-seed0 compiling"
+        assert _how_far(replace(job, compile=False)) == "a-seed0 starting"
+        progress.advance(450)
+        assert _how_far(job) == "a-seed0 450/1688 (27%)"
+    (tmp_path / PROGRESS_FILE).write_text("{")
+    assert _how_far(job) == "a-seed0 starting"
+    (tmp_path / WEIGHTS).touch()
+    assert _how_far(job) == "a-seed0 trained"
 
 
 def test_threads_not_given_are_one(

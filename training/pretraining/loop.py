@@ -101,6 +101,7 @@ def train_method(
                 _save(checkpoint, method, optimiser, done)
                 saved = time.monotonic()
             if interrupted:
+                progress.done = done
                 raise KeyboardInterrupt
 
 
