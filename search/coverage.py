@@ -18,7 +18,7 @@ from search.measure import CostMeter
 from search.run import STAGE
 from search.trained_paths import Training
 from supernet.costs import COST_NAMES
-from supernet.files import UserError, as_written, sha256_file
+from supernet.files import UserError, as_written, naming, sha256_file
 from training.progress import Progress
 from training.run_folder import RunFolder, stage_in
 from training.seeds import stream
@@ -97,13 +97,15 @@ def cover_run(run: Path, limits: Mapping[str, float] | None = None) -> Coverage:
         search = SearchConfig.model_validate(config["search"])
         seed = int(config["seed"])
     known = {**search.limits(), **asked}
-    return cover(
-        Training.read(supernet_of(run)),
-        {name: limit for name, limit in known.items() if _is_counted(name)},
-        search.feasibility_samples,
-        seed,
-        left_out=tuple(name for name in known if not _is_counted(name)),
-    )
+    training = Training.read(supernet_of(run))
+    with naming(run):  # whose limits may be what nothing keeps
+        return cover(
+            training,
+            {name: limit for name, limit in known.items() if _is_counted(name)},
+            search.feasibility_samples,
+            seed,
+            left_out=tuple(name for name in known if not _is_counted(name)),
+        )
 
 
 def supernet_of(search_run: Path) -> Path:
