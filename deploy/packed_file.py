@@ -116,8 +116,13 @@ def _read(path: str | Path) -> tuple[dict[str, Any], Parameters]:
             if names != {"bits", "reals"}:
                 raise UserError(f"packed model {path}: expected the tensors bits and reals")
             parameters = Parameters(file.get_tensor("bits"), file.get_tensor("reals"))
+    except SafetensorError as error:
+        raise UserError(
+            f"packed model {path}: cannot be read (not safetensors, or damaged); expected what "
+            f"'evobit pack' writes"
+        ) from error
     # AttributeError: numbers of a type that NumPy does not have, as F8_E5M2
-    except (OSError, SafetensorError, AttributeError) as error:
+    except (OSError, AttributeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"packed model {path}: cannot be read ({reason})") from error
     if description.pop("sha256", None) != _digest(description, parameters):

@@ -7,6 +7,7 @@ A new command is a function in a file of `evobit/commands/` and one line here. W
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -28,35 +29,64 @@ from evobit.commands import (
     zoo,
 )
 from evobit.errors import exit_code
+from evobit.help_sections import Sections
 
 app = typer.Typer(
     name="evobit",
+    cls=Sections,
     help="Find, train and ship 1-bit convolutional networks.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help, in two thirds of the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("train-supernet")(training.train_supernet)
-app.command("pretrain")(training.pretrain)
-app.command("search")(search.search)
-app.command("export")(export.export)
-app.command("retrain")(training.retrain)
-app.command("report")(evaluate.report)
-app.command("watch")(watch.watch)
-app.command("audit")(audit.audit)
-app.command("coverage")(coverage.coverage)
-app.command("evaluate")(evaluate.evaluate)
-app.command("pack")(deploy.pack)
-app.command("predict")(deploy.predict)
-app.command("bench")(deploy.bench)
-app.add_typer(latency.app, name="latency-table")
-app.command("zoo")(zoo.zoo)
-app.command("cost")(cost.cost)
-app.command("preview")(preview.preview)
-app.command("cache")(data.cache)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
+PIPELINE, PACKED = "The pipeline", "Packed models"
+RUNS, DEVICES = "Looking at runs", "Data and devices"
+
+app.command("demo", rich_help_panel=PIPELINE)(demo.demo)
+app.command("train-supernet", rich_help_panel=PIPELINE)(training.train_supernet)
+app.command("search", rich_help_panel=PIPELINE)(search.search)
+app.command("export", rich_help_panel=PIPELINE)(export.export)
+app.command("pretrain", rich_help_panel=PIPELINE)(training.pretrain)
+app.command("retrain", rich_help_panel=PIPELINE)(training.retrain)
+app.command("report", rich_help_panel=PIPELINE)(evaluate.report)
+app.command("pack", rich_help_panel=PIPELINE)(deploy.pack)
+app.command("predict", rich_help_panel=PACKED)(deploy.predict)
+app.command("evaluate", rich_help_panel=PACKED)(evaluate.evaluate)
+app.command("bench", rich_help_panel=PACKED)(deploy.bench)
+app.command("zoo", rich_help_panel=PACKED)(zoo.zoo)
+app.command(
+    "watch",
+    rich_help_panel=RUNS,
+    short_help="Show how far runs are, the best so far, the time left.",
+)(watch.watch)
+app.command("coverage", rich_help_panel=RUNS)(coverage.coverage)
+app.command("audit", rich_help_panel=RUNS)(audit.audit)
+app.command("preview", rich_help_panel=DEVICES)(preview.preview)
+app.command("cache", rich_help_panel=DEVICES)(data.cache)
+app.command("cost", rich_help_panel=DEVICES)(cost.cost)
+app.command("doctor", rich_help_panel=DEVICES)(doctor.doctor)
+app.add_typer(latency.app, name="latency-table", rich_help_panel=DEVICES)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"evobit {version('evobit')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Find, train and ship 1-bit convolutional networks."""
 
 
 def run(arguments: Sequence[str]) -> int:

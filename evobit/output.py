@@ -6,7 +6,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
 
@@ -20,14 +20,25 @@ class Output:
         self.stream = stream
         self.as_json = as_json
 
-    def show(self, document: Mapping[str, Any], *, title: str = "", text: str = "") -> None:
-        """Print `document` as JSON; or `text` in its place; or else a table of its entries."""
+    def show(
+        self,
+        document: Mapping[str, Any],
+        *,
+        title: str = "",
+        text: str = "",
+        only_json: Collection[str] = (),
+    ) -> None:
+        """Print `document` as JSON; or `text` in its place; or else a table of its entries.
+
+        The table leaves out the entries named in `only_json`.
+        """
         if self.as_json:
             self.stream.write(json.dumps(_plain(document), indent=2) + "\n")
         elif text:
             self.stream.write(text.rstrip("\n") + "\n")
         else:
-            self.table(("", ""), list(_rows(document)), title=title)
+            shown = {name: value for name, value in document.items() if name not in only_json}
+            self.table(("", ""), list(_rows(shown)), title=title)
         self.stream.flush()
 
     def table(
@@ -68,7 +79,10 @@ def _rows(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _text(value: Any) -> str:
+    """A value as a table shows it; of a list of mappings, which only JSON holds, the length."""
     if isinstance(value, (list, tuple)):
+        if any(isinstance(entry, Mapping) for entry in value):
+            return f"{len(value):,} {'entry' if len(value) == 1 else 'entries'}"
         return ", ".join(map(_text, value))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "-" if value is None else str(value)

@@ -21,6 +21,7 @@ from supernet.spec import BlockSpec
 
 FORMAT = "evobit/latency-table"
 VERSION = 1
+WHAT = "a latency table (which 'evobit latency-table build' writes)"
 COLUMNS = ("layer", "latency_ms", "quartile_low_ms", "quartile_high_ms", "samples", "runs_on")
 NEEDED = ("layer", "latency_ms")
 
@@ -103,7 +104,7 @@ def load_table(path: str | Path) -> LatencyTable:
         document = json.loads(first.removeprefix("# ")) if first.startswith("# ") else None
     except (ValueError, RecursionError) as error:
         raise UserError(f"latency table {path}: its header is not JSON") from error
-    document = dict(check_header(document, path, format=FORMAT, version=VERSION))
+    document = dict(check_header(document, path, format=FORMAT, version=VERSION, what=WHAT))
     for name in ("format", "version"):
         del document[name]
     try:

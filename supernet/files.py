@@ -122,15 +122,21 @@ def read_json(path: str | Path, *, what: str = "JSON file") -> Any:
         raise UserError(f"{what} {path}: not complete, valid JSON ({error})") from error
 
 
-def check_header(document: Any, path: str | Path, *, format: str, version: int) -> dict[str, Any]:
+def check_header(
+    document: Any, path: str | Path, *, format: str, version: int, what: str = ""
+) -> dict[str, Any]:
     """Return `document` if it carries the `format` and a readable `version`.
+
+    `what` the file has to be is said in words: "a latency table".
 
     Raises:
         UserError: another format, another version, or no header at all.
     """
     if not isinstance(document, dict) or document.get("format") != format:
-        found = document.get("format") if isinstance(document, dict) else type(document).__name__
-        raise UserError(f"{path}: expected format '{format}', found {found!r}")
+        name = document.get("format") if isinstance(document, dict) else None
+        found = "none" if name is None else repr(name)
+        is_none = f"is not {what}: " if what else ""
+        raise UserError(f"{path}: {is_none}expected format '{format}', found {found}")
     if document.get("version") != version:
         raise UserError(
             f"{path}: format '{format}' version {document.get('version')!r}; "
@@ -181,8 +187,10 @@ def save_weights(
         file.write(save(contiguous, metadata=dict(metadata or {})))
 
 
-def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file: its tensors and its metadata.
+def load_weights(
+    path: str | Path, what: str = "a safetensors file"
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors and its metadata; `what` it has to be is for errors.
 
     Raises:
         UserError: the file is missing, truncated or not safetensors.
@@ -195,8 +203,12 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
             return tensors, dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise UserError(f"weights {path}: cannot be read ({_reason(error)})") from error
+    except SafetensorError as error:
+        raise UserError(
+            f"weights {path}: cannot be read (not safetensors, or damaged); expected {what}"
+        ) from error
 
 
 def check_names_and_shapes(

@@ -23,6 +23,7 @@ from training.data.config import DataConfig
 
 FORMAT = "evobit/network"
 VERSION = 1
+WHAT = "a trained network's file (network.safetensors, which 'evobit retrain' writes)"
 _KEY = "evobit"  # where safetensors' metadata holds the description
 
 
@@ -77,12 +78,12 @@ def load_network(path: Path) -> TrainedNetwork:
         UserError: missing, truncated, another format or version, or names and shapes that do not
             match its own description.
     """
-    tensors, metadata = load_weights(path)
+    tensors, metadata = load_weights(path, WHAT)
     try:
         description: Any = json.loads(metadata.get(_KEY, "null"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: its description is not JSON ({error})") from error
-    check_header(description, path, format=FORMAT, version=VERSION)
+    check_header(description, path, format=FORMAT, version=VERSION, what=WHAT)
     try:
         space = space_from_description(description["space"], trusted=False)
         architecture = space.architecture(description["choices"])

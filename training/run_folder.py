@@ -40,6 +40,9 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 """Of the manifest's fields that every stage reads."""
 
+_COMMANDS = {"supernet": "train-supernet CONFIG", "retrain": "retrain CONFIG ARCH.json..."}
+"""What makes a run, where it is not `evobit STAGE CONFIG`."""
+
 _PACKAGES = ("evobit", "torch", "torchvision", "numpy", "ray")
 
 
@@ -265,7 +268,10 @@ def open_finished(path: str | Path, stage: str) -> RunFolder:
     if found != stage:
         raise UserError(f"{path}: holds a run of stage '{found}', not '{stage}'")
     if not folder.finished:
-        raise UserError(f"{path}: its {stage} run is not finished; run the same command to resume")
+        command = _COMMANDS.get(stage, f"{stage} CONFIG")
+        raise UserError(
+            f"{path}: its {stage} run is not finished; 'evobit {command} --run {path}' resumes it"
+        )
     return folder
 
 

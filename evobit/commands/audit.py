@@ -26,9 +26,10 @@ def audit(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how well a supernet ranks architectures, against networks trained alone.
+    """Measure how well a supernet ranks architectures.
 
-    Everything is scored on the search split. On an unfinished run folder it resumes.
+    Against networks trained alone; everything is scored on the search split. On an unfinished run
+    folder it resumes.
     """
     from evaluate.audit import audit as make
     from evaluate.audit_config import AuditStage

@@ -29,9 +29,10 @@ def coverage(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which choices and costs a supernet was trained on, beside those of the whole space.
+    """Show which choices and costs a supernet was trained on.
 
-    The paths of its training are drawn once more, from the seed and the steps.
+    Beside those of the whole space. The paths of its training are drawn once more, from the seed
+    and the steps.
     """
     from search.coverage import cover_run
 

@@ -40,6 +40,7 @@ def demo(
     """
     from deploy.bench import bench
     from evaluate.cards import write_card_of
+    from evaluate.finalists import network_of
     from evaluate.html_report.facts import collect
     from evaluate.html_report.write import write_page
     from evaluate.packing import pack_checkpoint
@@ -77,9 +78,9 @@ def demo(
             step("search", lambda: run_search(search_stage, search, supernet))
         files = step("export", lambda: export_best(search, best))
         with announced(retrained, "retrain", retrain_stage):
-            summary = step("retrain", lambda: retrain(retrain_stage, files, retrained))
+            step("retrain", lambda: retrain(retrain_stage, files, retrained))
         made = step("report", lambda: report(retrained))
-        network = retrained / _finalist(summary) / "network.safetensors"
+        network = network_of(retrained)
         packed = step("pack", lambda: pack_checkpoint(network, folder / "finalist.evobit"))
         timed = step("bench", lambda: bench(packed.path))
         figures = packed.as_dict()
@@ -91,11 +92,6 @@ def demo(
         written = {"run": folder, "page": page, "card": card}
         text = f"{made.markdown.rstrip()}\n\n{_packed_text(figures, timed)}\n\n{_next(written)}"
         out.show({**document, "demo": {**written, **seconds}}, text=text)
-
-
-def _finalist(summary: Mapping[str, Any]) -> str:
-    """The folder of the first finalist's first network."""
-    return next(row["networks"][0] for row in summary["networks"] if row["kind"] == "finalist")
 
 
 def _packed_text(packed: Mapping[str, Any], timed: Mapping[str, Any]) -> str:

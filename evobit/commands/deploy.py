@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from evobit.errors import WRONG_INPUT, CommandFailed, say
+from evobit.next_step import say_next
 from evobit.options import AsJson, Licence, WithCard
 from evobit.output import output
 
@@ -19,7 +20,13 @@ Threads = Annotated[int, typer.Option(help="Threads of the kernels.", min=1, max
 
 
 def pack(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Trained network.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT|RUN",
+            help="Trained network; of the run folder of a retraining its finalist's.",
+        ),
+    ],
     to: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Packed model.")
     ] = Path("model.evobit"),
@@ -45,21 +52,27 @@ def pack(
     FILE.new.md.
     """
     from evaluate.cards import write_card_of
+    from evaluate.finalists import network_of
     from evaluate.packing import PackRefused, pack_checkpoint
     from supernet.spaces import space_class
 
     with output(as_json) as out:
         if space is not None:
             space_class(space)  # naming it here is what permits a file to name it
+        network = network_of(checkpoint)
         try:
-            packed = pack_checkpoint(checkpoint, to, data, images)
+            packed = pack_checkpoint(network, to, data, images)
         except PackRefused as error:
             raise CommandFailed(str(error)) from error
+        if network != checkpoint:
+            say(f"{checkpoint}: its finalist's network is {network}")
         document = packed.as_dict()
         if with_card:
-            card = write_card_of(to, checkpoint, document, data, licence=licence)
+            card = write_card_of(to, network, document, data, licence=licence)
             document["card"] = note_card(to, card)
         out.show(document, title=str(to))
+        if not as_json:
+            say_next(["predict", to, "IMAGE..."])
 
 
 def predict(
@@ -120,7 +133,7 @@ def bench(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Time a packed model at batch 1, beside the same network in torch fp32.
+    """Time a packed model at batch 1, beside torch fp32.
 
     latency_ms is the median; spread the distance of its quartiles over it; torch_fp32_ratio how
     many times longer torch takes, in the better memory layout, on as many threads.

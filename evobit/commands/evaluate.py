@@ -15,7 +15,11 @@ from supernet.files import UserError
 def evaluate(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="Trained network; packed model (.evobit, zoo:NAME)."),
+        typer.Argument(
+            metavar="MODEL|RUN",
+            help="Trained network; packed model (.evobit, zoo:NAME); of the run folder of a "
+            "retraining its finalist.",
+        ),
     ],
     data: Annotated[
         Path | None,
@@ -35,8 +39,9 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a trained network or a packed model on labelled images."""
+    """Score a trained or packed network on labelled images."""
     from deploy.packed_file import SUFFIX, find_model, is_packed
+    from evaluate.finalists import network_of
     from evaluate.packing import evaluate_packed
     from evaluate.score import evaluate_checkpoint
     from supernet.spaces import space_class
@@ -50,7 +55,7 @@ def evaluate(
             return
         if against is not None:
             raise UserError(f"--against: {model} is no packed model ({SUFFIX})")
-        out.show(evaluate_checkpoint(path, data), title=model)
+        out.show(evaluate_checkpoint(network_of(path), data), title=model)
 
 
 def report(
@@ -87,9 +92,10 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the table of finalists against baselines, or of an audit.
+    """Print the table of a retraining or an audit.
 
-    Also written into the run folder, as report.md and report.json.
+    Of a retraining: finalists against baselines. Also written into the run folder, as report.md and
+    report.json.
     """
     from evaluate.audit import STAGE, AuditReport
     from evaluate.report import report as make

@@ -10,6 +10,7 @@ import typer
 
 from evobit.commands.deploy import note_card
 from evobit.errors import CommandFailed
+from evobit.next_step import say_next
 from evobit.options import AsJson, Licence, WithCard, limits_from
 from evobit.output import output
 from supernet.files import UserError
@@ -86,12 +87,13 @@ def export(
     licence: Licence = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the best architectures of a search, its Pareto front, or a trained network.
+    """Write what a search found, or a network in a format.
 
-    Of a network, signs is the same network with binary weights of exactly -1 and +1, whose scale
-    BatchNorm has taken; the other formats are for other programs. Each is checked on images first,
-    by the program that it is for; what computes something else is not written (exit code 1). Its
-    card, FILE.md (of a folder CARD.md), says what it is; one that you edited is left.
+    Of a search the best architectures, or its Pareto front. Of a network, signs is the same network
+    with binary weights of exactly -1 and +1, whose scale BatchNorm has taken; the other formats are
+    for other programs. Each is checked on images first, by the program that it is for; what
+    computes something else is not written (exit code 1). Its card, FILE.md (of a folder CARD.md),
+    says what it is; one that you edited is left.
     """
     from deploy.packed_file import find_model
 
@@ -127,6 +129,10 @@ def export(
         else:
             files = export_best(run, to or Path("best.json"), asked)
         out.show({"files": files}, text="\n".join(map(str, files)))
+        if not as_json:
+            # Of a front, its documents aside, one network is chosen.
+            chosen = [files[0].with_name("architecture-N.json")] if pareto else files
+            say_next(["retrain", "CONFIG", *chosen])
 
 
 def _refuse(options: dict[str, Any], reason: str) -> None:

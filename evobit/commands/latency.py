@@ -13,7 +13,7 @@ from evobit.output import output
 from supernet.files import UserError
 
 app = typer.Typer(
-    help="Tables of measured latency: build, show, export-layers, import.",
+    help="Make and show tables of measured latency.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -93,7 +93,10 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a table: milliseconds by layer and groups, and how well it predicts."""
+    """Print a table, and how well it predicts.
+
+    Milliseconds by layer and groups.
+    """
     from latency_tables.plot import by_groups, predicted_against_measured, rows_by_groups
     from latency_tables.table import load_table
     from supernet.files import write_text

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from evobit.next_step import say_next
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
 from evobit.output import output
 from evobit.resuming import announced, check_folder
@@ -67,6 +68,8 @@ def search(
         with announced(folder, "search", stage):
             summary = run_search(stage, folder, trained)
         out.show(summary, title=f"search in {folder}")
+        if not as_json:
+            say_next(["export", folder, "-o", "best.json"])
 
 
 def _check_feasibility(stage: Any) -> None:

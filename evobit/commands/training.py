@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from evobit.next_step import Command, own_space, say_next, shared
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
 from evobit.output import output
 from evobit.resuming import announced, check_folder
@@ -39,7 +40,12 @@ def train_supernet(
             return
         with announced(folder, "supernet", stage):
             summary = train(stage, folder)
-        out.show(summary, title=f"supernet in {folder}")
+        # Of the counts, a row a choice, `evobit coverage` makes something that can be read.
+        out.show(summary, title=f"supernet in {folder}", only_json=("update_counts",))
+        if not as_json:
+            usual = folder == run_folder(config, "supernet")
+            where: Command = [] if usual else ["--supernet", folder]
+            say_next(["search", config, *where, *shared(overrides)])
 
 
 def retrain(
@@ -60,6 +66,8 @@ def retrain(
 
     Each network is scored once on the test split. On an unfinished run folder it resumes.
     """
+    from evaluate.finalists import finalists
+    from evaluate.report import read_report
     from evaluate.retrain import RetrainStage
     from evaluate.retrain import retrain as train
     from evobit.config import load_stage
@@ -90,7 +98,17 @@ def retrain(
             return
         with announced(folder, "retrain", stage):
             summary = train(stage, files, folder)
-        out.show(summary, title=f"retrained in {folder}")
+        if as_json:
+            out.show(summary)
+            return
+        networks = "\n".join(f"{name}: {file}" for name, file in finalists(folder).items())
+        table = read_report(folder).markdown
+        out.show(summary, text=f"retrained in {folder}\n\n{table}\n{networks}")
+        named = own_space(stage.space["name"])
+        say_next(
+            ["report", folder, "--html", *named],
+            ["pack", folder, *named, "-o", "model.evobit"],
+        )
 
 
 def pretrain(
@@ -110,9 +128,10 @@ def pretrain(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a network's features without labels, for `retrain.start_from`.
+    """Learn a network's features without labels.
 
-    They are scored on the search split. On an unfinished run folder it resumes.
+    For `retrain.start_from`. They are scored on the search split. On an unfinished run folder it
+    resumes.
     """
     from evobit.config import load_stage
     from training.pretraining.config import PretrainStage

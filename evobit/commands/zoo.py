@@ -9,10 +9,11 @@ from evobit.output import output
 
 
 def zoo(as_json: AsJson = False) -> None:
-    """List the trained models that come with evobit, for predict, bench, evaluate and export.
+    """List the trained models that come with evobit.
 
-    top-1 is that of the trained network, on the split named; what its run did not measure is not
-    known here either. Each model's card says more; --json names its file.
+    For predict, bench, evaluate and export. top-1 is that of the trained network, on the split
+    named; what its run did not measure is not known here either. Each model's card says more;
+    --json names its file.
     """
     from deploy.zoo_models import zoo_models
 

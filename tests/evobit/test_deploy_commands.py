@@ -152,6 +152,7 @@ def test_a_packed_network_that_computes_something_else_is_not_written(
         (["pack", "{n}", "-o", "x.evobit", "--data", "{f}/empty"], "expected a folder with images"),
         (["predict", "none.evobit", "x.png"], "none.evobit: cannot be read"),
         (["predict", "{n}", "x.png"], "expected format 'evobit/packed'"),
+        (["predict", "{f}/images/0.png", "x.png"], "damaged); expected what 'evobit pack' writes"),
         (["predict", "{m}", "x.png"], "x.png: no such file"),
         (["predict", "{f}", "x.png"], "is a folder, expected a file"),
         (["pack", "{f}"], "is a folder, expected a file"),

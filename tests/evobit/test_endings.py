@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from evobit import errors
 from evobit.__main__ import main
 from evobit.errors import CommandFailed, exit_code
 from evobit.main import app, run
+from evobit.next_step import own_space, say_next, shared
 from evobit.output import output
 from supernet.files import UserError
 
@@ -160,6 +162,64 @@ def test_every_command_has_help(capsys):
     for command in app.registered_commands:
         assert run([command.name, "--help"]) == 0
         assert f"evobit {command.name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["latency-table"]])
+def test_the_summaries_in_help_fit(capsys, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*words, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    # "[ARGS]..." stands in the first line.
+    assert not [line for line in lines[1:] if line.endswith("...")]
+
+
+def test_help_lists_the_pipeline_in_its_order(capsys):
+    assert run(["--help"]) == 0
+    _, _, listed = capsys.readouterr().out.partition("The pipeline:\n")
+    pipeline, *others = [part.splitlines() for part in listed.split("\n\n")]
+    names = [line.split()[0] for line in pipeline]
+    stages = ["train-supernet", "search", "export", "retrain", "report", "pack"]
+    assert [name for name in names if name in stages] == stages
+    assert [part[0] for part in others] == [
+        "Packed models:",
+        "Looking at runs:",
+        "Data and devices:",
+    ]
+    below = [line.split()[0] for part in others for line in part[1:]]
+    known = {command.name for command in app.registered_commands} | {"latency-table"}
+    assert len(names + below) == len(known) and set(names + below) == known
+
+
+def test_the_version_is_the_packages(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"evobit {version('evobit')}\n"
+
+
+def test_a_table_counts_what_only_json_holds(capsys):
+    networks = [{"name": "a"}, {"name": "b"}]
+    document = {"networks": networks, "one": networks[:1], "counts": {"a": 1}, "top1": [91.5, 90]}
+    with output(as_json=False) as out:
+        out.show(document, only_json=("counts",))
+    rows = [
+        [word.strip() for word in line.split("│")[1:3]]
+        for line in capsys.readouterr().out.splitlines()
+        if "│" in line
+    ]
+    assert rows == [["networks", "2 entries"], ["one", "1 entry"], ["top1", "91.5, 90"]]
+    with output(as_json=True) as out:
+        out.show(document, only_json=("counts",))
+    assert json.loads(capsys.readouterr().out) == document
+
+
+def test_the_next_command_is_as_it_can_be_typed(capsys):
+    overrides = ["data.root=my photos", "supernet.epochs=3", "space.classes=2", "seed=1"]
+    words = ["search", Path("my photos.yaml"), *shared(overrides), *own_space("s.py:Mine")]
+    say_next(words, ["report", Path("runs/x"), *own_space("mobilenet-groups")])
+    assert capsys.readouterr().err == (
+        "evobit: next: evobit search 'my photos.yaml' --set 'data.root=my photos' "
+        "--set space.classes=2 --set seed=1 --space s.py:Mine; evobit report runs/x\n"
+    )
 
 
 def test_help_is_quick():

@@ -33,7 +33,10 @@ def test_build_show_and_search(folder, capsys):
     assert len(shown["layers"]) == built["layers"]
     assert sorted(path.name for path in Path("plots").iterdir()) == ["layers.svg", "networks.svg"]
     assert run(["latency-table", "show", "t.csv"]) == 0
-    assert "ms by groups" in capsys.readouterr().out
+    shown_text = capsys.readouterr().out
+    assert "ms by groups" in shown_text and "choices" not in shown_text
+    references = next(line for line in shown_text.splitlines() if "references" in line)
+    assert " entries " in references
     limits = ["--set", "search.latency_table=t.csv", "--set", "search.trust_latency_table=true"]
     limits += ["--set", "search.max_latency_ms=100"]
     assert run(["train-supernet", "tiny.yaml"]) == 0
@@ -74,7 +77,7 @@ def test_a_table_from_elsewhere(folder, capsys):
         (["build", "--config", "none.yaml", "-o", "t.csv"], "none.yaml"),
         (["build", "-o", "t.csv"], "--config"),
         (["show", "none.csv"], "none.csv: cannot be read"),
-        (["show", "tiny.yaml"], "expected format"),
+        (["show", "tiny.yaml"], "tiny.yaml: is not a latency table (which 'evobit latency-table"),
         (["import", "none.csv", "--config", "tiny.yaml", "-o", "t.csv", "--device", "x"], "none"),
     ],
 )

@@ -75,9 +75,6 @@ def ran(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr("supernet.spaces._loaded", {})
     # A slow machine keeps no limit in milliseconds.
     command, *rest = [word.replace("latency_ms=0.05", "latency_ms=1000") for word in words]
-    if "ID" in "".join(rest):
-        (found,) = Path(rest[0].partition("/networks")[0], "networks").iterdir()
-        rest[0] = str(found / "network.safetensors")
     smaller = [word for field in SMALL.get(command, "").split() for word in ("--set", field)]
     if command in ROUNDS:
         smaller += ["--rounds", ROUNDS[command]]

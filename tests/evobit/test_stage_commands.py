@@ -44,7 +44,9 @@ def test_the_whole_path_step_by_step(folder: Path, capsys: pytest.CaptureFixture
     assert run(["search", "tiny.yaml"]) == 2
     assert "no supernet run in runs/tiny-supernet" in capsys.readouterr().err
     assert run(["train-supernet", "tiny.yaml", "--set", "supernet.epochs=6", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["steps"] == 6 * 8
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["steps"] == 6 * 8 and "next: " not in printed.err
+    assert json.loads(printed.out)["update_counts"]
     assert RunFolder(Path("runs/tiny-supernet"), "supernet").config["supernet"]["epochs"] == 6
     assert run(["search", "tiny.yaml", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -56,7 +58,9 @@ def test_the_whole_path_step_by_step(folder: Path, capsys: pytest.CaptureFixture
     }  # fmt: skip
 
     assert run(["export", "runs/tiny-search", "-o", "best.json"]) == 0
-    assert capsys.readouterr().out == "best.json\n"
+    printed = capsys.readouterr()
+    assert printed.out == "best.json\n"
+    assert printed.err == "evobit: next: evobit retrain CONFIG best.json\n"
     best = json.loads(Path("best.json").read_text())
     assert run(["cost", "best.json", "--verify", "--json"]) == 0
     costs = json.loads(capsys.readouterr().out)
@@ -65,6 +69,9 @@ def test_the_whole_path_step_by_step(folder: Path, capsys: pytest.CaptureFixture
     assert run(["export", "runs/tiny-search", "--pareto"]) == 0
     files = capsys.readouterr().out.splitlines()
     assert files[0] == "front/architecture-1.json" and files[-1] == "front/front.svg"
+    assert run(["export", "runs/tiny-search", "--pareto"]) == 0
+    chosen = "evobit: next: evobit retrain CONFIG front/architecture-N.json"
+    assert last(capsys.readouterr().err) == chosen
 
     assert run(["retrain", "tiny.yaml", "best.json"]) == 0
     capsys.readouterr()
@@ -83,11 +90,49 @@ def test_the_whole_path_step_by_step(folder: Path, capsys: pytest.CaptureFixture
 
     # Every step again: finished runs say so by doing nothing.
     before = snapshot(folder / "runs")
+    capsys.readouterr()
     assert run(["train-supernet", "tiny.yaml", "--set", "supernet.epochs=6"]) == 0
+    printed = capsys.readouterr()
+    assert last(printed.err) == "evobit: next: evobit search tiny.yaml"
+    assert "steps" in printed.out and "update_counts" not in printed.out
     assert run(["search", "tiny.yaml"]) == 0
+    printed = capsys.readouterr()
+    assert last(printed.err) == "evobit: next: evobit export runs/tiny-search -o best.json"
     assert run(["retrain", "tiny.yaml", "best.json"]) == 0
+    printed = capsys.readouterr()
+    assert last(printed.err) == (
+        "evobit: next: evobit report runs/tiny-retrain --html; "
+        "evobit pack runs/tiny-retrain -o model.evobit"
+    )
+    assert Path("runs/tiny-retrain/report.md").read_text() in printed.out
+    finalist = f"runs/tiny-retrain/{report['networks'][0]['networks'][0]}/network.safetensors"
+    assert last(printed.out) == f"finalist: {finalist}"
     after = snapshot(folder / "runs")
     assert {path for path in before if before[path] != after[path]} == set()
+
+    # A retraining's folder stands for its finalist.
+    assert run(["evaluate", "runs/tiny-retrain", "--json"]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["checkpoint"] == finalist
+    assert run(["pack", finalist, "-o", "named.evobit", "--json"]) == 0
+    assert "next: " not in capsys.readouterr().err
+    assert run(["pack", "runs/tiny-retrain", "-o", "a b.evobit"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "evobit: next: evobit predict 'a b.evobit' IMAGE..."
+    assert f"evobit: runs/tiny-retrain: its finalist's network is {finalist}" in said
+    assert Path("a b.evobit").read_bytes() == Path("named.evobit").read_bytes()
+    assert run(["pack", "runs/tiny-search"]) == 2
+    one_line(capsys, "runs/tiny-search: holds a run of stage 'search', not 'retrain'")
+    manifest = RunFolder(Path("runs/tiny-retrain"), "retrain")
+    manifest.record("summary", {**(manifest.summary or {}), "networks": []})
+    assert run(["evaluate", "runs/tiny-retrain"]) == 2
+    one_line(capsys, "runs/tiny-retrain: has no finalist")
+    manifest.record("summary", None)
+    assert run(["pack", "runs/tiny-retrain"]) == 2
+    one_line(capsys, "'evobit retrain CONFIG ARCH.json... --run runs/tiny-retrain' resumes it")
+    RunFolder(Path("runs/tiny-supernet"), "supernet").record("summary", None)
+    assert run(["search", "tiny.yaml", "--run", "runs/new"]) == 2
+    one_line(capsys, "'evobit train-supernet CONFIG --run runs/tiny-supernet' resumes it")
 
 
 def test_a_pareto_search(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,6 +212,11 @@ def test_a_wrong_config_changes_nothing(
     assert snapshot(folder) == before
 
 
+def last(text: str) -> str:
+    """The last line."""
+    return text.splitlines()[-1]
+
+
 def one_line(capsys: pytest.CaptureFixture[str], expected: str) -> None:
     printed = capsys.readouterr()
     assert expected in printed.err
@@ -186,9 +236,10 @@ def test_an_architecture_of_another_space_is_refused(
 def test_a_limit_below_the_cheapest_architecture(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["train-supernet", "tiny.yaml"]) == 0
-    capsys.readouterr()
-    assert run(["search", "tiny.yaml", "--set", "search.max_ops=10"]) == 2
+    assert run(["train-supernet", "tiny.yaml", "--run", "runs/other", "--set", "seed=3"]) == 0
+    following = last(capsys.readouterr().err).removeprefix("evobit: next: evobit ").split()
+    assert following == ["search", "tiny.yaml", "--supernet", "runs/other", "--set", "seed=3"]
+    assert run([*following, "--set", "search.max_ops=10"]) == 2
     one_line(capsys, "cheapest")
     assert not Path("runs/tiny-search").exists()
 
@@ -214,6 +265,13 @@ def test_a_checkpoint_that_does_not_match(folder: Path, capsys: pytest.CaptureFi
     Path("cut.safetensors").write_bytes(network.read_bytes()[:500])
     assert run(["evaluate", "cut.safetensors"]) == 2
     one_line(capsys, "cut.safetensors: cannot be read")
+    for other in ("tiny.yaml", "a.json"):
+        assert run(["pack", other]) == 2
+        one_line(
+            capsys,
+            f"{other}: cannot be read (not safetensors, or damaged); expected a trained network's "
+            "file (network.safetensors, which 'evobit retrain' writes)",
+        )
 
 
 def test_supernet_weights_that_do_not_match(

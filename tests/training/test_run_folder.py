@@ -125,8 +125,11 @@ def test_open_finished(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run folder"):
         open_finished(tmp_path, "search")
     folder = RunFolder.open(tmp_path / "run", "search", CONFIG)
-    with pytest.raises(UserError, match="not finished; run the same command to resume"):
+    with pytest.raises(UserError, match=r"not finished; 'evobit search CONFIG --run .*/run' resum"):
         open_finished(folder.path, "search")
+    supernet = RunFolder.open(tmp_path / "supernet", "supernet", CONFIG)
+    with pytest.raises(UserError, match=r"'evobit train-supernet CONFIG --run .*/supernet' resum"):
+        open_finished(supernet.path, "supernet")
     folder.finish({})
     assert open_finished(folder.path, "search").finished
 
