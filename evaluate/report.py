@@ -97,9 +97,14 @@ def report(run: Path) -> Report:
         UserError: not a finished retraining.
     """
     made = read_report(run)
+    write_report(run, made)
+    return made
+
+
+def write_report(run: str | Path, made: Report) -> None:
+    """Write report.json and report.md into the run folder."""
     write_json(Path(run) / "report.json", made.as_dict())
     write_text(Path(run) / "report.md", made.markdown)
-    return made
 
 
 def read_report(run: Path) -> Report:

@@ -48,7 +48,7 @@ def demo(
     from evaluate.retrain import RetrainStage, retrain
     from evobit.config import load_stage
     from search.export import export_best
-    from search.run import SearchStage, run_search
+    from search.run import SearchStage, check_search, run_search
     from training.supernet_training import SupernetStage, train_supernet
 
     path = config or _demo_config()
@@ -58,6 +58,7 @@ def demo(
         supernet_stage = load_stage(path, SupernetStage, changed)
         search_stage = load_stage(path, SearchStage, changed)
         retrain_stage = load_stage(path, RetrainStage, changed)
+        check_search(search_stage)
         folder = run or Path("runs") / path.stem
         check_folder(folder)
         supernet, search, retrained = (folder / name for name in ("supernet", "search", "retrain"))

@@ -98,7 +98,7 @@ def report(
     report.json.
     """
     from evaluate.audit import STAGE, AuditReport
-    from evaluate.report import report as make
+    from evaluate.report import read_report, write_report
     from evaluate.retrain import STAGE as RETRAINING
     from training.run_folder import open_finished, stage_in
 
@@ -113,17 +113,19 @@ def report(
             out.show(audited.figures, text=audited.markdown)
             return
         document: dict[str, Any] = {}
-        text = ""
+        text, made = "", None
         if draws:
             at = (page or run / "report.html") if html else None
             written = _draw(run, at, {"svg": svg, "png": png}, search, space)
             document["written"] = written
             text = "\n".join(f"{path} ({size:,} bytes)" for path, size in written.items())
         if not draws or stage_in(run) == RETRAINING:
-            made = make(run)
+            made = read_report(run)
             document = {**made.as_dict(), **document}
             text = f"{made.markdown}\n{text}"
         out.show(document, text=text)
+        if made is not None:
+            write_report(run, made)  # last: in a folder that is read-only, the table is seen
 
 
 def _draw(

@@ -165,8 +165,14 @@ def _export_signs(
     network: Path, to: Path, data: Path | None, images: int
 ) -> tuple[dict[str, Any], Path]:
     """A network of weights of -1 and +1."""
+    from deploy.packed_file import is_packed
     from evaluate.exact_signs import ExportRefused, export_signs
 
+    if is_packed(network):
+        others = ", ".join(one.value for one in Format if one is not Format.SIGNS)
+        raise UserError(
+            f"{network}: a packed model holds signs already; give --format one of {others}"
+        )
     try:
         return export_signs(network, to, data, images).as_dict(), to
     except ExportRefused as error:

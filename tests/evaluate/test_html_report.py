@@ -172,6 +172,17 @@ def test_a_search_alone(runs: Path, capsys: CapSys) -> None:
     assert run(["report", "runs/search"]) == 2, "the table is a retraining's"
 
 
+def test_the_table_is_seen_where_it_cannot_be_kept(
+    runs: Path, tmp_path: Path, capsys: CapSys
+) -> None:
+    shutil.copytree(runs / "retrain", tmp_path / "retrain")
+    (tmp_path / "retrain" / "report.json").unlink(missing_ok=True)
+    (tmp_path / "retrain" / "report.json" / "in the way").mkdir(parents=True)
+    assert run(["report", str(tmp_path / "retrain")]) != 0
+    printed = capsys.readouterr()
+    assert "| finalist |" in printed.out and "report.json" in printed.err.splitlines()[-1]
+
+
 def test_what_is_gone_or_changed_is_said(runs: Path, tmp_path: Path) -> None:
     moved = tmp_path / "all"
     shutil.copytree(runs.parent, moved)

@@ -122,6 +122,24 @@ def test_demo_runs_in_a_folder_named_like_its_config(folder: Path, capsys: Captu
     assert "runs/tiny is a file; expected a folder" in line
 
 
+def test_the_demo_refuses_a_search_before_the_supernet(
+    folder: Path, capsys: Capture, stages: dict
+) -> None:
+    for section, change, expected in (
+        ("scoring", {"calibration_images": 10_000}, "at most the "),
+        ("max_ops", 0.5, "max_ops 0.5: no architecture is that cheap"),
+    ):
+        search = {**stages["search"], section: change}
+        Path("odd.yaml").write_text(yaml.safe_dump({**stages, "search": search}))
+        assert expected in refused(capsys, "demo", "--config", "odd.yaml")
+        assert not Path("runs").exists()
+
+
+def test_a_packed_model_holds_signs_already(folder: Path, capsys: Capture) -> None:
+    line = refused(capsys, "export", "zoo:fashion-mnist-groups")
+    assert "holds signs already; give --format one of onnx" in line
+
+
 def test_a_data_folder_with_one_class(folder: Path, capsys: Capture, stages: dict) -> None:
     own_images(stages)
     write_images("ant")

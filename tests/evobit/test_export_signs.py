@@ -132,7 +132,7 @@ def test_what_computes_something_else_is_not_written(
         (["{n}", "-o", "{n}"], "is the checkpoint itself"),
         (["{n}", "-o", "{f}"], "is a folder, expected the name of a file"),
         (["{r}"], "real.safetensors: layer 'block1_spatial' has real weights and binary activ"),
-        (["{m}"], "expected format 'evobit/network', found 'evobit/packed'"),
+        (["{m}"], "a packed model holds signs already"),
         (["{j}"], "best.json: cannot be read"),
         (["{n}", "--limit", "max_ops=1e6"], "--limit is for a search's run folder; "),
         (["{n}", "--pareto"], "--pareto is for a search's run folder; "),
