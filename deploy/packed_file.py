@@ -75,12 +75,14 @@ def find_model(name: str | Path) -> Path:
     """The file of a model: a path, or `zoo:NAME` of one that comes with evobit.
 
     Raises:
-        UserError: the zoo has no such model; names those it has.
+        UserError: the zoo has no such model; names those it has. Or its prefix was left out.
     """
     text = str(name)
-    if not text.startswith(_ZOO_PREFIX):
-        return Path(name)
     names = sorted(path.stem for path in ZOO.glob(f"*{SUFFIX}"))
+    if not text.startswith(_ZOO_PREFIX):
+        if text in names and not Path(name).exists():
+            raise UserError(f"{text}: no such file; did you mean '{_ZOO_PREFIX}{text}'?")
+        return Path(name)
     if (wanted := text.removeprefix(_ZOO_PREFIX)) not in names:
         raise UserError(f"{text}: the zoo has no such model; it has {', '.join(names) or 'none'}")
     return ZOO / f"{wanted}{SUFFIX}"

@@ -26,6 +26,8 @@ SECTIONS = ("space", "data", "supernet", "search", "pretrain", "retrain", "audit
 MAX_BRACKETS = 100
 MAX_VALUES = 100_000
 """Of a config."""
+MOST_NAMED = 12
+"""Of the names that there are, where none is like the one given."""
 
 Stage = TypeVar("Stage", bound=BaseModel)
 
@@ -301,6 +303,8 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _nearest(name: str, known: Iterable[str], above: str = "") -> str:
-    """`; did you mean ...?`, the known name most like `name`."""
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
-    return f"; did you mean '{above + '.' if above else ''}{nearest[0]}'?" if nearest else ""
+    """`; did you mean ...?`, the known name most like `name`; where none is, all of a few."""
+    names = list(known)
+    for nearest in difflib.get_close_matches(name, names, n=1, cutoff=0.5):
+        return f"; did you mean '{above + '.' if above else ''}{nearest}'?"
+    return f"; there are {', '.join(names[:MOST_NAMED])}" + (", ..." * (len(names) > MOST_NAMED))

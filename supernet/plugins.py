@@ -40,7 +40,10 @@ def load_module(where: str, what: str) -> ModuleType:
 def _load_file(where: str, what: str) -> ModuleType:
     path = Path(where).resolve()
     if not path.is_file():
-        raise UserError(f"{what}: no file {where}, expected a Python file")
+        raise UserError(
+            f"{what}: no file {path}, expected a Python file (a relative path counts from the "
+            "working folder)"
+        )
     # Files of one name in different folders are different modules.
     name = f"evobit_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:

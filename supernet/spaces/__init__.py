@@ -58,6 +58,8 @@ def space_class(name: str, *, trusted: bool = True) -> type[SearchSpace]:
             f"config that names this space, or the option --space {name}"
         )
     found = getattr(load_module(where, f"search space '{name}'"), class_name, None)
+    if found is None:
+        raise UserError(f"search space '{name}': {where} has no class {class_name}")
     if not (inspect.isclass(found) and issubclass(found, SearchSpace) and is_dataclass(found)):
         raise UserError(f"search space '{name}': {class_name} is not a dataclass of SearchSpace")
     found.name = name  # describe() must name what space_from_description can find again

@@ -112,6 +112,7 @@ def test_a_mistake_is_one_line_naming_file_and_field(config, text, expected):
     [
         ("search.popluation=3", "--set: unknown field 'search.popluation'; did you mean 'search.p"),
         ("sead=3", "--set: unknown section 'sead'; did you mean 'seed'?"),
+        ("model=3", "--set: unknown section 'model'; there are space, data, supernet, search"),
         ("search.population=many", "--set: field 'search.population' is 'many'"),
         ("space.wdith=2", "--set: unknown field 'space.wdith'; did you mean 'space.width'?"),
         ("search.population", "expected FIELD=VALUE"),

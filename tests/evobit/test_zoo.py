@@ -89,7 +89,8 @@ def test_a_model_is_used_by_its_name(
         (["predict", "zoo:none", "image.png"], f"it has {', '.join(NAMES)}"),
         (["bench", "zoo:none"], f"it has {', '.join(NAMES)}"),
         (["export", "zoo:none", "--format", "c"], f"it has {', '.join(NAMES)}"),
-        (["export", f"zoo:{NAMES[0]}"], "expected format 'evobit/network', found"),
+        (["export", f"zoo:{NAMES[0]}"], "a packed model holds signs already"),
+        (["predict", NAMES[0], "x.png"], f"did you mean 'zoo:{NAMES[0]}'?"),
     ],
 )
 def test_wrong_input_is_refused(
