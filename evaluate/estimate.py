@@ -1,89 +1,102 @@
-"""What a stage would take: --dry-run's time, memory and disk, measured on a few real steps."""
+"""What a stage would take: --dry-run's time, memory and disk, from a few of its real steps."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from evaluate.audit_config import AuditStage
 from evaluate.audit_plan import prepare as prepare_audit
-from evaluate.retrain import RetrainStage, prepare, threads_of
-from evaluate.timing import training_step_seconds, zero_images
-from supernet.costs import cost
+from evaluate.planned_training import PlannedTraining, plan_networks, plan_supernet
+from evaluate.rehearsal import SECONDS, Clock, clocked, parts_of, peak_memory_bytes
+from evaluate.retrain import RetrainStage, prepare
+from evaluate.timing import zero_images
 from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from supernet.spec import NetworkSpec
-from supernet.supernet import Supernet
 from training.batches import steps_per_epoch
 from training.compilation import time_step
 from training.data import open_training_data
 from training.device import choose_device, set_threads
 from training.fit_check import check_fit
-from training.path_sampling import draw_paths
-from training.seeds import stream
-from training.settings import TrainingSettings
+from training.pretraining.config import PretrainStage
+from training.pretraining.loop import train_method
+from training.pretraining.run import begin
+from training.pretraining.run import prepare as prepare_pretraining
+from training.run_log import TrainingLog
 from training.supernet_training import SupernetStage, check_stage
 
-BYTES_PER_PARAMETER = 16  # fp32 weight, gradient and Adam's two moments
 IMAGES_TIMED = 256
+IN_TRAINING = "reading, varying and learning the images"
 
 
 def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[str, Any]:
-    """Time, memory and disk of a stage without starting it; times are of uncompiled steps.
+    """Time, memory and disk of a stage without starting it; `time_of` says what is timed.
 
-    A retraining is that of the files `architectures`, its step that of its network of most OPs;
-    without files one finalist, the space's first architecture, stands in. Of a search only space,
-    data and device are looked at, not its limits and not its supernet.
+    A retraining is that of the files `architectures`, each of its networks taken for that of most
+    OPs; without files one finalist, the space's first architecture, stands in. Of a search only
+    space, data and device are looked at, not its limits and not its supernet.
 
     Raises:
         UserError: what a training itself would refuse before starting; of a search, a data set
             that the space does not fit.
     """
+    began = time.perf_counter()
     if isinstance(stage, RetrainStage):
-        return _retraining(stage, run, architectures)
+        return _retraining(stage, run, architectures, began)
     space = space_from_description(stage.space)
     space.check_searchable()
     data = open_training_data(stage.data)
     if isinstance(stage, SupernetStage):
         check_stage(space, stage, data)
-        supernet = Supernet(space, stage.supernet.sharing)
-        steps = steps_per_epoch(data.train, stage.supernet) * stage.supernet.total_epochs
-        drawn = draw_paths(space, stage.supernet.sampling, stream(stage.seed, "estimate"))
-        path = supernet.path(drawn[0])
-        spec = space.decode(space.first())
-        set_threads(stage.supernet.threads)
-        passes = _training(run, supernet, path, spec, stage.supernet, steps * len(drawn))
-        return {**passes, "steps": steps}
+        opened_s = time.perf_counter() - began
+        made = plan_supernet(space, stage, data)
+        return {
+            "run": str(run),
+            "device": str(made.device),
+            "steps": made.steps,
+            "time_s": _rounded(opened_s + made.total_s),
+            "time_of": f"starting, {IN_TRAINING}",
+            **_compiling(made),
+            "parameters": made.parameters,
+            **_memory(made.device),
+            "disk_bytes": 4 * made.parameters,
+        }
     check_fit(space.decode(space.first()), data)
     return _search(stage, run, space, len(data.search))
 
 
-def _retraining(stage: RetrainStage, run: Path, architectures: Sequence[Path]) -> dict[str, Any]:
+def _retraining(
+    stage: RetrainStage, run: Path, files: Sequence[Path], began: float
+) -> dict[str, Any]:
     """The dearest network's time, for as many networks as there are."""
-    prepared = prepare(stage, architectures)
+    prepared = prepare(stage, files)
     trained = [entry.architecture for entry in prepared.comparison.entries]
-    if not architectures and prepared.space.size > 1:
+    if not files and prepared.space.size > 1:
         trained.append(prepared.space.first())
-    specs = [prepared.space.decode(architecture) for architecture in trained]
-    dearest = max(specs, key=lambda spec: cost(spec).ops)
-    network = build(dearest)
-    set_threads(threads_of(stage.retrain))
-    steps = prepared.steps_per_epoch * stage.retrain.total_epochs
-    one = _training(run, network, network, dearest, stage.retrain, steps)
-    number = len(trained) * stage.retrain.seeds
-    side_by_side = max(stage.retrain.workers, 1)
+    opened_s = time.perf_counter() - began
+    made = plan_networks(
+        prepared.space, trained, stage.retrain, stage.data, on_everything=True, seed=stage.seed
+    )
+    said = prepared.comparison.warnings(prepared.space)
     return {
-        **one,
-        "networks": number,
-        "time_s": round(one["time_s"] * number / side_by_side, 1),
-        "memory_bytes": one["memory_bytes"] * side_by_side,
-        "disk_bytes": one["disk_bytes"] * number,
-        **({"warnings": said} if (said := prepared.comparison.warnings(prepared.space)) else {}),
+        "run": str(run),
+        "device": str(made.device),
+        "architectures": len(trained),
+        "networks": made.number,
+        "network_steps": made.steps,
+        "network_s": _rounded(made.one_s),
+        "time_s": _rounded(opened_s + made.total_s),
+        "time_of": f"starting, {IN_TRAINING}, scoring",
+        **_compiling(made),
+        "parameters": made.parameters,
+        **_memory(made.device, made.processes),
+        "disk_bytes": 4 * made.parameters * made.number,
+        **({"warnings": said} if said else {}),
     }
 
 
@@ -93,60 +106,80 @@ def estimate_audit(stage: AuditStage, run: Path, supernet: Path | None = None) -
     Raises:
         UserError: what the audit itself would refuse before starting.
     """
+    began = time.perf_counter()
     prepared = prepare_audit(stage, supernet)
-    space, config = prepared.space, stage.audit
-    specs = [space.decode(architecture) for architecture in prepared.architectures]
-    dearest = max(specs, key=lambda spec: cost(spec).ops)
-    network = build(dearest)
-    set_threads(threads_of(config))
-    steps = prepared.steps_per_epoch * config.total_epochs
-    one = _training(run, network, network, dearest, config, steps)
-    number, side_by_side = len(specs) * config.seeds, max(config.workers, 1)
-    networks_s = round(one["time_s"] * number / side_by_side, 1)
-    supernets = []
-    set_threads(stage.supernet.threads)
-    per_epoch = steps_per_epoch(prepared.data.train, stage.supernet)
-    for rule in prepared.rules:
-        if rule.trained is None:
-            whole = Supernet(space, stage.supernet.sharing)
-            drawn = draw_paths(space, rule.stage.supernet.sampling, stream(stage.seed, "estimate"))
-            passes = per_epoch * stage.supernet.total_epochs * len(drawn)
-            path = whole.path(drawn[0])
-            made = _training(run, whole, path, dearest, stage.supernet, passes)
-            supernets.append(made)
+    opened_s = time.perf_counter() - began
+    space, data = prepared.space, prepared.data
+    supernets = [
+        plan_supernet(space, rule.stage, data) for rule in prepared.rules if rule.trained is None
+    ]
+    made = plan_networks(
+        space,
+        prepared.architectures,
+        stage.audit,
+        stage.data,
+        on_everything=False,
+        seed=stage.seed,
+    )
+    parameters = made.parameters * made.number + sum(one.parameters for one in supernets)
     return {
         "run": str(run),
-        "device": one["device"],
+        "device": str(made.device),
         "supernets": len(supernets),
-        "networks": number,
-        "network_s": one["time_s"],
-        "time_s": round(networks_s + sum(made["time_s"] for made in supernets), 1),
-        "memory_bytes": max(
-            one["memory_bytes"] * side_by_side, *(made["memory_bytes"] for made in supernets), 0
-        ),
-        "disk_bytes": one["disk_bytes"] * number + sum(made["disk_bytes"] for made in supernets),
+        "networks": made.number,
+        "network_s": _rounded(made.one_s),
+        "time_s": _rounded(opened_s + made.total_s + sum(one.total_s for one in supernets)),
+        "time_of": f"starting, {IN_TRAINING}, scoring the networks; not the supernets' scoring",
+        **_memory(made.device, made.processes),
+        "disk_bytes": 4 * parameters,
     }
 
 
-def _training(
-    run: Path,
-    module: nn.Module,
-    path: nn.Module,
-    spec: NetworkSpec,
-    settings: TrainingSettings,
-    steps: int,
+def estimate_pretraining(
+    stage: PretrainStage, architecture: Path | None, run: Path
 ) -> dict[str, Any]:
-    device = choose_device(settings.device)
-    seconds = training_step_seconds(module, path, spec, settings.batch_size, device)
-    parameters = sum(parameter.numel() for parameter in module.parameters())
+    """Time and memory of a pre-training without starting it.
+
+    Raises:
+        UserError: what the pre-training itself would refuse before starting.
+    """
+    started = time.perf_counter()
+    prepared = prepare_pretraining(stage, architecture)
+    config, images = stage.pretrain, prepared.data.train
+    set_threads(config.threads)
+    _, method = begin(stage, prepared)
+    before_step = method.before_step
+    made_s = time.perf_counter() - started
+
+    def loop(clock: Clock, checkpoint: Path, log: TrainingLog) -> None:
+        def noted(step: int, per_epoch: int) -> None:
+            clock.tick()
+            before_step(step, per_epoch)
+
+        method.before_step = noted  # type: ignore[method-assign, assignment]
+        train_method(
+            method,
+            images,
+            config,
+            prepared.normalisation,
+            log,
+            seed=stage.seed,
+            device=prepared.device,
+            checkpoint=checkpoint,
+            label="rehearsal",
+        )
+
+    began = clocked(loop, SECONDS, tensorboard=config.tensorboard)
+    per_epoch = steps_per_epoch(images, config)
+    parameters = sum(parameter.numel() for parameter in method.parameters())
     return {
         "run": str(run),
-        "device": str(device),
-        "steps": steps,
-        "time_s": round(steps * seconds, 1),
+        "device": str(prepared.device),
+        "steps": prepared.steps,
+        "time_s": _rounded(made_s + parts_of(began, per_epoch).seconds(per_epoch, config.epochs)),
+        "time_of": f"starting, {IN_TRAINING}; not scoring",
         "parameters": parameters,
-        "memory_bytes": BYTES_PER_PARAMETER * parameters,
-        "disk_bytes": 4 * parameters,
+        **_memory(prepared.device),
     }
 
 
@@ -165,15 +198,31 @@ def _search(stage: Any, run: Path, space: SearchSpace, search_images: int) -> di
 
     per_image = time_step(network, forward) / IMAGES_TIMED
     images = scoring.calibration_images + min(search_images, scoring.search_images or search_images)
-    workers = max(stage.search.workers, 1)
-    parameters = cost(spec).parameters
+    workers = stage.search.workers
     return {
         "run": str(run),
         "device": str(device),
         "candidates": stage.search.budget,
         "images_per_candidate": images,
-        "time_s": round(stage.search.budget * images * per_image / workers, 1),
-        "memory_bytes": 4 * parameters * workers + images * spec.image_size**2 * spec.in_channels,
+        "time_s": _rounded(stage.search.budget * images * per_image / max(workers, 1)),
+        "time_of": "scoring; not starting",
+        **_memory(device, 1 + workers),
         # One line of about 600 bytes a candidate.
         "disk_bytes": 600 * stage.search.budget,
     }
+
+
+def _compiling(made: PlannedTraining) -> dict[str, Any]:
+    return {"compile": f"{'yes' if made.compile.compile else 'no'}: {made.compile.reason}"}
+
+
+def _memory(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """The most that this process has had so far, for each of the processes; on a GPU, there too."""
+    found = {"processes": processes, "memory_bytes": processes * peak_memory_bytes()}
+    if device.type == "cuda":
+        found["gpu_memory_bytes"] = max(processes - 1, 1) * torch.cuda.max_memory_reserved(device)
+    return found
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, 1)

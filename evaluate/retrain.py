@@ -25,7 +25,7 @@ from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import BlockSpec, NetworkSpec
 from training.batches import Normalisation, steps_per_epoch
-from training.compilation import decide, num_graphs
+from training.compilation import CompileDecision, decide, num_graphs
 from training.data import DataConfig, TrainingData, open_training_data
 from training.device import choose_device, set_threads
 from training.distributed import check_sharing, locked, on_first, part, processes
@@ -270,28 +270,38 @@ def decide_compile(
     """Decide once a run, for all networks: units of equal shape share their compiled graph."""
 
     def decision() -> dict[str, Any]:
-        set_threads(threads_of(settings))
-        blocks: list[BlockSpec] = [block for spec in specs for block in spec.blocks]
-
-        def eager_step_seconds() -> float:
-            network = build(specs[0])
-            return training_step_seconds(network, network, specs[0], settings.batch_size, device)
-
-        made = decide(
-            settings.compile,
-            device,
-            num_graphs(blocks) * num_settings(settings),
-            # Each worker compiles for itself.
-            steps_per_epoch
-            * settings.total_epochs
-            * settings.seeds
-            * len(specs)
-            // max(settings.workers, 1),
-            eager_step_seconds,
-            waits_for_others=part().size > 1 and settings.shared_norms,
-        )
+        made = compile_decision(settings, specs, steps_per_epoch, device)
         folder.record("compile", {"compile": made.compile, "reason": made.reason})
         return folder.manifest["compile"]
 
     decided = on_first(lambda: folder.manifest.get("compile"))
     return bool((decided or on_first(decision))["compile"])
+
+
+def compile_decision(
+    settings: RepeatedTraining,
+    specs: Sequence[NetworkSpec],
+    steps_per_epoch: int,
+    device: torch.device,
+) -> CompileDecision:
+    """Whether to compile the networks of `specs`; its seconds are those of one worker."""
+    set_threads(threads_of(settings))
+    blocks: list[BlockSpec] = [block for spec in specs for block in spec.blocks]
+
+    def eager_step_seconds() -> float:
+        network = build(specs[0])
+        return training_step_seconds(network, network, specs[0], settings.batch_size, device)
+
+    return decide(
+        settings.compile,
+        device,
+        num_graphs(blocks) * num_settings(settings),
+        # Each worker compiles for itself.
+        steps_per_epoch
+        * settings.total_epochs
+        * settings.seeds
+        * len(specs)
+        // max(settings.workers, 1),
+        eager_step_seconds,
+        waits_for_others=part().size > 1 and settings.shared_norms,
+    )

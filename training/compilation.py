@@ -26,10 +26,12 @@ TIME_SAVED = 0.5
 
 @dataclass(frozen=True)
 class CompileDecision:
-    """`compile` or not, and why, in words for the log."""
+    """`compile` or not, and why, in words for the log; what it takes and saves, where known."""
 
     compile: bool
     reason: str
+    takes_s: float = 0.0
+    saves_s: float = 0.0
 
 
 def num_graphs(blocks: list[BlockSpec]) -> int:
@@ -64,18 +66,18 @@ def decide(
     if setting == "auto" and graphs == 0:
         return CompileDecision(False, "there are no binary units to compile")
     lacking = None if device.type == "cuda" else missing_for_compiling()
+    cost = STARTUP_SECONDS + SECONDS_PER_GRAPH * graphs
     if setting == "on":
         if lacking:
             raise UserError(f"compile 'on' needs {lacking}; none was found")
-        return CompileDecision(True, "switched on")
+        return CompileDecision(True, "switched on", cost)
     if lacking:
         return CompileDecision(False, f"no {lacking} found")
-    cost = STARTUP_SECONDS + SECONDS_PER_GRAPH * graphs
     if planned_steps < 100:
         return CompileDecision(False, f"{planned_steps} steps are too few")
     saved = planned_steps * eager_step_seconds() * TIME_SAVED
     words = f"compiling {graphs} graphs takes about {cost:.0f} s and saves about {saved:.0f} s"
-    return CompileDecision(saved > cost, words)
+    return CompileDecision(saved > cost, words, cost, saved)
 
 
 def missing_for_compiling() -> str | None:

@@ -19,7 +19,7 @@ from supernet.spaces import space_from_description
 from supernet.spec import BlockSpec
 from supernet.supernet import Supernet
 from training.batches import Normalisation, steps_per_epoch
-from training.compilation import decide, num_graphs, time_step
+from training.compilation import CompileDecision, decide, num_graphs, time_step
 from training.data import open_training_data
 from training.data.training_data import TrainingData
 from training.device import choose_device, choose_precision, set_threads
@@ -186,37 +186,41 @@ def _compile_if_it_pays(
     folder: RunFolder,
 ) -> bool:
     """Decide once a run: compiled and eager arithmetic differ in the last bits."""
-    decided = on_first(lambda: folder.manifest.get("compile"))
-    if decided is None:
-        settings, space = stage.supernet, supernet.space
-        candidates = _compiled_alternatives(supernet)
-        spec = space.decode(space.first())
-        x = torch.zeros(
-            settings.batch_size, spec.in_channels, spec.image_size, spec.image_size, device=device
-        ).contiguous(memory_format=torch.channels_last)
-        labels = torch.zeros(settings.batch_size, dtype=torch.long, device=device)
-        path = supernet.path(space.sample(stream(stage.seed, "time a step")))
 
-        def decision() -> dict[str, Any]:
-            if supernet.sharing in FROM_LARGEST:
-                reason = f"sharing '{supernet.sharing}': every path has shapes of its own"
-                folder.record("compile", {"compile": False, "reason": reason})
-                return folder.manifest["compile"]
-            made = decide(
-                settings.compile,
-                device,
-                num_graphs(candidates) * num_settings(settings),
-                steps_per_epoch(data.train, settings) * settings.total_epochs,
-                lambda: time_step(supernet, lambda: F.cross_entropy(path(x), labels).backward()),
-                waits_for_others=part().size > 1 and settings.shared_norms,
-            )
-            folder.record("compile", {"compile": made.compile, "reason": made.reason})
-            return folder.manifest["compile"]
+    def decision() -> dict[str, Any]:
+        made = decide_compile(supernet, stage, data, device)
+        folder.record("compile", {"compile": made.compile, "reason": made.reason})
+        return folder.manifest["compile"]
 
-        decided = on_first(decision)
+    decided = on_first(lambda: folder.manifest.get("compile")) or on_first(decision)
     if decided["compile"]:
         supernet.compile_units()
     return bool(decided["compile"])
+
+
+def decide_compile(
+    supernet: Supernet, stage: SupernetStage, data: TrainingData, device: torch.device
+) -> CompileDecision:
+    """Whether to compile `supernet`, which is on the device; times a few passes of one path."""
+    settings, space = stage.supernet, supernet.space
+    if supernet.sharing in FROM_LARGEST:
+        reason = f"sharing '{supernet.sharing}': every path has shapes of its own"
+        return CompileDecision(False, reason)
+    candidates = _compiled_alternatives(supernet)
+    spec = space.decode(space.first())
+    x = torch.zeros(
+        settings.batch_size, spec.in_channels, spec.image_size, spec.image_size, device=device
+    ).contiguous(memory_format=torch.channels_last)
+    labels = torch.zeros(settings.batch_size, dtype=torch.long, device=device)
+    path = supernet.path(space.sample(stream(stage.seed, "time a step")))
+    return decide(
+        settings.compile,
+        device,
+        num_graphs(candidates) * num_settings(settings),
+        steps_per_epoch(data.train, settings) * settings.total_epochs,
+        lambda: time_step(supernet, lambda: F.cross_entropy(path(x), labels).backward()),
+        waits_for_others=part().size > 1 and settings.shared_norms,
+    )
 
 
 def _compiled_alternatives(supernet: Supernet) -> list[BlockSpec]:

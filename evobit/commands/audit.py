@@ -42,10 +42,8 @@ def audit(
         if dry_run:
             from evaluate.estimate import estimate_audit
 
-            out.show(
-                estimate_audit(stage, folder, supernet),
-                title=f"would audit in {folder} (scoring is not counted)",
-            )
+            planned = estimate_audit(stage, folder, supernet)
+            out.show(planned, title=f"would audit in {folder}")
             return
         with announced(folder, "audit", stage):
             report = make(stage, folder, supernet)

@@ -90,10 +90,8 @@ def retrain(
         if dry_run:
             from evaluate.estimate import estimate
 
-            what = f"{len(files)} architectures" if files else space.decode(space.first()).name
             out.show(
-                estimate(stage, folder, architectures=files),
-                title=f"would retrain {what} in {folder}",
+                estimate(stage, folder, architectures=files), title=f"would retrain in {folder}"
             )
             return
         with announced(folder, "retrain", stage):
@@ -135,7 +133,6 @@ def pretrain(
     """
     from evobit.config import load_stage
     from training.pretraining.config import PretrainStage
-    from training.pretraining.run import plan
     from training.pretraining.run import pretrain as train
     from training.progress import is_first_process
 
@@ -144,7 +141,10 @@ def pretrain(
         folder = run or run_folder(config, "pretrain")
         check_folder(folder)
         if dry_run:
-            out.show(plan(stage, architecture, folder), title=f"would pre-train in {folder}")
+            from evaluate.estimate import estimate_pretraining
+
+            planned = estimate_pretraining(stage, architecture, folder)
+            out.show(planned, title=f"would pre-train in {folder}")
             return
         with announced(folder, "pretrain", stage):
             summary = train(stage, architecture, folder)

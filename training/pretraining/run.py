@@ -17,7 +17,6 @@ from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import NetworkSpec
 from training.batches import Normalisation, steps_per_epoch
-from training.compilation import time_step
 from training.data import TrainingData, open_training_data
 from training.device import choose_device, set_threads
 from training.distributed import check_sharing, locked, on_first, part, processes
@@ -26,7 +25,7 @@ from training.network_file import TrainedNetwork, save_network
 from training.network_training import calibrate
 from training.optim.build import binary_weights
 from training.phases import CHECKPOINT, initialise
-from training.pretraining.build import build_method, draw_inputs
+from training.pretraining.build import build_method
 from training.pretraining.config import PretrainConfig, PretrainStage
 from training.pretraining.encoder import Encoder, num_features
 from training.pretraining.loop import train_method
@@ -127,28 +126,6 @@ def begin(stage: PretrainStage, prepared: Prepared) -> tuple[Network, Method]:
     set_binarization(network, config.binarization)
     network.to(device=prepared.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network, build_method(Encoder(network), config).to(prepared.device)
-
-
-def plan(stage: PretrainStage, architecture: Path | None, run: Path) -> dict[str, Any]:
-    """Steps and time of a pre-training, measured on a few of its steps; writes nothing."""
-    prepared = prepare(stage, architecture)
-    config = stage.pretrain
-    set_threads(config.threads)
-    _, method = begin(stage, prepared)
-    drawn = torch.arange(config.batch_size)
-    pixels, _ = next(prepared.data.train.batches(drawn, config.batch_size, prepared.device))
-
-    def step() -> None:
-        method.loss(*draw_inputs(pixels, config, prepared.normalisation, stage.seed, 0)).backward()
-
-    seconds = time_step(method, step)
-    return {
-        "run": str(run),
-        "device": str(prepared.device),
-        "steps": prepared.steps,
-        "time_s": round(prepared.steps * seconds, 1),
-        "parameters": sum(parameter.numel() for parameter in method.parameters()),
-    }
 
 
 def _pretrain(stage: PretrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
