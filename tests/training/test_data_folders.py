@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from supernet.files import UserError
-from training.data import DataConfig, image_set, open_training_data
+from training.data import DataConfig, folder_images, open_training_data
 from training.data.cache import HEADER, build_cache
 from training.data.decoding import decode_image
-from training.data.image_set import FolderImageSet
+from training.data.folder_images import FolderImageSet
 from training.data.readers import open_part
 from training.data.test_part import open_labelled_folder, open_test_part
 
@@ -134,7 +134,7 @@ def test_all_undecodable_images_are_told_of_at_once(tmp_path, num_workers, monke
     with pytest.raises(UserError) as error:
         images.read(torch.arange(18))
     assert [one.split(": ")[0] for one in str(error.value).split("; ")] == list(map(str, broken))
-    monkeypatch.setattr(image_set, "MOST_ERRORS", 3)
+    monkeypatch.setattr(folder_images, "MOST_ERRORS", 3)
     with pytest.raises(UserError) as error:
         list(images.batches(torch.arange(18), 2))
     *named, end = str(error.value).split("; ")
@@ -295,3 +295,34 @@ def test_damaged_cache_is_named(tmp_path, damage):
     name = pixels.name if damage in ("cut", "missing") else HEADER
     with pytest.raises(UserError, match=name):
         open_part(config_for(None, cache=cache), "train")
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_images_of_a_small_folder_are_decoded_once(tmp_path, num_workers):
+    config = config_for(write_images(tmp_path / "set"), search_fraction=0.25)
+    config = config.model_copy(update={"loader_workers": num_workers})
+    data = open_training_data(config)
+    order = torch.tensor([5, 0, 17, 3, 5, 11])
+    first = [images.clone() for images, _ in data.train.batches(order, 4)]
+    again = torch.arange(len(data.train))
+    whole, labels = data.train.read(again)
+    for path in (tmp_path / "set").rglob("*.png"):
+        path.write_bytes(b"gone")
+    images, same_labels = data.train.read(again)
+    assert torch.equal(images, whole) and torch.equal(labels, same_labels)
+    assert torch.equal(torch.cat(first), images[order])
+    images += 1  # what a caller does with them is its own
+    assert torch.equal(data.train.read(again)[0], whole)
+    with pytest.raises(UserError, match="cannot be decoded"):
+        data.search.read(torch.arange(len(data.search)))  # never seen: not there
+
+
+def test_a_large_folder_is_decoded_again_and_again(tmp_path, monkeypatch):
+    config = config_for(write_images(tmp_path / "set"), search_fraction=0.25)
+    monkeypatch.setattr(folder_images, "MAX_KEPT_BYTES", 30 * 3 * 32 * 32 - 1)
+    data = open_training_data(config)
+    data.train.read(torch.arange(len(data.train)))
+    for path in (tmp_path / "set").rglob("*.png"):
+        path.write_bytes(b"gone")
+    with pytest.raises(UserError, match="cannot be decoded"):
+        data.train.read(torch.arange(len(data.train)))

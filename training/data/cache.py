@@ -11,7 +11,8 @@ import torch
 
 from supernet.files import UserError, atomic_write, check_header, read_json
 from training.data.file_list import FileList, list_parts
-from training.data.image_set import READ_AT_ONCE, FolderImageSet, MemoryImageSet
+from training.data.folder_images import FolderImageSet
+from training.data.image_set import READ_AT_ONCE, MemoryImageSet
 
 FORMAT = "evobit/image-cache"
 VERSION = 1

@@ -9,7 +9,8 @@ from supernet.image_file import storage_size
 from training.data.cache import ImageCache
 from training.data.config import DataConfig, Part
 from training.data.file_list import FileList, list_parts
-from training.data.image_set import FolderImageSet, ImageSet
+from training.data.folder_images import FolderImageSet, Kept
+from training.data.image_set import ImageSet
 from training.data.splits import stratified_split
 
 CHANNELS = 3  # files are converted to RGB
@@ -27,7 +28,8 @@ def read(config: DataConfig, part: Part) -> ImageSet:
     images: ImageSet
     if cache is None:
         size = storage_size(config.image_size)
-        images = FolderImageSet(parts[name], size, CHANNELS, config.loader_workers)
+        kept = Kept.of(len(parts[name]), CHANNELS, size)
+        images = FolderImageSet(parts[name], size, CHANNELS, config.loader_workers, kept)
     else:
         images = cache.image_set(name)
     return images.subset(_own_split(config, parts["all"])[part]) if name == "all" else images

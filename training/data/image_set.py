@@ -1,8 +1,6 @@
-"""Labelled images of one size that are read by index: in memory, or decoded from files."""
+"""Labelled images of one size that are read by index."""
 
 import hashlib
-import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,15 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from supernet.files import UserError
-from training.data.decoding import decode_image
-
 if TYPE_CHECKING:
-    from training.data.file_list import FileList
+    pass
 
 READ_AT_ONCE = 256  # images a batch where the caller does not say
-MOST_ERRORS = 10  # images that cannot be decoded, told of at once
-LOOKING_ON_S = 5.0  # for more of them, once one is found
 MAX_RESIDENT_BYTES = 2**31  # images up to 2 GiB are copied to a GPU once, as a whole
 
 
@@ -131,89 +124,3 @@ class MemoryImageSet(ImageSet):
         for indices in order.split(batch_size) if len(order) else ():
             images = self._pixels.gather(self._rows[indices], device)
             yield images, self.labels[indices].to(device)
-
-
-class FolderImageSet(ImageSet):
-    """Images decoded from files whenever they are read, in worker processes."""
-
-    def __init__(self, files: "FileList", size: int, channels: int, num_workers: int) -> None:
-        """Decode `files` to (channels, size, size); 0 workers decode in this process."""
-        self.files = files
-        self.labels = files.labels
-        self.class_names = files.class_names
-        self.channels = channels
-        self.size = size
-        self.num_workers = num_workers
-
-    def subset(self, indices: Tensor) -> "FolderImageSet":
-        """See `ImageSet.subset`."""
-        files = self.files.subset(indices)
-        return FolderImageSet(files, self.size, self.channels, self.num_workers)
-
-    def batches(
-        self, order: Tensor, batch_size: int, device: torch.device | str = "cpu"
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `ImageSet.batches`."""
-        from torch.utils.data import DataLoader
-
-        batches = list(order.split(batch_size)) if len(order) else []
-        loader: DataLoader[Tensor | list[str]] = DataLoader(
-            _Decoder(self.files, self.size, self.channels),  # type: ignore[arg-type]
-            batch_sampler=[batch.tolist() for batch in batches],
-            num_workers=min(self.num_workers, len(batches)),
-            collate_fn=_stack_or_errors,
-            # The loader draws a seed for its workers, which must not move the global generator.
-            generator=torch.Generator(),
-        )
-        with warnings.catch_warnings():
-            # Python 3.12 warns about forking a process with threads. Workers only run PIL.
-            warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
-            decoded = iter(loader)
-        try:
-            for batch in batches:
-                images = next(decoded)
-                if isinstance(images, list):
-                    raise UserError(_all_errors(images, decoded))
-                yield images.to(device), self.labels[batch].to(device)
-        finally:
-            # Ends the workers now. An error's traceback would keep them until the garbage
-            # collector comes, and then their queues are closed too early: 5 s of waiting.
-            del decoded
-
-    def fingerprint(self) -> str:
-        """Return a SHA-256 of the relative file names, which hold the class, and file sizes."""
-        return self.files.digest()
-
-
-class _Decoder:
-    """The data set that runs in workers; an error is returned as its text.
-
-    An exception raised in a worker arrives wrapped in the worker's traceback.
-    """
-
-    def __init__(self, files: "FileList", size: int, channels: int) -> None:
-        self.files, self.size, self.channels = files, size, channels
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> Tensor | str:
-        try:
-            return decode_image(self.files.path(index), self.size, self.channels)
-        except UserError as error:
-            return str(error)
-
-
-def _stack_or_errors(images: list[Tensor | str]) -> Tensor | list[str]:
-    errors = [image for image in images if isinstance(image, str)]
-    return errors or torch.stack([image for image in images if isinstance(image, Tensor)])
-
-
-def _all_errors(errors: list[str], rest: Iterator[Tensor | list[str]]) -> str:
-    """What else cannot be decoded, too, so that one look mends a folder; but not all day."""
-    until = time.monotonic() + LOOKING_ON_S
-    while len(errors) < MOST_ERRORS and time.monotonic() < until:
-        if (more := next(rest, None)) is None:
-            return "; ".join(errors)
-        errors = errors + more if isinstance(more, list) else errors
-    return "; ".join([*errors[:MOST_ERRORS], "perhaps more"])

@@ -6,7 +6,8 @@ from pathlib import Path
 from supernet.image_file import storage_size
 from training.data.config import DataConfig
 from training.data.file_list import list_class_folders
-from training.data.image_set import FolderImageSet, ImageSet
+from training.data.folder_images import FolderImageSet
+from training.data.image_set import ImageSet
 from training.data.readers import open_part
 
 
