@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ import typer
 from PIL import Image
 
 from evobit import errors
-from evobit.__main__ import main
 from evobit.errors import CommandFailed, exit_code
 from evobit.main import app, run
 from evobit.next_step import own_space, say_next, shared
@@ -84,20 +82,21 @@ def test_ctrl_c_inside_a_command(capsys, monkeypatch):
     assert "the same command resumes" in capsys.readouterr().err
 
 
-def test_sigterm_ends_a_command_as_ctrl_c_does(capsys, monkeypatch):
-    def terminated():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)
-
-    monkeypatch.setattr("evobit.__main__.run", lambda arguments: exit_code(terminated))
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(SystemExit) as ending:
-            main()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert ending.value.code == 1
-    assert "the same command resumes" in capsys.readouterr().err
+def test_sigterm_ends_a_command_as_ctrl_c_does():
+    lines = (
+        "import os, signal, time",
+        "from evobit import __main__ as program, errors",
+        "def terminated():",
+        "    os.kill(os.getpid(), signal.SIGTERM)",
+        "    time.sleep(10)",
+        "program.run = lambda arguments: errors.exit_code(terminated)",
+        "program.main()",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, cwd=CHECKOUT
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == f"evobit: {errors.RESUMES}\n"
 
 
 def test_a_damaged_image_is_told_of_by_one_line_and_no_table(tmp_path):

@@ -15,6 +15,7 @@ from evobit.main import run
 from search.history import read_history
 from supernet.architecture_file import load_architecture
 from supernet.spaces import space_from_description
+from training.progress import PROGRESS_FILE
 
 LIMIT = 40_000  # bytes a file may have: enough for configs and logs, too little for weights
 
@@ -58,7 +59,7 @@ def test_training_ends_cleanly_and_resumes(folder: Path) -> None:
     words = ["train-supernet", "tiny.yaml", "--run", "run"]
     with_room_for(LIMIT, *words)
     left = {path.name for path in Path("run").iterdir()}
-    assert left == {"config.yaml", "manifest.json", "log.jsonl", ".lock"}
+    assert left == {"config.yaml", "manifest.json", "log.jsonl", ".lock", PROGRESS_FILE}
     assert run(words) == 0
     assert Path("run/supernet.safetensors").stat().st_size > LIMIT
 
