@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 PADDING = 0.05
 """Share of the range that is left free at either end."""
+TINY = 1e-300
+"""Smaller values and differences are none: parts of them could be no numbers any more."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Scale:
         """
         found = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(found), max(found)
-        if low == high:
-            room = 0.5 if whole else (abs(low) or 1.0) / 20
+        if high - low < TINY:
+            room = 0.5 if whole else (abs(low) if abs(low) > TINY else 1.0) / 20
             return cls(low - room, high + room, start, end)
         room = (high - low) * padding
         return cls(low - room, high + room, start, end)

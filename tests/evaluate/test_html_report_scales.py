@@ -5,7 +5,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evaluate.html_report.html import Markup, joined, table, tag
@@ -38,6 +38,8 @@ def test_equal_values_and_none_at_all() -> None:
 
 
 @given(st.lists(numbers, max_size=5), st.integers(2, 8))
+@example([5e-324], 2)
+@example([0.0, 5e-324], 8)
 def test_ticks_are_few_and_inside(values: list[float], most: int) -> None:
     scale = Scale.over(values, 0.0, 100.0)
     ticks = scale.ticks(most)
