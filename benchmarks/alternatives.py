@@ -32,7 +32,7 @@ from benchmarks.other_engines.onnx_chains import fp32_model, int8_model, onnxrun
 from benchmarks.other_engines.openvino_chains import openvino_binary_chain, openvino_fp32_chain
 from benchmarks.other_engines.torch_int8 import torch_int8_chain
 from deploy import kernels
-from deploy.shapes import ConvShape
+from deploy.kernels.shapes import ConvShape
 
 GROUPED = ((3, 256, 14, 4), (3, 256, 14, 8), (3, 256, 14, 16))
 OURS = "evobit"

@@ -15,9 +15,10 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import write_result
-from evaluate.retrain import RetrainStage, retrain
+from evaluate.retrain.config import RetrainStage
+from evaluate.retrain.run import retrain
+from evaluate.retrain.spread import mean_and_interval
 from evaluate.score import score_network
-from evaluate.statistics import mean_and_interval
 from training.data import open_training_data
 from training.data.test_part import open_test_part
 from training.network_file import load_network

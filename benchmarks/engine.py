@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import in_turns, ratio, write_result
 from deploy import kernels
-from deploy.packing import num_weight_bytes
-from deploy.shapes import ConvShape, Epilogue, PackedMap, aligned
+from deploy.kernels.bits import num_weight_bytes
+from deploy.kernels.shapes import ConvShape, Epilogue, PackedMap, aligned
 
 Call = Callable[[], object]
 

@@ -20,13 +20,13 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import in_turns, peak_growth_bytes, write_result
-from evaluate.audit import audit
-from evaluate.audit_config import AuditStage
+from evaluate.audit.config import AuditStage
+from evaluate.audit.run import audit
 from evobit.config import load_stage
 from supernet import Supernet, space_from_description
 from supernet.sharing.shared_path import partial_regions
 from training.optim import build_optimiser, step_within
-from training.supernet_training import SupernetStage
+from training.supernet_stage import SupernetStage
 
 SHARINGS = ("sliced", "generated")
 

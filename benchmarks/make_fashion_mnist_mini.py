@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data.idx import find_idx, read_idx
+from training.data.fashion_mnist import find_idx, read_idx
 
 NUM_CLASSES = 10
 IMAGES_PER_CLASS = {"train": 1000, "t10k": 200}

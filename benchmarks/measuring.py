@@ -11,9 +11,6 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from deploy.timing import in_turns as in_turns
-from deploy.timing import ratio as ratio
-
 RESULTS = Path(__file__).parent / "results"
 SPINS = "1000"  # some 40 us: longer than from one layer to the next, short against a turn
 

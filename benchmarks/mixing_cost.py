@@ -16,15 +16,16 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import in_turns, write_result
-from supernet.network import build, compile_units, set_precision
+from supernet.blocks.building import set_precision
+from supernet.network import build, compile_units
 from supernet.networks import network_spec
-from training.batches import Normalisation
-from training.crops import AugmentConfig, draw_crops
-from training.mixing.attention import Attention
-from training.mixing.batch import Batch
-from training.mixing.config import AttentionConfig, MixConfig
-from training.mixing.extractor import open_extractor
-from training.mixing.mix import mix
+from training.augment.attention import Attention
+from training.augment.batch import Batch
+from training.augment.config import AttentionConfig, AugmentConfig, MixConfig
+from training.augment.crops import draw_crops
+from training.augment.mix import mix
+from training.data.normalisation import Normalisation
+from training.frozen.extractor import open_extractor
 from training.pretraining.build import build_method
 from training.pretraining.config import PretrainConfig
 from training.pretraining.encoder import Encoder

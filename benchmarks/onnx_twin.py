@@ -20,7 +20,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks.other_engines.onnx_chains import make_model, session
-from deploy.plan import MapShape, Operation, Plan
+from deploy.plan.plan import MapShape, Operation, Plan
 
 IMAGES, LOGITS = "images", "logits"
 NUM_CALIBRATION_IMAGES = 4

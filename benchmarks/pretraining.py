@@ -13,8 +13,8 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import write_result
-from evaluate.pretraining import score_on_test_split
-from evaluate.statistics import mean_and_interval
+from evaluate.retrain.spread import mean_and_interval
+from evaluate.score import score_on_test_split
 from training.pretraining.config import PretrainStage
 from training.pretraining.run import pretrain
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.engine import Call, per_unit, sequence
 from benchmarks.measuring import ratio, spin_briefly, write_result
 from deploy import kernels
-from deploy.shapes import ConvShape, Epilogue, PackedMap, aligned, aligned_empty
+from deploy.kernels.shapes import ConvShape, Epilogue, PackedMap, aligned, aligned_empty
 
 SIZE = 112  # pixels a side, after the stem
 # input channels, output channels, stride

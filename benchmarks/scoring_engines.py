@@ -16,13 +16,14 @@ import torch
 from torch import nn
 
 from benchmarks.measuring import in_turns, ratio, write_result
-from evaluate.ranking import kendall_tau
-from search.packed_scorer import PackedScorer, kernels_in_use
+from evaluate.audit.ranking import kendall_tau
+from search.scoring.packed_scorer import PackedScorer, kernels_in_use
 from supernet.architecture import Architecture
 from supernet.spaces import space_from_description
 from training.data import DataConfig
-from training.run_folder import read_config
-from training.scoring import Scorer, ScoringConfig, calibrate_batch_norm, scoring_arrays, top1
+from training.run_files.folder import read_config
+from training.scoring.calibration import calibrate_batch_norm, top1
+from training.scoring.scorer import Scorer, ScoringConfig, scoring_arrays
 
 SIDES: dict[str, type[Scorer]] = {"torch": Scorer, "packed": PackedScorer}
 """What is timed; the first is what the others are compared with."""

@@ -12,13 +12,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import in_turns, ratio, write_result
-from search.pool import ScoringPool, SerialPool
-from search.ray_pool import RayPool
+from search.pools.pool import ScoringPool, SerialPool
+from search.pools.ray_pool import RayPool
 from supernet.architecture import Architecture
 from supernet.spaces import space_from_description
 from training.data import DataConfig
-from training.run_folder import read_config
-from training.scoring import Scorer, ScoringConfig, scoring_arrays
+from training.run_files.folder import read_config
+from training.scoring.scorer import Scorer, ScoringConfig, scoring_arrays
 
 
 def make_scorer(description: dict, config: ScoringConfig, arrays: dict) -> Scorer:

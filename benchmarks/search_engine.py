@@ -19,15 +19,15 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import memory_kib, write_result
-from search.candidate import Candidate
-from search.history import History
+from search.limits.measure import CostMeter
+from search.limits.sampling import FeasibleSampler
 from search.loop import SearchLoop
-from search.measure import CostMeter
-from search.pool import ScoringPool, SerialPool
-from search.ray_pool import RayPool
-from search.sampling import FeasibleSampler
+from search.pools.pool import ScoringPool, SerialPool
+from search.pools.ray_pool import RayPool
 from search.searchers import SEARCHERS, Searcher, SearcherConfig
 from supernet.architecture import Architecture
+from supernet.candidate import Candidate
+from supernet.history_file import History
 from supernet.space import SearchSpace
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 

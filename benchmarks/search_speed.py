@@ -25,22 +25,22 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.measuring import in_turns, ratio, write_result
 from benchmarks.scoring_engines import alike
-from search.candidate import Candidate, best
 from search.config import SearchConfig, SearchStage
-from search.history import read_history
-from search.packed_scorer import kernels_in_use
-from search.pool import ScoringPool, SerialPool
-from search.racing import Leaders, RacingConfig
-from search.ray_pool import RayPool
+from search.pools.pool import ScoringPool, SerialPool
+from search.pools.ray_pool import RayPool
 from search.run import run_search
-from search.tasks import Race, Score
-from search.together import make_scorer
+from search.scoring.packed_scorer import kernels_in_use
+from search.scoring.racing import Leaders, RacingConfig
+from search.scoring.scorer import make_scorer
+from search.scoring.tasks import Race, Score
 from supernet.architecture import Architecture
+from supernet.candidate import Candidate, best
+from supernet.history_file import read_history
 from supernet.spaces import space_from_description
-from training.augment import normalise
+from training.augment.images import normalise
 from training.data import DataConfig
-from training.run_folder import read_config
-from training.scoring import Scorer, scoring_arrays
+from training.run_files.folder import read_config
+from training.scoring.scorer import Scorer, scoring_arrays
 
 RACING = RacingConfig()
 ALONE: dict[str, dict[str, Any]] = {

@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.measuring import write_result
 from supernet.spaces import space_from_description
 from training.data import DataConfig
-from training.run_folder import read_config
-from training.scoring import Scorer, ScoringConfig, scoring_arrays
+from training.run_files.folder import read_config
+from training.scoring.scorer import Scorer, ScoringConfig, scoring_arrays
 
 
 def kendall_tau(first: list[float], second: list[float]) -> float:

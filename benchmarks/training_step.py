@@ -26,7 +26,8 @@ from benchmarks.measuring import (
     write_result,
 )
 from benchmarks.plain_networks import build_plain
-from supernet.network import build, compile_units, set_precision
+from supernet.blocks.building import set_precision
+from supernet.network import build, compile_units
 from supernet.networks import network_spec
 
 NETWORKS = ("reactnet-a", "bireal-18")

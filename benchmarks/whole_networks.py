@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.measuring import in_turns, ratio, write_result
 from benchmarks.onnx_twin import IMAGES, sessions
 from deploy import kernels, packed_file
-from deploy.lowering import pack
-from deploy.plan_module import PlanModule
-from deploy.runtime import PackedNetwork
+from deploy.engine.packed_network import PackedNetwork
+from deploy.lowering.network import pack
+from deploy.plan.module import PlanModule
 from supernet.network import Network, build
 from supernet.networks import network_spec
 from supernet.space import SearchSpace

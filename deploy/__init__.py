@@ -1,22 +1,25 @@
-"""How it ships: packed model, kernels, runtime, exporters."""
+"""How it ships: packed model, kernels, runtime, exporters.
+
+From a torch network to a number: `lowering/` makes a plan of it, `plan/` is plain data (operations
+and parameters), `engine/` turns a plan into a program and runs it, on `kernels/`, whose C++ is in
+`native/`. `parts/` run pieces of a network, packed or in torch. `packed_file` and `card_file` are
+what is written, `checking` compares with torch, `bench` times; `exporters/` and `c_export/` write
+other programs' formats; `zoo_models` finds the models that come with evobit.
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from supernet.lazy import keep_former_paths, lazily
 
 if TYPE_CHECKING:
-    from deploy.runtime import PackedNetwork as PackedNetwork
+    from deploy.engine.packed_network import PackedNetwork as PackedNetwork
 
 _HOME = {
-    "PackedNetwork": "deploy.runtime",
+    "PackedNetwork": "deploy.engine.packed_network",
     "load": "deploy.packed_file",
-    "pack": "deploy.lowering",
+    "pack": "deploy.lowering.network",
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name where it is first used, so that `import deploy` loads nothing else."""
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'deploy' has no attribute '{name}'")
+__getattr__ = lazily(__name__, _HOME)
+keep_former_paths({"deploy.runtime": "deploy.engine.packed_network"})

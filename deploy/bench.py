@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deploy import kernels, packed_file
-from deploy.runtime import PackedNetwork
-from deploy.timing import in_turns, ratio
+from deploy.engine.packed_network import PackedNetwork
 
 TURN_SECONDS = 0.02
 """A side's turn lasts about this long: clocks and calls then cost little against it."""
@@ -72,7 +72,7 @@ def _torch_sides(network: PackedNetwork, threads: int) -> dict[str, Callable[[],
     """The network in torch, in either memory layout, from a normalised image to a class."""
     import torch
 
-    from deploy.plan_module import PlanModule
+    from deploy.plan.module import PlanModule
 
     torch.set_num_threads(threads)
     plan = network.plan
@@ -106,3 +106,29 @@ def _times_for(call: Callable[[], object]) -> int:
     for _ in range(3):
         call()
     return max(1, round(TURN_SECONDS * 3 / (time.perf_counter() - began)))
+
+
+def in_turns(
+    sides: Mapping[str, Callable[[], object]], rounds: int, seed: int = 0
+) -> dict[str, list[float]]:
+    """Seconds of each side in each round; the order of the sides is drawn anew every round."""
+    rng = random.Random(seed)
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name in rng.sample(list(sides), len(sides)):
+            began = time.perf_counter()
+            sides[name]()
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
+    """Median and quartiles of slow/fast, formed within each round."""
+    ratios = [a / b for a, b in zip(slow, fast, strict=True)]
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return {
+        "median": round(statistics.median(ratios), 2),
+        "quartile_low": round(low, 2),
+        "quartile_high": round(high, 2),
+        "n": len(ratios),
+    }

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deploy.kernels import BinaryConv, pack_signs
-from deploy.parameters import Parameters, operation_parameters
-from deploy.plan import MapShape, Operation, Plan
-from deploy.runtime import PackedNetwork
-from deploy.shapes import Floats
+from deploy.engine.packed_network import PackedNetwork
+from deploy.kernels.binary_conv import BinaryConv
+from deploy.kernels.shapes import Floats
+from deploy.kernels.signs import pack_signs
+from deploy.plan.parameters import Parameters, operation_parameters
+from deploy.plan.plan import MapShape, Operation, Plan
 from supernet.blocks.binary_unit import cycled
 from supernet.layers.binary_input import OUTER_SLOPE
 from supernet.layers.sign import approx_sign, hard_sign, ste_sign

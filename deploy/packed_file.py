@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from deploy import library
-from deploy.parameters import Parameters
-from deploy.plan_text import describe_plan, plan_from_description
-from deploy.preprocessing import Preprocessing
-from deploy.runtime import PackedNetwork
+from deploy.engine.packed_network import PackedNetwork
+from deploy.kernels import library
+from deploy.plan.parameters import Parameters
+from deploy.plan.preprocessing import Preprocessing
+from deploy.plan.text import describe_plan, plan_from_description
 from supernet.files import UserError, atomic_write, check_header
 
 FORMAT = "evobit/packed"

@@ -1,1 +1,20 @@
-"""How good it really is: retraining, test-split scores, baselines, ranking audit, report."""
+"""How good it really is: retraining, test-split scores, baselines, ranking audit, report.
+
+One folder for each word of the command line, with the same rooms (`config`, `plan`, `run`,
+`report`): `retrain/` trains finalists and baselines, `audit/` asks how well supernets rank,
+`estimate/` rehearses what --dry-run tells, `shipping/` packs and exports what was trained,
+`html_report/` is the page about a run. `score` is one network on the test split.
+"""
+
+from __future__ import annotations
+
+from supernet.lazy import keep_former_paths
+
+keep_former_paths(
+    {
+        "evaluate.exact_signs": "evaluate.shipping.signs",
+        "evaluate.exporting": "evaluate.shipping.exporting",
+        "evaluate.packing": "evaluate.shipping.packing",
+        "evaluate.report": "evaluate.retrain.report",
+    }
+)

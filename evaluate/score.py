@@ -8,11 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.augment import normalise
+from training.augment.images import normalise
+from training.data import DataConfig, open_training_data
 from training.data.image_set import ImageSet
 from training.data.test_part import open_labelled_folder, open_test_part
 from training.device import DeviceName, choose_device, set_threads
 from training.network_file import TrainedNetwork, load_network
+from training.pretraining.config import PretrainConfig
+from training.pretraining.encoder import Encoder
+from training.pretraining.probes import features_of, fit_line
+from training.pretraining.run import STAGE, WEIGHTS, scores_of
+from training.run_files.folder import open_finished
 
 BATCH = 500
 CALIBRATION_BINS = 15
@@ -81,3 +87,27 @@ def evaluate_checkpoint(checkpoint: Path, data: Path | None = None) -> dict[str,
         "images": len(images),
         **{name: round(value, 4) for name, value in score_network(trained, images).items()},
     }
+
+
+def score_on_test_split(run: Path) -> dict[str, Any]:
+    """kNN and a linear probe on the features of all training images, scored on the test split.
+
+    The manifest keeps the scores as `test_split`; they are not made a second time.
+
+    Raises:
+        UserError: no finished pre-training there, or images that cannot be read.
+    """
+    folder = open_finished(run, STAGE)
+    if (recorded := folder.manifest.get("test_split")) is not None:
+        return recorded
+    config = PretrainConfig(**folder.config[STAGE])
+    trained = load_network(folder.path / WEIGHTS)
+    data = open_training_data(DataConfig(**folder.config["data"]))
+    device = choose_device(config.device)
+    set_threads(folder.manifest.get("threads"))
+    encoder = Encoder(trained.network).to(device)
+    known = features_of(encoder, data.everything, trained.normalisation, device)
+    asked = features_of(encoder, open_test_part(trained.data), trained.normalisation, device)
+    scores = scores_of(config, known, asked, fit_line(known, num_classes=data.num_classes))
+    folder.record("test_split", scores)
+    return scores

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
-
-from evobit.packages import CHECKOUT, intruders
 
 NEEDED = (
     "torch",
@@ -153,7 +152,7 @@ def compiler() -> Iterator[Check]:
 def kernels() -> Iterator[Check]:
     """The compiled 1-bit kernels: instruction set and threads."""
     try:
-        from deploy.library import backend_info
+        from deploy.kernels.library import backend_info
 
         info = backend_info()
     except Exception as error:
@@ -171,8 +170,34 @@ def kernels() -> Iterator[Check]:
 def ray_start() -> Iterator[Check]:
     """A real start on the loopback interface, one task, and a stop."""
     try:
-        from search.ray_pool import check_start
+        from search.pools.ray_pool import check_start
 
         yield Check("ray start", True, True, check_start())
     except Exception as error:
         yield Check("ray start", False, True, f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+PACKAGES = (
+    "evobit",
+    "supernet",
+    "training",
+    "search",
+    "latency_tables",
+    "deploy",
+    "evaluate",
+)
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def intruders() -> dict[str, str]:
+    """The packages that resolve elsewhere, with where ("nowhere" where they do not at all).
+
+    `evaluate`, for one, is also a distribution of another project.
+    """
+    found = {}
+    for name in PACKAGES:
+        spec = find_spec(name)
+        origin = spec.origin if spec is not None else None
+        if origin is None or Path(origin).resolve().parent != CHECKOUT / name:
+            found[name] = origin or "nowhere"
+    return found

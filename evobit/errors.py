@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from supernet.files import UserError
-from training.progress import is_first_process
+from training.run_files.progress import is_first_process
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 INTERRUPTED = 130

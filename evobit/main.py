@@ -7,9 +7,10 @@ A new command is a function in a file of `evobit/commands/` and one line here. W
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from evobit.commands import (
     audit,
@@ -29,7 +30,24 @@ from evobit.commands import (
     zoo,
 )
 from evobit.errors import exit_code
-from evobit.help_sections import Sections
+
+
+class Sections(TyperGroup):
+    """A group whose help lists each command under its `rich_help_panel`, in plain text."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section a heading, in the order in which headings and commands were added."""
+        width = max(map(len, self.commands))
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            heading = getattr(command, "rich_help_panel", None) or "Commands"
+            # 6: the indent and what stands between the columns, as everywhere in help.
+            summary = command.get_short_help_str(formatter.width - 6 - width)
+            sections.setdefault(heading, []).append((name.ljust(width), summary))
+        for heading, rows in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
 
 app = typer.Typer(
     name="evobit",

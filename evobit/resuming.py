@@ -31,7 +31,7 @@ def announced(path: Path, stage_name: str, stage: BaseModel) -> Iterator[None]:
 
     Of a folder that the stage will refuse nothing is said: the refusal is the only line.
     """
-    from training.run_folder import RunFolder
+    from training.run_files.folder import RunFolder
 
     check_folder(path)
     finished = False

@@ -6,8 +6,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.kernels import backend_info
-from deploy.library import VERSION
+from deploy.kernels.library import VERSION, backend_info
 from latency_tables.table import Header
 from supernet.files import UserError
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from random import Random
 
-from deploy.lowering import is_packable
+from deploy.lowering.network import is_packable
 from supernet.architecture import Architecture
 from supernet.files import UserError
 from supernet.space import SearchSpace

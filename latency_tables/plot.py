@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from latency_tables.table import LatencyTable
-from supernet.chart import Dot, Series, chart_svg
+from supernet.charts.scatter import Dot, Series, chart_svg
 
 
 def rows_by_groups(table: LatencyTable) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -1,7 +1,7 @@
 """Times of networks and their layers, with random weights: no time depends on them.
 
 A network is packed where its blocks have packed operations; the others run in torch in between
-(`deploy/mixed.py`), so that every layer is timed in the company it will have.
+(`deploy/parts/mixed.py`), so that every layer is timed in the company it will have.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from deploy import kernels
-from deploy.lowering import is_packable, pack
-from deploy.mixed import MixedNetwork
-from deploy.runtime import PackedNetwork
+from deploy.engine.packed_network import PackedNetwork
+from deploy.lowering.network import is_packable, pack
+from deploy.parts.mixed import MixedNetwork
 from supernet.spec import NetworkSpec
 
 AnyNetwork = PackedNetwork | MixedNetwork

@@ -1,40 +1,52 @@
-"""Which architecture: constraints, searchers, scoring pools, history and resume."""
+"""Which architecture: searchers, limits, scoring, pools, history and resume.
+
+`run` is the stage, `config` what it is asked for, `loop` feeds a searcher's candidates to a pool
+and writes the history. `searchers/` choose what comes next (one file an algorithm), `limits/`
+measure costs and find what keeps the limits, `scoring/` is what a worker does, `pools/`
+are this process or Ray's workers, `results/` what is made of a history: best, front, exports;
+`coverage/` says what a supernet was trained on.
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from supernet.lazy import keep_former_paths, lazily
 
 if TYPE_CHECKING:
-    from search.candidate import Candidate as Candidate
     from search.config import SearchConfig as SearchConfig
     from search.config import SearchStage as SearchStage
-    from search.constraints import Constraint as Constraint
-    from search.export import export_best as export_best
-    from search.export_front import export_front as export_front
-    from search.feasibility import check_feasibility as check_feasibility
-    from search.history import read_history as read_history
+    from search.limits.constraints import Constraint as Constraint
+    from search.limits.feasibility import check_feasibility as check_feasibility
+    from search.results.export import export_best as export_best
+    from search.results.export_front import export_front as export_front
     from search.run import run_search as run_search
     from search.searchers import SEARCHERS as SEARCHERS
     from search.searchers import Searcher as Searcher
+    from supernet.candidate import Candidate as Candidate
+    from supernet.history_file import read_history as read_history
 
 _HOME = {
-    "Candidate": "search.candidate",
-    "Constraint": "search.constraints",
+    "Candidate": "supernet.candidate",
+    "Constraint": "search.limits.constraints",
     "SEARCHERS": "search.searchers",
     "SearchConfig": "search.config",
     "SearchStage": "search.config",
     "Searcher": "search.searchers",
-    "check_feasibility": "search.feasibility",
-    "export_best": "search.export",
-    "export_front": "search.export_front",
-    "read_history": "search.history",
+    "check_feasibility": "search.limits.feasibility",
+    "export_best": "search.results.export",
+    "export_front": "search.results.export_front",
+    "read_history": "supernet.history_file",
     "run_search": "search.run",
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name where it is first used, so that `import search` loads no torch."""
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'search' has no attribute '{name}'")
+__getattr__ = lazily(__name__, _HOME)
+keep_former_paths(
+    {
+        "search.candidate": "supernet.candidate",
+        "search.constraints": "search.limits.constraints",
+        "search.export": "search.results.export",
+        "search.export_front": "search.results.export_front",
+        "search.feasibility": "search.limits.feasibility",
+        "search.history": "supernet.history_file",
+    }
+)

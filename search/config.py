@@ -7,12 +7,12 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from search.constraints import Limits
-from search.latency import COST, LatencyConfig
+from search.limits.constraints import Limits
+from search.limits.latency import COST, LatencyConfig
 from search.searchers import SearcherConfig
 from search.searchers.nsga2 import OBJECTIVES
 from training.data.config import DataConfig
-from training.scoring import ScoringConfig
+from training.scoring.scorer import ScoringConfig
 
 HOW_IT_RUNS = ("workers", "address", "arrays_at", "timeout_s", "batch", "batch_mib")
 """Fields of `search` that no result depends on: a run may be resumed with others."""
@@ -126,3 +126,6 @@ class SearchStage(BaseModel):
     data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
     search: SearchConfig = Field(default_factory=SearchConfig)
     seed: int = 0
+
+
+STAGE = "search"

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from search.candidate import Candidate
-from search.history import History
-from search.measure import Measure
-from search.pool import ScoringPool
+from search.limits.measure import Measure
+from search.pools.pool import ScoringPool
+from search.scoring.tasks import Failure, Item, Race, Result
 from search.searchers import Proposal, Searcher
-from search.surrogate import rank_correlation
-from search.tasks import Failure, Item, Race, Result
+from search.searchers.surrogate import rank_correlation
+from supernet.candidate import Candidate
 from supernet.files import UserError
+from supernet.history_file import History
 
 COUNTED_AGAIN = 500
 """Candidates of a history whose costs are all counted again when it is replayed."""

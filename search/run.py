@@ -9,38 +9,37 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from search.candidate import Candidate, best
-from search.config import HOW_IT_RUNS, SearchConfig, SearchStage
-from search.feasibility import Feasibility, check_feasibility
-from search.front import Objectives
-from search.given import load_given
-from search.history import History
-from search.latency import measured_costs, open_latency
+from search.config import HOW_IT_RUNS, STAGE, SearchConfig, SearchStage
+from search.limits.feasibility import Feasibility, check_feasibility
+from search.limits.latency import measured_costs, open_latency
+from search.limits.measure import CostMeter, Measure
+from search.limits.sampling import FeasibleSampler
+from search.limits.start_with import load_given
 from search.loop import SearchLoop
-from search.measure import CostMeter, Measure
-from search.outcome import finish
-from search.packed_scorer import check_packed, kernels_in_use
-from search.pool import ScoringPool, SerialPool
-from search.sampling import FeasibleSampler
+from search.pools.pool import ScoringPool, SerialPool
+from search.results.front import Objectives
+from search.results.outcome import finish
+from search.scoring.packed_scorer import check_packed, kernels_in_use
+from search.scoring.scorer import make_scorer
+from search.scoring.tasks import Arrays, ScorerFactory
 from search.searchers import SEARCHERS
-from search.tasks import Arrays, ScorerFactory
-from search.together import make_scorer
 from supernet.architecture import Architecture
 from supernet.architecture_file import describe_difference
+from supernet.candidate import Candidate, best
 from supernet.files import UserError, naming, write_json
+from supernet.history_file import History
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.data import open_training_data
 from training.device import choose_device
-from training.progress import Progress
-from training.run_folder import RunFolder, open_finished, stage_in
-from training.scoring import check_scoring, scoring_arrays
+from training.run_files.folder import RunFolder, open_finished, stage_in
+from training.run_files.progress import Progress
+from training.scoring.scorer import check_scoring, scoring_arrays
 from training.seeds import stream
-from training.supernet_training import load_supernet
+from training.supernet_file import load_supernet
 
 __all__ = ["SearchConfig", "SearchStage", "run_search"]
 
-STAGE = "search"
 SUPERNET_STAGE = "supernet"
 GROWABLE = ("search.evaluations",)
 LAG_A_WORKER = 2
@@ -281,7 +280,7 @@ def _pool(
         )
     if config.workers == 0:
         return SerialPool(factory, arrays, threads, config.batch)
-    from search.ray_pool import RayPool
+    from search.pools.ray_pool import RayPool
 
     return RayPool(
         factory,

@@ -1,9 +1,18 @@
-"""What a network is: spaces, choices, specs, costs, binary layers, blocks, shared weights."""
+"""What a network is: spaces, choices, specs, costs, binary layers, blocks, shared weights.
+
+`architecture` (one choice for each position of a `space`) and `candidate` (an architecture and its
+score) cross all walls, as files: `architecture_file`, `history_file`. `spaces/` decode an
+architecture into a spec, `spec/` being plain data; `networks/` are the papers' specs. Every number
+is read off a spec: `costs/` count it, `network` and `verify` build and count the module, made of
+`layers/` and `blocks/`; `supernet` builds all of a space's, `sharing/` their weights. `files`,
+`image_file` and `plugins` read what a user gives, `charts/` draw, `lazy` serves packages' faces.
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from supernet.lazy import keep_former_paths, lazily
 
 if TYPE_CHECKING:
     from supernet.architecture import Architecture as Architecture
@@ -29,10 +38,7 @@ _HOME = {
     "save_architecture": "supernet.architecture_file",
     "space_from_description": "supernet.spaces",
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name where it is first used, so that `import supernet` loads no torch."""
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'supernet' has no attribute '{name}'")
+__getattr__ = lazily(__name__, _HOME)
+keep_former_paths(
+    {"supernet.layer_spec": "supernet.spec.layers", "supernet.own_block": "supernet.spec.own"}
+)

@@ -14,21 +14,15 @@ from torch import Tensor, nn
 
 from supernet.architecture import Architecture
 from supernet.binarization import Binarization
-from supernet.blocks.binary_unit import BinaryUnitChoices
-from supernet.blocks.choices import BlockChoices
+from supernet.blocks.building import build_block, set_binarization, set_precision
 from supernet.files import UserError
 from supernet.layers.binary_conv import Precision
-from supernet.network import (
-    Network,
-    build_block,
-    compile_units,
-    set_binarization,
-    set_precision,
-    stand_alone_copy,
-)
+from supernet.network import Network, compile_units, stand_alone_copy
 from supernet.sharing import FROM_LARGEST, Sharing
-from supernet.sharing.sliced_block import SlicedBlock
-from supernet.sharing.sliced_kinds import SlicedKinds, check_slices, sliced_blocks
+from supernet.sharing.independent import BlockChoices
+from supernet.sharing.kinds import SlicedKinds, check_slices, sliced_blocks
+from supernet.sharing.nested import BinaryUnitChoices
+from supernet.sharing.sliced import SlicedBlock
 from supernet.space import SearchSpace
 from supernet.spec import BinaryUnitSpec, BlockSpec
 

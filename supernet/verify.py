@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from supernet.blocks.quantised_unit import QuantisedUnit
-from supernet.costs import REAL_BITS, Costs, cost
+from supernet.costs.count import REAL_BITS, Costs, cost
 from supernet.layers.binary_conv import BinaryConv2d
 from supernet.layers.dorefa import DorefaConv2d
 from supernet.network import Network, build

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evaluate.retrain import RetrainStage
+from evaluate.retrain.config import RetrainStage
 from evobit.config import load_stage
 from evobit.main import run
-from search.run import SearchStage
+from search.config import SearchStage
 from supernet.spaces import space_from_description
 from training.pretraining.config import PretrainStage
-from training.supernet_training import SupernetStage
+from training.supernet_stage import SupernetStage
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 

@@ -5,14 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from evobit import packages
+from evobit import checks
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_the_seven_names_lead_to_this_checkout():
-    assert packages.CHECKOUT == ROOT
-    assert packages.intruders() == {}
+    assert checks.CHECKOUT == ROOT
+    assert checks.intruders() == {}
 
 
 def test_another_package_of_that_name_is_named(tmp_path, monkeypatch):
@@ -20,8 +20,8 @@ def test_another_package_of_that_name_is_named(tmp_path, monkeypatch):
     stranger.mkdir()
     (stranger / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(packages, "PACKAGES", ("supernet", "evobit_stranger_evaluate", "evobit_no"))
-    assert packages.intruders() == {
+    monkeypatch.setattr(checks, "PACKAGES", ("supernet", "evobit_stranger_evaluate", "evobit_no"))
+    assert checks.intruders() == {
         "evobit_stranger_evaluate": str(stranger / "__init__.py"),
         "evobit_no": "nowhere",
     }
@@ -31,11 +31,11 @@ def test_setup_cfg_installs_exactly_these():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     included = setup["options.packages.find"]["include"].split()
-    assert sorted(included) == sorted([*packages.PACKAGES, *(f"{p}.*" for p in packages.PACKAGES)])
+    assert sorted(included) == sorted([*checks.PACKAGES, *(f"{p}.*" for p in checks.PACKAGES)])
 
 
 def test_every_package_folder_has_an_init():
-    for name in packages.PACKAGES:
+    for name in checks.PACKAGES:
         folders = {path.parent for path in (ROOT / name).rglob("*.py")}
         assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
 

@@ -1,1 +1,15 @@
-"""How weights are learned: data, augmentations, losses, loops, scoring, run folders."""
+"""How weights are learned: data, augmentation, losses, loops, scoring, run folders.
+
+`supernet_training` and `network_training` (and `pretraining/`) make a training, which `loop/` runs:
+its phases, steps, batches and losses. `data/` gives images, `augment/` varies and mixes them,
+`optim/` moves weights, `path_sampling/` draws what a supernet's step trains, `frozen/` are networks
+that teach or look. `scoring/` is BatchNorm calibration and scores with inherited weights.
+`run_files/` is what a run leaves on disk, `processes/` several processes and Ray; `seeds`, `device`
+and `compilation` are where and how it all runs.
+"""
+
+from __future__ import annotations
+
+from supernet.lazy import keep_former_paths
+
+keep_former_paths({"training.run_folder": "training.run_files.folder"})

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from supernet.files import UserError
-from supernet.spec import BinaryUnitSpec, BlockSpec, StemSpec
+from supernet.spec import BinaryUnitSpec, BlockSpec, NetworkSpec, StemSpec
 
 # Measured on 2 cores (benchmarks/results): starting the compiler once, then each graph.
 STARTUP_SECONDS = 20.0
@@ -113,3 +114,21 @@ def time_step(module: nn.Module, step: Callable[[], object], rounds: int = 3) ->
         for name, buffer in module.named_buffers():
             buffer.copy_(buffers[name])
     return sorted(seconds[1:])[rounds // 2]
+
+
+def zero_images(spec: NetworkSpec, count: int, device: torch.device) -> Tensor:
+    """`count` black images of the network's input shape."""
+    return torch.zeros(count, spec.in_channels, spec.image_size, spec.image_size, device=device)
+
+
+def training_step_seconds(
+    module: nn.Module, path: nn.Module, spec: NetworkSpec, batch_size: int, device: torch.device
+) -> float:
+    """Seconds of a forward and backward pass of `path`, a part of `module` or all of it.
+
+    Moves `module` to the device; its parameters and buffers stay as they are.
+    """
+    module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = zero_images(spec, batch_size, device).contiguous(memory_format=torch.channels_last)
+    labels = torch.zeros(batch_size, dtype=torch.long, device=device)
+    return time_step(module, lambda: F.cross_entropy(path(x), labels).backward())

@@ -11,23 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from supernet.architecture import Architecture
-from supernet.network import build, compile_units, set_binarization, set_precision
+from supernet.blocks.building import set_binarization, set_precision
+from supernet.network import build, compile_units
 from supernet.spaces import space_from_description
-from training.augment import normalise
-from training.batches import Normalisation
+from training.augment.images import normalise
 from training.data import DataConfig, open_training_data
 from training.data.image_set import ImageSet
+from training.data.normalisation import Normalisation
+from training.data.training_data import check_fit
 from training.device import choose_device, choose_precision, set_threads
-from training.distributed import on_first, part
-from training.fit_check import check_fit
-from training.loop import LoopHooks
+from training.loop.loop import LoopHooks
+from training.loop.phases import CHECKPOINT, PhaseHooks, initialise, loss_of, train_in_phases
+from training.loop.settings import TrainingSettings
 from training.network_file import TrainedNetwork, save_network
-from training.phases import CHECKPOINT, PhaseHooks, initialise, loss_of, train_in_phases
-from training.run_folder import RunFolder
-from training.run_log import TrainingLog
-from training.scoring import calibrate_batch_norm
+from training.processes.distributed import on_first, part
+from training.run_files.folder import RunFolder
+from training.run_files.log import TrainingLog
+from training.scoring.calibration import calibrate_batch_norm
 from training.seeds import derive_seed, torch_stream
-from training.settings import TrainingSettings
 
 WEIGHTS = "network.safetensors"
 

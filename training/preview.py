@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.batches import Normalisation, read_batches, steps_per_epoch, vary
+from training.augment.attention import open_attention
 from training.data.image_set import ImageSet
-from training.distributed import WHOLE
-from training.mixing.attention import open_attention
-from training.settings import TrainingSettings
+from training.data.normalisation import Normalisation
+from training.loop.batches import read_batches, steps_per_epoch, vary
+from training.loop.settings import TrainingSettings
+from training.processes.distributed import WHOLE
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,14 +11,14 @@ from supernet.files import UserError
 from supernet.sharing import FROM_LARGEST, Sharing
 from supernet.space import SearchSpace
 from supernet.supernet import Supernet, check_shareable
-from training.batches import Normalisation, steps_per_epoch
 from training.data import DataConfig
-from training.data.training_data import TrainingData
-from training.fit_check import check_fit
+from training.data.normalisation import Normalisation
+from training.data.training_data import TrainingData, check_fit
+from training.loop.batches import steps_per_epoch
+from training.loop.phases import check_phases
+from training.loop.settings import TrainingSettings
 from training.path_sampling import PathSamplingConfig, check_sampling
-from training.phases import check_phases
 from training.seeds import stream
-from training.settings import TrainingSettings
 
 
 class SupernetConfig(TrainingSettings):

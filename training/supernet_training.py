@@ -18,17 +18,15 @@ from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import BlockSpec
 from supernet.supernet import Supernet
-from training.batches import Normalisation, steps_per_epoch
 from training.compilation import CompileDecision, decide, num_graphs, time_step
 from training.data import open_training_data
+from training.data.normalisation import Normalisation
 from training.data.training_data import TrainingData
 from training.device import choose_device, choose_precision, set_threads
-from training.distributed import check_sharing, locked, on_first, part, processes
-from training.in_place import InPlaceLoss
-from training.loop import LoopHooks
-from training.losses import Loss
-from training.path_sampling import DrawRecord, PathDrawer
-from training.phases import (
+from training.loop.batches import steps_per_epoch
+from training.loop.loop import LoopHooks
+from training.loop.losses import InPlaceLoss, Loss
+from training.loop.phases import (
     CHECKPOINT,
     PhaseHooks,
     initialise,
@@ -37,16 +35,16 @@ from training.phases import (
     num_settings,
     train_in_phases,
 )
-from training.run_folder import RunFolder
-from training.run_log import TrainingLog
+from training.loop.settings import TrainingSettings
+from training.path_sampling import DrawRecord, PathDrawer
+from training.processes.distributed import check_sharing, locked, on_first, part, processes
+from training.run_files.folder import RunFolder
+from training.run_files.log import TrainingLog
 from training.seeds import derive_seed, stream
-from training.settings import TrainingSettings
+from training.supernet_file import STAGE, WEIGHTS
 from training.supernet_stage import SupernetConfig as SupernetConfig
 from training.supernet_stage import SupernetStage as SupernetStage
 from training.supernet_stage import check_stage as check_stage
-
-STAGE = "supernet"
-WEIGHTS = "supernet.safetensors"
 
 
 def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
@@ -234,26 +232,3 @@ def _describe(binarization: Binarization) -> dict[str, str]:
     """Metadata of a supernet's weights: nothing for the default."""
     description = binarization.describe()
     return {"binarization": json.dumps(description)} if description else {}
-
-
-def load_supernet(run: Path) -> Supernet:
-    """The trained supernet of a finished run folder, on the CPU.
-
-    Raises:
-        UserError: not a finished supernet run, or weights that do not fit its space.
-    """
-    from supernet.files import as_written, check_names_and_shapes, load_weights
-    from training.run_folder import open_finished
-
-    folder = open_finished(run, STAGE)
-    tensors, metadata = load_weights(folder.path / WEIGHTS)
-    with as_written(folder.manifest_file):
-        space = space_from_description(folder.config["space"])
-    with torch.device("meta"), as_written(folder.path / WEIGHTS):
-        sharing: Any = metadata.get("sharing", "independent")
-        described = Binarization.from_description(json.loads(metadata.get("binarization", "{}")))
-        supernet = Supernet(space, sharing)
-    check_names_and_shapes(tensors, supernet.state_dict(), folder.path / WEIGHTS)
-    supernet.load_state_dict(tensors, assign=True)
-    supernet.set_binarization(described)
-    return supernet

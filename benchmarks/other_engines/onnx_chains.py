@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from deploy.shapes import ConvShape
+from deploy.kernels.shapes import ConvShape
 
 OPSET, IR_VERSION = 17, 9  # old enough for every runtime of today
 

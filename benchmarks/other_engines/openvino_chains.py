@@ -12,7 +12,7 @@ from openvino import opset8 as ops
 from torch.nn import functional as F
 
 from benchmarks.other_engines.onnx_chains import fp32_model
-from deploy.shapes import ConvShape, Floats
+from deploy.kernels.shapes import ConvShape, Floats
 
 
 def openvino_fp32_chain(shape: ConvShape, length: int, threads: int) -> Callable[[], object]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from deploy.shapes import ConvShape
+from deploy.kernels.shapes import ConvShape
 
 SCALE, ZERO = 1 / 32, 128  # of the maps: u8
 WEIGHT_SCALE = 1e-3

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from deploy.c_export.literals import num_pairs
-from deploy.memory import Lifetime, place
-from deploy.plan import Plan
-from deploy.schedule import Buffer, Schedule, Step
+from deploy.engine.schedule import Buffer, Lifetime, Schedule, Step, place
+from deploy.plan.plan import Plan
 from supernet.files import UserError
 
 MAX_ARENA_BYTES = (1 << 31) - 1
@@ -24,7 +23,7 @@ class Arena:
 
     Args:
         plan: what is computed.
-        parameters: of each operation; see `deploy.parameters.operation_parameters`.
+        parameters: of each operation; see `deploy.plan.parameters.operation_parameters`.
 
     Raises:
         UserError: the maps are too large for 32-bit offsets.

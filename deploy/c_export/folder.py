@@ -7,7 +7,7 @@ from pathlib import Path
 from deploy import packed_file
 from deploy.c_export.literals import identifier
 from deploy.c_export.model_source import ModelSource
-from deploy.runtime import PackedNetwork
+from deploy.engine.packed_network import PackedNetwork
 from supernet.files import UserError, atomic_write
 
 SOURCES = Path(__file__).parent / "sources"

@@ -7,11 +7,11 @@ import numpy as np
 from deploy.c_export import literals
 from deploy.c_export.arena import Arena
 from deploy.c_export.literals import Fields, identifier
+from deploy.engine.packed_network import PackedNetwork
+from deploy.engine.schedule import Buffer, Step
 from deploy.packed_file import model_hash
-from deploy.parameters import operation_parameters
-from deploy.plan import Operation
-from deploy.runtime import PackedNetwork
-from deploy.schedule import Buffer, Step
+from deploy.plan.parameters import operation_parameters
+from deploy.plan.plan import Operation
 from supernet.files import UserError
 
 MAX_WEIGHTS = (1 << 31) - literals.PAIR_BITS

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from deploy.parameters import Parameters
-from deploy.plan import Plan
-from deploy.runtime import PackedNetwork
-from deploy.shapes import Floats
+from deploy.engine.packed_network import PackedNetwork
+from deploy.kernels.shapes import Floats
+from deploy.plan.parameters import Parameters
+from deploy.plan.plan import Plan
 
 INPUT, OUTPUT = "images", "logits"
 """The names of a network's input and output in every format."""

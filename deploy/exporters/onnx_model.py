@@ -14,11 +14,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from deploy.engine.packed_network import PackedNetwork
 from deploy.exporters.exported import INPUT, OUTPUT, Exported, describe_packed
 from deploy.exporters.walk import Graph, Window, walk
-from deploy.plan import Plan
-from deploy.runtime import PackedNetwork
-from deploy.shapes import Floats
+from deploy.kernels.shapes import Floats
+from deploy.plan.plan import Plan
 from supernet.files import UserError
 
 OPSET = 17

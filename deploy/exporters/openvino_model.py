@@ -19,10 +19,10 @@ import openvino
 from numpy.typing import NDArray
 from openvino import Node, opset8
 
+from deploy.engine.packed_network import PackedNetwork
 from deploy.exporters.exported import INPUT, OUTPUT, Exported, describe_packed
 from deploy.exporters.walk import Graph, Window, walk
-from deploy.runtime import PackedNetwork
-from deploy.shapes import Floats
+from deploy.kernels.shapes import Floats
 from supernet.files import UserError
 
 BROKEN = ("2026.3.0",)

@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from deploy.engine.packed_network import PackedNetwork
 from deploy.exporters.exported import INPUT, OUTPUT, Exported
 from deploy.exporters.onnx_model import OnnxGraph, build, serialised
-from deploy.runtime import PackedNetwork
-from deploy.shapes import Floats
+from deploy.kernels.shapes import Floats
 
 DOMAIN = "qonnx.custom_op.general"
 

@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.packing import unpack_weights
-from deploy.parameters import Parameters, operation_parameters
-from deploy.plan import MapShape, Operation, Plan
-from deploy.shapes import Floats
+from deploy.kernels.bits import unpack_weights
+from deploy.kernels.shapes import Floats
+from deploy.plan.parameters import Parameters, operation_parameters
+from deploy.plan.plan import MapShape, Operation, Plan
 
 Value = TypeVar("Value")
 """How a program names the result of a node."""

@@ -44,8 +44,8 @@ MORE = {
 
 def page() -> str:
     """The page as Markdown: a section a section, a subsection a model inside it."""
-    from evaluate.audit_config import AuditConfig
-    from evaluate.retrain import RetrainConfig
+    from evaluate.audit.config import AuditConfig
+    from evaluate.retrain.config import RetrainConfig
     from search.config import SearchConfig
     from training.data.config import DataConfig
     from training.pretraining.config import PretrainConfig

@@ -39,8 +39,8 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def stages() -> dict[str, type[BaseModel]]:
     """The model of each stage that reads a config."""
-    from evaluate.audit_config import AuditStage
-    from evaluate.retrain import RetrainStage
+    from evaluate.audit.config import AuditStage
+    from evaluate.retrain.config import RetrainStage
     from search.config import SearchStage
     from training.pretraining.config import PretrainStage
     from training.supernet_stage import SupernetStage

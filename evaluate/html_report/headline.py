@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evaluate.html_report.candidate_marks import COST_TITLES
 from evaluate.html_report.html import Markup, copyable, joined, tag
-from evaluate.html_report.scales import number
-from supernet.limits import describe_limits
+from evaluate.html_report.plots.candidates import COST_TITLES
+from supernet.charts.scales import number
+from supernet.costs.limits import describe_limits
 
 Facts = Mapping[str, Any]
 

@@ -11,9 +11,8 @@ from typing import Any
 
 from evaluate.html_report.headline import heading, headline
 from evaluate.html_report.html import Markup, joined, tag
-from evaluate.html_report.plots import plots
-from evaluate.html_report.provenance_section import provenance_section
-from evaluate.html_report.sections import sections
+from evaluate.html_report.plots.all import plots
+from evaluate.html_report.sections import provenance_section, sections
 
 HERE = Path(__file__).parent
 

@@ -31,8 +31,8 @@ def audit(
     Against networks trained alone; everything is scored on the search split. On an unfinished run
     folder it resumes.
     """
-    from evaluate.audit import audit as make
-    from evaluate.audit_config import AuditStage
+    from evaluate.audit.config import AuditStage
+    from evaluate.audit.run import audit as make
     from evobit.config import load_stage
 
     with output(as_json) as out:
@@ -40,7 +40,7 @@ def audit(
         folder = run or run_folder(config, "audit")
         check_folder(folder)
         if dry_run:
-            from evaluate.estimate import estimate_audit
+            from evaluate.estimate.run import estimate_audit
 
             planned = estimate_audit(stage, folder, supernet)
             out.show(planned, title=f"would audit in {folder}")

@@ -34,7 +34,7 @@ def coverage(
     Beside those of the whole space. The paths of its training are drawn once more, from the seed
     and the steps.
     """
-    from search.coverage import cover_run
+    from search.coverage.coverage import cover_run
 
     asked = {name: limit for text in limits or [] for name, limit in limits_from(text).items()}
     with output(as_json) as out:

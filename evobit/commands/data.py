@@ -11,7 +11,7 @@ import typer
 
 from evobit.options import AsJson
 from evobit.output import output
-from training.progress import Progress
+from training.run_files.progress import Progress
 
 
 def cache(

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
+from evobit.checks import CHECKOUT
 from evobit.commands.deploy import note_card
 from evobit.errors import say
 from evobit.options import AsJson, Overrides
 from evobit.output import output
-from evobit.packages import CHECKOUT
 from evobit.resuming import announced, check_folder
 from supernet.files import UserError
 
@@ -39,17 +39,20 @@ def demo(
     an earlier demo stopped.
     """
     from deploy.bench import bench
-    from evaluate.cards import write_card_of
-    from evaluate.finalists import network_of
-    from evaluate.html_report.facts import collect
+    from evaluate.html_report.facts.report import collect
     from evaluate.html_report.write import write_page
-    from evaluate.packing import pack_checkpoint
-    from evaluate.report import report
-    from evaluate.retrain import RetrainStage, retrain
+    from evaluate.retrain.config import RetrainStage
+    from evaluate.retrain.finalists import network_of
+    from evaluate.retrain.report import report
+    from evaluate.retrain.run import retrain
+    from evaluate.shipping.cards import write_card_of
+    from evaluate.shipping.packing import pack_checkpoint
     from evobit.config import load_stage
-    from search.export import export_best
-    from search.run import SearchStage, check_search, run_search
-    from training.supernet_training import SupernetStage, train_supernet
+    from search.config import SearchStage
+    from search.results.export import export_best
+    from search.run import check_search, run_search
+    from training.supernet_stage import SupernetStage
+    from training.supernet_training import train_supernet
 
     path = config or _demo_config()
     changed = overrides or []

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from evobit.errors import WRONG_INPUT, CommandFailed, say
-from evobit.next_step import say_next
 from evobit.options import AsJson, Licence, WithCard
-from evobit.output import output
+from evobit.output import output, say_next
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Packed model: a file, or zoo:NAME of one installed.")
@@ -51,9 +50,9 @@ def pack(
     is, from what its file and its run folder tell; one that you edited is left, the new one is
     FILE.new.md.
     """
-    from evaluate.cards import write_card_of
-    from evaluate.finalists import network_of
-    from evaluate.packing import PackRefused, pack_checkpoint
+    from evaluate.retrain.finalists import network_of
+    from evaluate.shipping.cards import write_card_of
+    from evaluate.shipping.packing import PackRefused, pack_checkpoint
     from supernet.spaces import space_class
 
     with output(as_json) as out:
@@ -90,7 +89,7 @@ def predict(
     and the others are shown all the same.
     """
     from deploy import kernels, packed_file
-    from deploy.prediction import predict_files
+    from deploy.engine.prediction import predict_files
     from supernet.image_file import list_images
 
     with output(as_json) as out:

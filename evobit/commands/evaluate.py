@@ -41,9 +41,9 @@ def evaluate(
 ) -> None:
     """Score a trained or packed network on labelled images."""
     from deploy.packed_file import SUFFIX, find_model, is_packed
-    from evaluate.finalists import network_of
-    from evaluate.packing import evaluate_packed
+    from evaluate.retrain.finalists import network_of
     from evaluate.score import evaluate_checkpoint
+    from evaluate.shipping.packing import evaluate_packed
     from supernet.spaces import space_class
 
     with output(as_json) as out:
@@ -97,10 +97,10 @@ def report(
     Of a retraining: finalists against baselines. Also written into the run folder, as report.md and
     report.json.
     """
-    from evaluate.audit import STAGE, AuditReport
-    from evaluate.report import read_report, write_report
-    from evaluate.retrain import STAGE as RETRAINING
-    from training.run_folder import open_finished, stage_in
+    from evaluate.audit.run import STAGE, AuditReport
+    from evaluate.retrain.config import STAGE as RETRAINING
+    from evaluate.retrain.report import read_report, write_report
+    from training.run_files.folder import open_finished, stage_in
 
     with output(as_json) as out:
         draws = html or svg is not None or png is not None
@@ -136,7 +136,7 @@ def _draw(
     space: str | None,
 ) -> dict[str, int]:
     """Write the page and the plots that are asked for; returns the files and their bytes."""
-    from evaluate.html_report.facts import collect
+    from evaluate.html_report.facts.report import collect
     from evaluate.html_report.write import write_page, write_plots
 
     facts = collect(run, search, space)

@@ -10,9 +10,8 @@ import typer
 
 from evobit.commands.deploy import note_card
 from evobit.errors import CommandFailed
-from evobit.next_step import say_next
 from evobit.options import AsJson, Licence, WithCard, limits_from
-from evobit.output import output
+from evobit.output import output, say_next
 from supernet.files import UserError
 
 
@@ -120,8 +119,8 @@ def export(
             out.show(document, title=str(made))
         return
     _refuse(of_network, f"for a trained network's file; {run} is none")
-    from search.export import export_best
-    from search.export_front import export_front
+    from search.results.export import export_best
+    from search.results.export_front import export_front
 
     with output(as_json) as out:
         if pareto:
@@ -166,7 +165,7 @@ def _export_signs(
 ) -> tuple[dict[str, Any], Path]:
     """A network of weights of -1 and +1."""
     from deploy.packed_file import is_packed
-    from evaluate.exact_signs import ExportRefused, export_signs
+    from evaluate.shipping.signs import ExportRefused, export_signs
 
     if is_packed(network):
         others = ", ".join(one.value for one in Format if one is not Format.SIGNS)
@@ -183,8 +182,8 @@ def _export_c(
     network: Path, to: Path, data: Path | None, images: int
 ) -> tuple[dict[str, Any], Path]:
     """A network as C sources."""
-    from evaluate.c_exporting import export_c_sources
-    from evaluate.exporting import FormatRefused
+    from evaluate.shipping.c_exporting import export_c_sources
+    from evaluate.shipping.exporting import FormatRefused
 
     try:
         return export_c_sources(network, to, data, images).as_dict(), to
@@ -197,7 +196,7 @@ def _export_format(
 ) -> tuple[dict[str, Any], Path]:
     """A network for another program."""
     from deploy.exporters import FORMATS
-    from evaluate.exporting import FormatRefused, export_network
+    from evaluate.shipping.exporting import FormatRefused, export_network
 
     to = to or Path(FORMATS[format].file)
     try:
@@ -214,7 +213,7 @@ def _write_card(
     format: Format,
     licence: str | None,
 ) -> Path | None:
-    from evaluate.cards import write_card_of
+    from evaluate.shipping.cards import write_card_of
 
     files = list(map(Path, document.get("files", [made])))
     return write_card_of(made, network, document, data, format.value, files, licence=licence)

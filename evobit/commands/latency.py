@@ -47,7 +47,7 @@ def build(
     from latency_tables.build import BuildSettings, build_table
     from latency_tables.layers import distinct_layers, layers_in_torch
     from latency_tables.predictor import check_predictor
-    from training.progress import Progress
+    from training.run_files.progress import Progress
 
     with output(as_json) as out:
         space = _space(config, overrides)
@@ -167,7 +167,7 @@ def import_(
 def _space(config: Path, overrides: list[str] | None) -> Any:
     from evobit.config import load_stage
     from supernet.spaces import space_from_description
-    from training.supernet_training import SupernetStage
+    from training.supernet_stage import SupernetStage
 
     return space_from_description(load_stage(config, SupernetStage, overrides or []).space)
 

@@ -31,15 +31,15 @@ def preview(
 
     Cropped, erased and mixed as in the run's first steps, each with the shares of its classes.
     """
-    from evaluate.retrain import RetrainStage
+    from evaluate.retrain.config import RetrainStage
     from evobit.config import load_stage
     from supernet.spaces import space_from_description
-    from training.batches import Normalisation
     from training.data import open_training_data
-    from training.fit_check import check_fit
+    from training.data.normalisation import Normalisation
+    from training.data.training_data import check_fit
+    from training.loop.settings import TrainingSettings
     from training.preview import seen_images, sheet
     from training.seeds import derive_seed
-    from training.settings import TrainingSettings
     from training.supernet_stage import SupernetStage
 
     with output(as_json) as out:

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from evobit.next_step import say_next
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
-from evobit.output import output
+from evobit.output import output, say_next
 from evobit.resuming import announced, check_folder
 from supernet.files import UserError
 
@@ -39,8 +38,9 @@ def search(
     On an unfinished run folder it resumes; on a finished one it goes on if the budget grew.
     """
     from evobit.config import load_stage
-    from search.latency import open_latency
-    from search.run import SearchStage, run_search
+    from search.config import SearchStage
+    from search.limits.latency import open_latency
+    from search.run import run_search
     from supernet.spaces import space_from_description
 
     with output(as_json) as out:
@@ -54,7 +54,7 @@ def search(
         folder = run or run_folder(config, "search")
         check_folder(folder)
         if dry_run:
-            from evaluate.estimate import estimate
+            from evaluate.estimate.run import estimate
 
             _check_feasibility(stage)
             out.show(estimate(stage, folder), title=f"would search in {folder}")
@@ -74,11 +74,11 @@ def search(
 
 def _check_feasibility(stage: Any) -> None:
     """Refuse unfit limits, objectives and architectures given, as `run_search` does at first."""
-    from search.feasibility import check_feasibility
-    from search.front import Objectives
-    from search.given import load_given
-    from search.latency import measured_costs, open_latency
-    from search.measure import CostMeter
+    from search.limits.feasibility import check_feasibility
+    from search.limits.latency import measured_costs, open_latency
+    from search.limits.measure import CostMeter
+    from search.limits.start_with import load_given
+    from search.results.front import Objectives
     from supernet.spaces import space_from_description
     from training.seeds import stream
 

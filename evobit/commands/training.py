@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from evobit.next_step import Command, own_space, say_next, shared
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
-from evobit.output import output
+from evobit.output import Command, output, own_space, say_next, shared
 from evobit.resuming import announced, check_folder
 from supernet.files import UserError
 
@@ -26,7 +25,7 @@ def train_supernet(
     Each step updates one random path. On an unfinished run folder it resumes.
     """
     from evobit.config import load_stage
-    from training.supernet_training import SupernetStage
+    from training.supernet_stage import SupernetStage
     from training.supernet_training import train_supernet as train
 
     with output(as_json) as out:
@@ -34,7 +33,7 @@ def train_supernet(
         folder = run or run_folder(config, "supernet")
         check_folder(folder)
         if dry_run:
-            from evaluate.estimate import estimate
+            from evaluate.estimate.run import estimate
 
             out.show(estimate(stage, folder), title=f"would train a supernet in {folder}")
             return
@@ -66,10 +65,10 @@ def retrain(
 
     Each network is scored once on the test split. On an unfinished run folder it resumes.
     """
-    from evaluate.finalists import finalists
-    from evaluate.report import read_report
-    from evaluate.retrain import RetrainStage
-    from evaluate.retrain import retrain as train
+    from evaluate.retrain.config import RetrainStage
+    from evaluate.retrain.finalists import finalists
+    from evaluate.retrain.report import read_report
+    from evaluate.retrain.run import retrain as train
     from evobit.config import load_stage
     from supernet.architecture_file import load_architecture
     from supernet.spaces import space_from_description
@@ -88,7 +87,7 @@ def retrain(
         folder = run or run_folder(config, "retrain")
         check_folder(folder)
         if dry_run:
-            from evaluate.estimate import estimate
+            from evaluate.estimate.run import estimate
 
             out.show(
                 estimate(stage, folder, architectures=files), title=f"would retrain in {folder}"
@@ -134,14 +133,14 @@ def pretrain(
     from evobit.config import load_stage
     from training.pretraining.config import PretrainStage
     from training.pretraining.run import pretrain as train
-    from training.progress import is_first_process
+    from training.run_files.progress import is_first_process
 
     with output(as_json) as out:
         stage = load_stage(config, PretrainStage, overrides or [])
         folder = run or run_folder(config, "pretrain")
         check_folder(folder)
         if dry_run:
-            from evaluate.estimate import estimate_pretraining
+            from evaluate.estimate.run import estimate_pretraining
 
             planned = estimate_pretraining(stage, architecture, folder)
             out.show(planned, title=f"would pre-train in {folder}")
@@ -149,7 +148,7 @@ def pretrain(
         with announced(folder, "pretrain", stage):
             summary = train(stage, architecture, folder)
         if test and is_first_process():
-            from evaluate.pretraining import score_on_test_split
+            from evaluate.score import score_on_test_split
 
             summary = {**summary, "test_split": score_on_test_split(folder)}
         out.show(summary, title=f"pre-trained in {folder}")

@@ -16,7 +16,7 @@ from evobit.output import Output, output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from evobit.watching import Watched
+    from evobit.watch.watching import Watched
 
     Look = Callable[[], list[Watched]]
 
@@ -54,14 +54,14 @@ def watch(
 
     It only reads: the run is not disturbed, and goes on when the watching ends.
     """
-    from evobit.watching import Watch
+    from evobit.watch.watching import Watch
 
     with output(as_json) as out:
         watching = Watch(run)
         if to is None:
             _show(watching.look, once, interval, out)
             return
-        from evobit.trackers.mirror import Mirror
+        from evobit.watch.mirror import Mirror
 
         mirror = Mirror(to.value)
 
@@ -160,7 +160,7 @@ def _lines(one: Watched) -> list[str]:
 
 
 def _figure(value: Any) -> str:
-    from training.progress import is_number
+    from training.run_files.progress import is_number
 
     return f"{value:,.6g}" if is_number(value) else str(value)
 

@@ -12,12 +12,11 @@ from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from search.candidate import Candidate
-from search.racing import Leaders, RacingConfig
-from search.sampling import FeasibleSampler
-from search.shared_choices import SharedChoices
-from search.surrogate import Surrogate
+from search.limits.sampling import FeasibleSampler
+from search.scoring.racing import Leaders, RacingConfig
+from search.searchers.surrogate import Surrogate
 from supernet.architecture import Architecture
+from supernet.candidate import Candidate, SharedChoices
 
 TRIES = 10
 """Draws per wanted mutation or crossover, at most (as in the codes of SPOS and MetaPruning)."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from search.candidate import Candidate, best
-from search.operators import crossover, mutate
 from search.searchers.base import Searcher, Share
+from search.searchers.operators import crossover, mutate
 from supernet.architecture import Architecture
+from supernet.candidate import Candidate, best
 
 
 class Evolution(Searcher):

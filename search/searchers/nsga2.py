@@ -1,18 +1,19 @@
 """NSGA-II: Deb, Pratap, Agarwal, Meyarivan, IEEE TEC 6(2), 2002, section III; limits: section VI.
 
-Differs from the paper: choices are crossed uniformly and mutated as in `search.operators`, every
-child is both; children that break a limit or repeat an architecture are drawn anew, unscored.
+Differs from the paper: choices are crossed uniformly and mutated as in
+`search.searchers.operators`, every child is both; children that break a limit or repeat an
+architecture are drawn anew, unscored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.candidate import Candidate
-from search.operators import crossover, mutate
-from search.pareto import crowding_distances, sort_into_fronts
 from search.searchers.base import Searcher, Share
+from search.searchers.operators import crossover, mutate
+from search.searchers.pareto import crowding_distances, sort_into_fronts
 from supernet.architecture import Architecture
+from supernet.candidate import Candidate
 
 OBJECTIVES = ("ops",)
 """The costs minimised beside top-1 where a config names none."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.candidate import Candidate
 from search.searchers.base import Searcher, Share
+from supernet.candidate import Candidate
 
 
 class RandomSearch(Searcher):

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 
-from search.candidate import Candidate, RankKey, rank_key
-from search.operators import mutate
 from search.searchers.base import Searcher, Share
+from search.searchers.operators import mutate
 from supernet.architecture import Architecture
+from supernet.candidate import Candidate, RankKey, rank_key
 
 
 class RegularizedEvolution(Searcher):

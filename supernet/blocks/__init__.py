@@ -1,1 +1,1 @@
-"""The blocks of a network, one file a block."""
+"""The blocks of a network, one file a block; `building` makes the module of a spec."""

@@ -10,8 +10,8 @@ from typing import cast, get_args
 
 from supernet.files import UserError
 from supernet.networks import binary_alexnet, binarynet, bireal, reactnet, xnor_net
-from supernet.networks.stems import Image, Stem
 from supernet.spec import NetworkSpec
+from supernet.spec.building import Image, Stem
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ Differs from larq zoo: padding is symmetric, where TensorFlow's `same` pads 3 an
 
 from __future__ import annotations
 
-from supernet.networks.stems import Chain, Image, Stem
 from supernet.spec import BinaryLayerSpec, LogitsSpec, NetworkSpec
+from supernet.spec.building import Chain, Image, Stem
 
 # Output channels, kernel, stride, window of the pool.
 CONVOLUTIONS = (

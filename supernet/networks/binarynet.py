@@ -7,8 +7,8 @@ BatchNorm without a factor, an unpadded first convolution with binary weights on
 
 from __future__ import annotations
 
-from supernet.networks.stems import Chain, Image, Stem
 from supernet.spec import BinaryLayerSpec, LogitsSpec, NetworkSpec
+from supernet.spec.building import Chain, Image, Stem
 
 # Keras' momentum of 0.99 keeps 0.99 of the old statistics; torch's is the share of the new.
 MOMENTUM = 0.01

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from supernet.networks.stems import Chain, Image, Stem, resnet_stem
 from supernet.spec import Activation, BinaryUnitSpec, BottleneckSpec, HeadSpec, NetworkSpec
+from supernet.spec.building import Chain, Image, Stem, resnet_stem
 
 # Two convolutions, so two units, a block of ResNet-18 (2, 2, 2, 2) and ResNet-34 (3, 4, 6, 3).
 UNITS_18 = (4, 4, 4, 4)

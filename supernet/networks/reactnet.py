@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from supernet.files import UserError
 from supernet.networks.bireal import UNITS_18, UNITS_34, basic_stages
-from supernet.networks.stems import Chain, Image, Stem, resnet_stem
 from supernet.spec import BinaryUnitSpec, HeadSpec, NetworkSpec, RealDoublingSpec, StemSpec
+from supernet.spec.building import Chain, Image, Stem, resnet_stem
 
 STEM_CHANNELS = 32
 BLOCKS = (

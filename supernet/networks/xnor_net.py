@@ -8,8 +8,8 @@ Differs from larq zoo: padding is symmetric, where TensorFlow's `same` pads 3 an
 
 from __future__ import annotations
 
-from supernet.networks.stems import Chain, Image, Stem
 from supernet.spec import BinaryLayerSpec, HeadSpec, NetworkSpec, PoolSpec, StemSpec
+from supernet.spec.building import Chain, Image, Stem
 
 STEM_CHANNELS = 96
 # Output channels, kernel, window of the pool.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from supernet.layer_spec import ConvSpec, LayerSpec, LinearSpec
+from supernet.spec.layers import ConvSpec, LayerSpec, LinearSpec
 
 
 def cut(tensor: Tensor, small: LayerSpec, large: LayerSpec) -> Tensor:

@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 
 from supernet.architecture import Architecture
 from supernet.files import UserError
-from supernet.networks.stems import Image, Stem
 from supernet.space import Position, SearchSpace
 from supernet.spaces.metapruning_plans import PlannedBlock, Pruned, plan_network
 from supernet.spec import BlockSpec, NetworkSpec
+from supernet.spec.building import Image, Stem
 
 PERCENTS = tuple(range(10, 101, 3))
 """The paper's 31 scales: 10 %, 13 %, ..., 100 %."""

@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from supernet.architecture import Choice
 from supernet.files import UserError
-from supernet.networks.stems import Image, Stem
 from supernet.spec import (
     BlockSpec,
     ClippedConvSpec,
@@ -24,6 +23,7 @@ from supernet.spec import (
     SeparableSpec,
     StemSpec,
 )
+from supernet.spec.building import Image, Stem
 
 Pruned = Literal["mobilenet-v1", "mobilenet-v2", "resnet-50"]
 PRUNED: tuple[Pruned, ...] = get_args(Pruned)

@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Literal, get_args
 from supernet.architecture import Architecture
 from supernet.files import UserError
 from supernet.networks import network_spec
-from supernet.networks.stems import Stem
-from supernet.quantised_spec import BITS
 from supernet.space import Position, SearchSpace
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spec import BinaryUnitSpec, BlockSpec, NetworkSpec, QuantisedUnitSpec
+from supernet.spec.building import Stem
+from supernet.spec.quantised import BITS
 
 Topology = Literal["resnet18", "resnet34", "mobilenet"]
 PAIRS = ((1, 1), (2, 2), (4, 4))

@@ -24,7 +24,7 @@ from supernet.spec import (
     Shortcut,
     StemSpec,
 )
-from supernet.unit_pair import unit_pair
+from supernet.spec.units import unit_pair
 
 GROUPS = (1, 2, 4, 8, 16, 32)
 STEM_CHANNELS = 32

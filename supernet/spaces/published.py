@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from supernet.architecture import Architecture
 from supernet.networks import network_spec
-from supernet.networks.stems import Stem
 from supernet.space import Position, SearchSpace
 from supernet.spec import NetworkSpec
+from supernet.spec.building import Stem
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from supernet.spec import (
     NetworkSpec,
     StemSpec,
 )
-from supernet.unit_pair import unit_pair
+from supernet.spec.units import unit_pair
 
 STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
 """(channels, blocks, stride of the first) of MobileNetV1's 13 blocks."""

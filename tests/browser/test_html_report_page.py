@@ -18,10 +18,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from evaluate.html_report.facts import collect
+from evaluate.html_report.facts.report import collect
 from evaluate.html_report.write import write_page
 from evobit.main import run
-from tests.evaluate.html_report_facts import candidate, make_search
+from tests.evaluate.html_report.html_report_facts import candidate, make_search
 
 pytestmark = pytest.mark.browser
 

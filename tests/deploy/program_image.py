@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.program import Program
+from deploy.engine.program import Program
 
 
 def program_image(program: Program) -> bytes:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from deploy.parameters import Parameters
-from deploy.plan import MapShape, Operation, Plan
+from deploy.plan.parameters import Parameters
+from deploy.plan.plan import MapShape, Operation, Plan
 
 MEAN, STD = (0.48, 0.45, 0.4, 0.5), (0.23, 0.22, 0.25, 0.3)
 GROUPS = (1, 1, 2, 3, 4, 6, 8, 16, 32, 64)

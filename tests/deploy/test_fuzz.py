@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy import packed_file
-from deploy.lowering import pack
-from deploy.parameters import Parameters
-from deploy.plan import Operation
-from deploy.plan_text import describe_plan, plan_from_description
+from deploy.lowering.network import pack
+from deploy.plan.parameters import Parameters
+from deploy.plan.plan import Operation
+from deploy.plan.text import describe_plan, plan_from_description
 from supernet.files import UserError
 from tests.deploy.networks import FORMS, SMALL, random_network
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.library import VERSION
+from deploy.kernels.library import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "deploy" / "native"
@@ -52,7 +52,7 @@ def test_without_a_compiler_the_build_succeeds_and_leaves_no_library(tmp_path):
 
 def test_a_machine_with_a_compiler_runs_the_compiled_kernels():
     """Also where CI runs: a slow fallback must not pass for the engine."""
-    from deploy.library import backend_info
+    from deploy.kernels.library import backend_info
     from training.compilation import find_compiler
 
     if find_compiler() is None and os.environ.get("EVOBIT_REQUIRE_NATIVE") != "1":

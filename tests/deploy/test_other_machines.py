@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from deploy import kernels
-from deploy.lowering import lower
-from deploy.parameters import operation_parameters
-from deploy.preprocessing import Preprocessing
-from deploy.program import Program
+from deploy.engine.program import Program
+from deploy.lowering.network import lower
+from deploy.plan.parameters import operation_parameters
+from deploy.plan.preprocessing import Preprocessing
 from tests.deploy.networks import FORMS, random_network
 from tests.deploy.program_image import program_image
 

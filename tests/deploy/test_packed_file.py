@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy import packed_file
-from deploy.lowering import pack
+from deploy.engine.packed_network import PackedNetwork
+from deploy.lowering.network import pack
 from deploy.packed_file import load, save
-from deploy.runtime import PackedNetwork
 from supernet.files import UserError
 from tests.deploy.networks import SMALL, random_images, random_network
 

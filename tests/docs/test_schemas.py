@@ -12,16 +12,17 @@ import yaml
 from safetensors import safe_open
 
 from docs.generate import schemas
-from evaluate.audit import audit
-from evaluate.audit_config import AuditStage
-from evaluate.report import report
-from evaluate.retrain import RetrainStage, retrain
+from evaluate.audit.config import AuditStage
+from evaluate.audit.run import audit
+from evaluate.retrain.config import RetrainStage
+from evaluate.retrain.report import report
+from evaluate.retrain.run import retrain
 from evobit.config import load_stage
 from search.config import SearchStage
-from search.export import export_best
-from search.export_front import export_front
+from search.results.export import export_best
+from search.results.export_front import export_front
 from search.run import run_search
-from training.run_folder import RunFolder
+from training.run_files.folder import RunFolder
 from training.supernet_stage import SupernetStage
 from training.supernet_training import train_supernet
 

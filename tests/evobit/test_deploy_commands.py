@@ -14,8 +14,8 @@ from deploy import packed_file
 from evobit.main import run
 from supernet.spaces import space_from_description
 from tests.deploy.networks import SMALL, random_network
-from training.batches import Normalisation
 from training.data import DataConfig
+from training.data.normalisation import Normalisation
 from training.data.test_part import open_test_part
 from training.network_file import TrainedNetwork, save_network
 
@@ -129,15 +129,15 @@ def test_data_that_is_not_there_is_replaced_by_a_folder(folder, tmp_path, capsys
 def test_a_packed_network_that_computes_something_else_is_not_written(
     folder, tmp_path, capsys, monkeypatch
 ):
-    import evaluate.packing
+    import evaluate.shipping.packing
 
     def pack_wrongly(network, *rest):
         network = random_network(SMALL)
         network.get_submodule("block4_spatial").conv.weight.data[3, 0, 1, 1] *= -1
         return real(network, *rest)
 
-    real = evaluate.packing.pack
-    monkeypatch.setattr(evaluate.packing, "pack", pack_wrongly)
+    real = evaluate.shipping.packing.pack
+    monkeypatch.setattr(evaluate.shipping.packing, "pack", pack_wrongly)
     target = tmp_path / "wrong.evobit"
     assert run(["pack", str(folder / "network.safetensors"), "-o", str(target)]) == 1
     assert "first 'block4_spatial'" in capsys.readouterr().err

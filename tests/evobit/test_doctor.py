@@ -26,13 +26,13 @@ def test_versions_devices_and_packages(capsys):
 
 
 def test_what_is_needed_and_missing_gives_code_1(capsys, monkeypatch):
-    stranger = ModuleType("search.ray_pool")
+    stranger = ModuleType("search.pools.ray_pool")
 
     def cannot_start():
         raise RuntimeError("no room for the object store")
 
     stranger.check_start = cannot_start
-    monkeypatch.setitem(sys.modules, "search.ray_pool", stranger)
+    monkeypatch.setitem(sys.modules, "search.pools.ray_pool", stranger)
     monkeypatch.setattr(checks, "intruders", lambda: {"evaluate": "/elsewhere/evaluate"})
     monkeypatch.setattr(checks, "versions", lambda: iter(()))
     report = found(capsys, 1)

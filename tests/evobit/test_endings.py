@@ -16,8 +16,7 @@ from PIL import Image
 from evobit import errors
 from evobit.errors import CommandFailed, exit_code
 from evobit.main import app, run
-from evobit.next_step import own_space, say_next, shared
-from evobit.output import output
+from evobit.output import output, own_space, say_next, shared
 from supernet.files import UserError
 
 CHECKOUT = Path(__file__).resolve().parents[2]

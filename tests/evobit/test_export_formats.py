@@ -12,16 +12,16 @@ from PIL import Image
 
 from deploy import packed_file
 from deploy.exporters import FORMATS
-from deploy.lowering import pack
-from evaluate import c_exporting
+from deploy.lowering.network import pack
+from evaluate.shipping import c_exporting
 from evobit.commands.export import Format
 from evobit.main import run
 from supernet.network import Network, build
 from supernet.spaces import space_from_description
 from tests.deploy.networks import SMALL, random_network
-from tests.supernet.every_space import SMALL_SPACES
-from training.batches import Normalisation
+from tests.supernet.spaces.every_space import SMALL_SPACES
 from training.data import DataConfig
+from training.data.normalisation import Normalisation
 from training.data.test_part import open_test_part
 from training.network_file import TrainedNetwork, load_network, save_network
 
@@ -253,7 +253,7 @@ def test_c_sources_are_compiled_and_run(
 def test_c_sources_without_a_compiler_are_not_run_and_it_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evaluate.c_exporting.shutil.which", lambda name: None)
+    monkeypatch.setattr("evaluate.shipping.c_exporting.shutil.which", lambda name: None)
     source, folder = save(tmp_path / "n.safetensors"), tmp_path / "c"
     assert run(["export", str(source), "--format", "c", "-o", str(folder), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -9,12 +9,13 @@ import torch
 
 from evobit.main import run
 from supernet.binarization import Binarization
+from supernet.blocks.building import set_binarization
 from supernet.files import load_weights
-from supernet.network import binary_parts, set_binarization
+from supernet.network import binary_parts
 from supernet.spaces import space_from_description
 from tests.deploy.networks import SMALL, random_network
-from training.batches import Normalisation
 from training.data import DataConfig
+from training.data.normalisation import Normalisation
 from training.data.test_part import open_test_part
 from training.network_file import TrainedNetwork, load_network, save_network
 
@@ -109,7 +110,7 @@ def test_other_images_to_check_it_on(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_what_computes_something_else_is_not_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import evaluate.exact_signs
+    import evaluate.shipping.signs
 
     def signs_alone(network):
         """Weights replaced by their signs, the norms left as they are."""
@@ -118,8 +119,8 @@ def test_what_computes_something_else_is_not_written(
             part.norm.load_state_dict(own.norm.state_dict())
         return folded
 
-    real = evaluate.exact_signs.fold_scale
-    monkeypatch.setattr(evaluate.exact_signs, "fold_scale", signs_alone)
+    real = evaluate.shipping.signs.fold_scale
+    monkeypatch.setattr(evaluate.shipping.signs, "fold_scale", signs_alone)
     exported = tmp_path / "s.safetensors"
     assert run(["export", save(tmp_path / "n.safetensors"), "-o", str(exported)]) == 1
     assert "layer 'block1_spatial' differs by" in capsys.readouterr().err
@@ -147,7 +148,7 @@ def test_wrong_input_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch, arguments: list[str], part: str
 ) -> None:
     from deploy import packed_file
-    from deploy.lowering import pack
+    from deploy.lowering.network import pack
 
     folder, work = tmp_path / "files", tmp_path / "work"
     (folder / "empty").mkdir(parents=True)
@@ -170,7 +171,7 @@ def test_wrong_input_is_refused(
 
 
 def test_one_wrong_layer_is_found_and_turned_signs_are_none() -> None:
-    from evaluate.exact_signs import layer_errors
+    from evaluate.shipping.signs import layer_errors
     from supernet.exact_signs import fold_scale
     from supernet.network import build
     from supernet.networks import network_spec

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from evobit.main import run
-from search.history import read_history
 from supernet.architecture_file import load_architecture
+from supernet.history_file import read_history
 from supernet.spaces import space_from_description
-from training.progress import PROGRESS_FILE
+from training.run_files.progress import PROGRESS_FILE
 
 LIMIT = 40_000  # bytes a file may have: enough for configs and logs, too little for weights
 

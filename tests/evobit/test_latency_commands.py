@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.kernels import backend_info
+from deploy.kernels.library import backend_info
 from evobit.main import run
 
 pytestmark = pytest.mark.skipif(

@@ -13,23 +13,24 @@ import torch
 from PIL import Image
 from torch import nn
 
-from deploy.kernels import backend_info
-from deploy.lowering import lower
-from evaluate.retrain import RetrainStage
+from deploy.kernels.library import backend_info
+from deploy.lowering.network import lower
+from evaluate.retrain.config import RetrainStage
 from evobit.config import load_stage
 from evobit.main import run
-from search.run import SearchStage
+from search.config import SearchStage
 from supernet.architecture import Architecture
+from supernet.blocks.building import build_block
 from supernet.costs import Costs, layer_cost
 from supernet.files import UserError
-from supernet.layer_spec import ConvSpec, LayerSpec
-from supernet.network import build, build_block
+from supernet.network import build
 from supernet.sharing import Sharing
 from supernet.space import Position, SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import NetworkSpec, OwnBlockSpec
+from supernet.spec.layers import ConvSpec, LayerSpec
 from supernet.supernet import Supernet, check_shareable
-from training.supernet_training import SupernetStage
+from training.supernet_stage import SupernetStage
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own_space.md").read_text()
 SMALL = {  # 1,000 images to train on, 100 to score

@@ -69,8 +69,9 @@ def test_the_images_are_those_of_the_first_step(
     tmp_path: Path,
 ) -> None:
     """What a run of this config trains on first is what the sheet shows."""
-    from training import loop
-    from training.supernet_training import SupernetStage, train_supernet
+    from training.loop import loop
+    from training.supernet_stage import SupernetStage
+    from training.supernet_training import train_supernet
 
     seen: list[torch.Tensor] = []
 

@@ -11,7 +11,7 @@ from deploy.card_file import read_card
 from evobit.main import run
 from supernet.architecture_file import save_architecture
 from supernet.spaces.mobilenet_groups import MobileNetGroups
-from training.run_folder import RunFolder
+from training.run_files.folder import RunFolder
 
 
 @pytest.fixture

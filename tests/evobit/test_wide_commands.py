@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from evobit.main import run
-from training.supernet_training import SupernetConfig
+from training.supernet_stage import SupernetConfig
 
 WIDE = {
     "name": "wide-binary",
@@ -125,7 +125,7 @@ def test_a_dry_run_counts_every_path_of_a_step(
         drawn.append(len(paths(0)))
         return 1.0
 
-    monkeypatch.setattr("evaluate.planned_training.rehearse", counted)
+    monkeypatch.setattr("evaluate.estimate.planned_training.rehearse", counted)
     for rule in ("sandwich", "uniform"):
         words = ["--set", f"supernet.sampling={{rule: {rule}}}", "--dry-run", "--json"]
         capsys.readouterr()

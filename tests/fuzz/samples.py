@@ -112,7 +112,7 @@ def _run(*words: str) -> None:
 
 def _interrupted(*words: str) -> None:
     """A run that lacks its end."""
-    from training.run_folder import RunFolder
+    from training.run_files.folder import RunFolder
 
     with mock.patch.object(RunFolder, "finish", side_effect=KeyboardInterrupt):
         assert run(words) == 1, words

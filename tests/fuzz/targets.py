@@ -70,9 +70,9 @@ _FIELDS = (
 
 
 def _stages() -> tuple[Any, ...]:
-    from evaluate.audit_config import AuditStage
-    from evaluate.retrain import RetrainStage
-    from search.run import SearchStage
+    from evaluate.audit.config import AuditStage
+    from evaluate.retrain.config import RetrainStage
+    from search.config import SearchStage
     from training.pretraining.config import PretrainStage
     from training.supernet_stage import SupernetStage
 
@@ -93,7 +93,7 @@ def _architecture(path: Path, rng: Random) -> None:
 
 def _table(path: Path, rng: Random) -> None:
     from latency_tables.table import load_table
-    from search.latency import LatencyConfig, open_latency
+    from search.limits.latency import LatencyConfig, open_latency
 
     if rng.random() < 0.5:
         load_table(path)
@@ -114,8 +114,8 @@ def _measured(path: Path, rng: Random) -> None:
 
 
 def _history(path: Path, rng: Random) -> None:
-    from search.candidate import best
-    from search.history import History, read_history
+    from supernet.candidate import best
+    from supernet.history_file import History, read_history
 
     before = path.read_bytes()
     candidates = read_history(path, SPACE)
@@ -140,29 +140,29 @@ def _network(path: Path, rng: Random) -> None:
 
 
 def _weights(path: Path, rng: Random) -> None:
-    from training.supernet_training import load_supernet
+    from training.supernet_file import load_supernet
 
     load_supernet(path.parent)
 
 
 def _others_weights(path: Path, rng: Random) -> None:
-    from training.state_file import read_state
+    from training.frozen.state_file import read_state
 
     read_state(path)
 
 
 def _state(path: Path, rng: Random) -> None:
-    from training.checkpoint import load_checkpoint
+    from training.run_files.checkpoint import load_checkpoint
 
     load_checkpoint(path)
 
 
 def _run_folder(path: Path, rng: Random) -> None:
-    from evaluate.audit_report import AuditReport
-    from evobit.watching import Watch
-    from search.coverage import supernet_of
-    from search.export import open_search
-    from training.run_folder import RunFolder, open_finished, read_config, stage_in
+    from evaluate.audit.report import AuditReport
+    from evobit.watch.watching import Watch
+    from search.coverage.coverage import supernet_of
+    from search.results.export import open_search
+    from training.run_files.folder import RunFolder, open_finished, read_config, stage_in
 
     run = path.parent
     what = rng.randrange(8)

@@ -11,14 +11,14 @@ from PIL import Image
 from deploy import packed_file
 from evobit.config import load_stage
 from evobit.main import run
-from evobit.watching import Watch
+from evobit.watch.watching import Watch
 from latency_tables.exchange import export_layers, import_table
 from latency_tables.table import load_table
-from search.coverage import cover_run, supernet_of
-from search.export import export_best
-from search.history import read_history
-from search.latency import LatencyConfig, open_latency
+from search.coverage.coverage import cover_run, supernet_of
+from search.limits.latency import LatencyConfig, open_latency
+from search.results.export import export_best
 from supernet.architecture_file import load_architecture, save_architecture
+from supernet.costs.limits import check_limits
 from supernet.files import (
     UserError,
     as_written,
@@ -27,13 +27,13 @@ from supernet.files import (
     read_json,
     save_weights,
 )
+from supernet.history_file import read_history
 from supernet.image_file import read_pixels
-from supernet.limits import check_limits
 from supernet.spaces import space_from_description
 from tests.fuzz.documents import YAML_TEXTS
 from tests.latency_tables.group_table import save_group_table
-from training.checkpoint import load_checkpoint, save_checkpoint
-from training.run_folder import RunFolder
+from training.run_files.checkpoint import load_checkpoint, save_checkpoint
+from training.run_files.folder import RunFolder
 from training.supernet_stage import SupernetStage
 
 DEEP = "[" * 100_000

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from deploy.kernels import backend_info
+from deploy.kernels.library import backend_info
 from latency_tables import build as building
 from latency_tables.build import BuildSettings, build_table
 from latency_tables.exchange import export_layers, export_networks, import_table

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from deploy import lowering
-from deploy.kernels import backend_info
+from deploy.kernels.library import backend_info
+from deploy.lowering import lowering
 from evobit.main import run
 from latency_tables.build import BuildSettings, build_table
 from latency_tables.layers import distinct_layers, layers_in_torch
@@ -20,7 +20,7 @@ from latency_tables.plot import rows_by_groups
 from latency_tables.predictor import Predictor
 from latency_tables.table import load_table
 from latency_tables.timing import pixels, random_network, time_layers
-from search.latency import LatencyConfig, open_latency
+from search.limits.latency import LatencyConfig, open_latency
 from supernet.spaces import space_from_description
 from supernet.spec import BottleneckSpec, LogitsSpec, NetworkSpec, StemSpec
 

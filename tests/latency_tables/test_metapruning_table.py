@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.kernels import backend_info
+from deploy.kernels.library import backend_info
 from latency_tables.build import BuildSettings, build_table
 from latency_tables.layers import distinct_layers, layers_in_torch
 from latency_tables.table import load_table

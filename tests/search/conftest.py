@@ -5,14 +5,14 @@ from random import Random
 
 import pytest
 
-from search.feasibility import check_feasibility
-from search.history import History
+from search.limits.feasibility import check_feasibility
+from search.limits.measure import CostMeter
+from search.limits.sampling import FeasibleSampler
 from search.loop import SearchLoop
-from search.measure import CostMeter
-from search.pool import SerialPool
-from search.sampling import FeasibleSampler
+from search.pools.pool import SerialPool
 from search.searchers import SEARCHERS, SearcherConfig
 from supernet.files import save_weights
+from supernet.history_file import History
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
 SMALL = SearcherConfig(population=6, parents=3, mutations=3, crossovers=2, children=4, tournament=3)
@@ -101,8 +101,8 @@ def supernet_run(tmp_path, space):
     """The folder of a finished supernet run, as far as a search with a fake scorer looks at it."""
     import torch
 
-    from training.run_folder import RunFolder
-    from training.supernet_training import SupernetStage
+    from training.run_files.folder import RunFolder
+    from training.supernet_stage import SupernetStage
 
     stage = SupernetStage(space=space.describe())
     folder = RunFolder.open(tmp_path / "supernet", "supernet", stage.model_dump(mode="json"))

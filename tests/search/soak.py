@@ -22,9 +22,9 @@ from soak_faults import FAULTS
 from soak_run import SPACE, SoakedSearch, SoakFailed, architectures
 
 from supernet.files import save_weights
-from training.ray_leftovers import remove_leftovers
-from training.run_folder import RunFolder
-from training.supernet_training import SupernetStage
+from training.processes.ray_leftovers import remove_leftovers
+from training.run_files.folder import RunFolder
+from training.supernet_stage import SupernetStage
 
 BUDGETS = (150, 400, 800)
 """A search runs to the first, is grown to the others, and gives way to one of another seed."""

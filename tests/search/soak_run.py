@@ -12,7 +12,7 @@ from pathlib import Path
 from soak_driver import WHILE_CALM, calm_scorer
 
 from search.config import SearchStage
-from search.pool import out_of_tries
+from search.pools.pool import out_of_tries
 from search.run import run_search
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 

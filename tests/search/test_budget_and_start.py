@@ -5,11 +5,11 @@ import hashlib
 import pytest
 
 from search.config import SearchConfig, SearchStage
-from search.history import read_history
 from search.run import run_search
 from search.searchers import SEARCHERS
 from supernet.architecture_file import save_architecture
 from supernet.files import UserError
+from supernet.history_file import read_history
 
 SETTINGS = {"population": 6, "parents": 3, "mutations": 3, "crossovers": 2, "children": 4}
 every_searcher = pytest.mark.parametrize("name", SEARCHERS)

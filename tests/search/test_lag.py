@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.candidate import Candidate
 from search.config import SearchConfig, SearchStage
-from search.history import read_history
-from search.pool import SerialPool
-from search.ray_pool import RayPool
+from search.pools.pool import SerialPool
+from search.pools.ray_pool import RayPool
 from search.run import run_search
+from search.scoring.tasks import score_one
 from search.searchers import SEARCHERS
-from search.tasks import score_one
+from supernet.candidate import Candidate
+from supernet.history_file import read_history
 from tests.search.conftest import SMALL
 
 GOLDEN = Path(__file__).parent / "golden" / "lag"

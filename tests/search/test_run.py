@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from search.config import SearchConfig, SearchStage
-from search.export import export_best
-from search.history import read_history
+from search.results.export import export_best
 from search.run import run_search
 from supernet.architecture_file import load_architecture
 from supernet.files import UserError
+from supernet.history_file import read_history
 
 SETTINGS = {"population": 6, "parents": 3, "mutations": 3, "crossovers": 2, "evaluations": 16}
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from search.run import SearchStage, run_search
+from search.config import SearchStage
+from search.run import run_search
 from supernet.files import UserError
-from training.supernet_training import SupernetStage, train_supernet
+from training.supernet_stage import SupernetStage
+from training.supernet_training import train_supernet
 
 
 def stage_of(stages: dict, **data: object) -> SearchStage:

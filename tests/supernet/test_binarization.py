@@ -11,12 +11,13 @@ from torch.nn import functional as F
 from supernet import Supernet
 from supernet.binarization import Binarization
 from supernet.blocks.binary_unit import BinaryUnit, compute_unit
+from supernet.blocks.building import build_block, set_binarization, set_precision
 from supernet.files import UserError
 from supernet.layers.binary_conv import BinaryConv2d, weight_scale
 from supernet.layers.binary_input import BinaryInput
 from supernet.layers.rsign import RSign
 from supernet.layers.sign import ste_sign, swish_sign
-from supernet.network import build, build_block, set_binarization, set_precision
+from supernet.network import build
 from supernet.networks import NETWORKS, network_spec
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spec import BinaryLayerSpec, BinaryUnitSpec, BottleneckSpec

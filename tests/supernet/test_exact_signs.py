@@ -5,10 +5,11 @@ import torch
 
 from supernet.binarization import Binarization
 from supernet.blocks.binary_unit import BinaryUnit
+from supernet.blocks.building import set_binarization
 from supernet.blocks.plain import BinaryLayer
 from supernet.exact_signs import fold_scale
 from supernet.files import UserError
-from supernet.network import Network, binary_parts, build, set_binarization
+from supernet.network import Network, binary_parts, build
 from supernet.networks import network_spec
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spec import BinaryLayerSpec, BinaryUnitSpec, LogitsSpec, NetworkSpec

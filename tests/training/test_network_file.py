@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from supernet.binarization import Binarization
+from supernet.blocks.building import set_binarization
 from supernet.files import UserError, load_weights, save_weights
-from supernet.network import build, set_binarization
+from supernet.network import build
 from supernet.spaces.mobilenet_groups import MobileNetGroups
-from training.batches import Normalisation
 from training.data.config import DataConfig
+from training.data.normalisation import Normalisation
 from training.network_file import TrainedNetwork, load_network, save_network
 
 TWIN = Binarization(weights="real", activations="relu")

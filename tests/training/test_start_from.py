@@ -10,11 +10,12 @@ from supernet.architecture_file import save_architecture
 from supernet.files import UserError, load_weights
 from supernet.spaces import space_from_description
 from supernet.spaces.mobilenet_groups import MobileNetGroups
-from training.network_file import load_network
+from training.network_file import check_start, load_network, read_start
 from training.pretraining.config import PretrainStage
 from training.pretraining.run import pretrain
-from training.start_from import check_start, read_start
-from training.supernet_training import SupernetStage, load_supernet, train_supernet
+from training.supernet_file import load_supernet
+from training.supernet_stage import SupernetStage
+from training.supernet_training import train_supernet
 
 PRETRAIN = {
     "method": "simclr", "epochs": 1, "batch_size": 16, "projection": 8, "learning_rate": 0.01,

@@ -16,15 +16,17 @@ import yaml
 
 from supernet.files import UserError, load_weights
 from supernet.spaces.mobilenet_groups import MobileNetGroups
-from training.checkpoint import load_checkpoint, save_checkpoint
 from training.path_sampling import (
     PathSamplingConfig,
     UpdateCounts,
     check_sampling,
     draw_paths,
 )
-from training.run_folder import RunFolder
-from training.supernet_training import SupernetStage, load_supernet, train_supernet
+from training.run_files.checkpoint import load_checkpoint, save_checkpoint
+from training.run_files.folder import RunFolder
+from training.supernet_file import load_supernet
+from training.supernet_stage import SupernetStage
+from training.supernet_training import train_supernet
 
 DRIVER = """
 import sys, yaml

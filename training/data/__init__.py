@@ -1,6 +1,14 @@
-"""Images and labels: readers, the train/search split, and batches of uint8 images."""
+"""Images and labels: readers, the train/search split, and batches of uint8 images.
 
-from typing import TYPE_CHECKING, Any
+`training_data` opens what a `config` names through one of the `readers` (Fashion-MNIST, CIFAR, a
+folder of images or its cache, a user's own), `splits` hold images out for the search, and an
+`image_set` gives batches. `normalisation` is what a network sees of their pixels. `test_part` opens
+the test images, and `evaluate` alone imports it.
+"""
+
+from typing import TYPE_CHECKING
+
+from supernet.lazy import lazily
 
 if TYPE_CHECKING:
     from training.data.config import DataConfig as DataConfig
@@ -8,19 +16,14 @@ if TYPE_CHECKING:
     from training.data.training_data import TrainingData as TrainingData
     from training.data.training_data import open_training_data as open_training_data
 
-_MODULES = {
-    "DataConfig": "training.data.config",
-    "ImageSet": "training.data.image_set",
-    "TrainingData": "training.data.training_data",
-    "open_training_data": "training.data.training_data",
-}
 __all__ = ["DataConfig", "ImageSet", "TrainingData", "open_training_data"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that reading a config loads no torch."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_MODULES[name]), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "DataConfig": "training.data.config",
+        "ImageSet": "training.data.image_set",
+        "TrainingData": "training.data.training_data",
+        "open_training_data": "training.data.training_data",
+    },
+)

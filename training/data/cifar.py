@@ -9,8 +9,7 @@ import torch
 
 from supernet.files import UserError
 from training.data.config import DataConfig, Part
-from training.data.fitting import fit
-from training.data.image_set import MemoryImageSet
+from training.data.image_set import MemoryImageSet, fit
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE  # bytes of one image: all red, then all green, then all blue

@@ -1,16 +1,29 @@
 """Labelled images that are decoded from files: in worker processes, and kept where they are few."""
 
+from __future__ import annotations
+
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from supernet.files import UserError
-from training.data.decoding import decode_image
+from supernet.image_file import read_pixels
 from training.data.file_list import FileList
 from training.data.image_set import ImageSet
+
+
+def decode_image(path: Path, size: int, channels: int) -> Tensor:
+    """Return the image as uint8 (channels, size, size); see `supernet.image_file.read_pixels`.
+
+    Raises:
+        UserError: the file is no image or is damaged.
+    """
+    return torch.from_numpy(read_pixels(path, size, channels))
+
 
 MOST_ERRORS = 10  # images that cannot be decoded, told of at once
 LOOKING_ON_S = 5.0  # for more of them, once one is found
@@ -26,7 +39,7 @@ class FolderImageSet(ImageSet):
         size: int,
         channels: int,
         num_workers: int,
-        kept: "Kept | None" = None,
+        kept: Kept | None = None,
     ) -> None:
         """Decode `files` to (channels, size, size); 0 workers decode in this process.
 
@@ -40,7 +53,7 @@ class FolderImageSet(ImageSet):
         self.num_workers = num_workers
         self._kept = kept
 
-    def subset(self, indices: Tensor) -> "FolderImageSet":
+    def subset(self, indices: Tensor) -> FolderImageSet:
         """See `ImageSet.subset`."""
         kept = self._kept and self._kept.subset(indices)
         files = self.files.subset(indices)
@@ -103,14 +116,14 @@ class Kept:
         self._pixels, self._there, self._rows = pixels, there, rows
 
     @classmethod
-    def of(cls, num_images: int, channels: int, size: int) -> "Kept | None":
+    def of(cls, num_images: int, channels: int, size: int) -> Kept | None:
         """For so many images, if all of them fit into MAX_KEPT_BYTES."""
         if num_images * channels * size * size > MAX_KEPT_BYTES:
             return None
         pixels = torch.empty(num_images, channels, size, size, dtype=torch.uint8)
         return cls(pixels, torch.zeros(num_images, dtype=torch.bool), torch.arange(num_images))
 
-    def subset(self, indices: Tensor) -> "Kept":
+    def subset(self, indices: Tensor) -> Kept:
         """Those at `indices`."""
         return Kept(self._pixels, self._there, self._rows[indices])
 

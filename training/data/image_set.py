@@ -1,5 +1,7 @@
 """Labelled images of one size that are read by index."""
 
+from __future__ import annotations
+
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -8,10 +10,46 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from supernet.image_file import border, needs_only_border
 
 if TYPE_CHECKING:
     pass
+
+
+RESIZED_AT_ONCE = 1024  # images; bounds the float copy that resizing makes
+
+
+def fit(images: Tensor, size: int) -> Tensor:
+    """Return uint8 images (N, C, size, size).
+
+    Images at most 4 pixels too small get a black border. Others are resized (bilinear,
+    antialiased) until the shorter side fits, and cropped at the centre.
+    """
+    height, width = images.shape[2:]
+    if height == width == size:
+        return images
+    if needs_only_border(height, width, size):
+        top, left = border(height, width, size)
+        return F.pad(images, (left, size - width - left, top, size - height - top))
+    return torch.cat([_resize(chunk, size) for chunk in images.split(RESIZED_AT_ONCE)])
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    height, width = images.shape[2:]
+    shorter = min(height, width)
+    resized = F.interpolate(
+        images.float(),
+        size=(round(height * size / shorter), round(width * size / shorter)),
+        mode="bilinear",
+        antialias=True,
+    )
+    top, left = (resized.shape[2] - size) // 2, (resized.shape[3] - size) // 2
+    cropped = resized[:, :, top : top + size, left : left + size]
+    return cropped.round().clamp(0, 255).to(torch.uint8)
+
 
 READ_AT_ONCE = 256  # images a batch where the caller does not say
 MAX_RESIDENT_BYTES = 2**31  # images up to 2 GiB are copied to a GPU once, as a whole
@@ -30,7 +68,7 @@ class ImageSet(ABC):
         return len(self.labels)
 
     @abstractmethod
-    def subset(self, indices: Tensor) -> "ImageSet":
+    def subset(self, indices: Tensor) -> ImageSet:
         """Return the images at `indices` (int64, repetition allowed), numbered in that order.
 
         No pixel is read or copied.
@@ -108,7 +146,7 @@ class MemoryImageSet(ImageSet):
         self._pixels = _Pixels(images)
         self._rows = torch.arange(len(labels))  # where each image lies among the pixels
 
-    def subset(self, indices: Tensor) -> "MemoryImageSet":
+    def subset(self, indices: Tensor) -> MemoryImageSet:
         """See `ImageSet.subset`."""
         chosen = object.__new__(type(self))
         chosen.__dict__.update(self.__dict__)

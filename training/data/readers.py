@@ -10,8 +10,7 @@ from torch import Tensor
 from supernet.files import UserError
 from supernet.plugins import load_module
 from training.data.config import DATA_SETS, DataConfig, Part
-from training.data.fitting import fit
-from training.data.image_set import ImageSet, MemoryImageSet
+from training.data.image_set import ImageSet, MemoryImageSet, fit
 
 Reader = Callable[[DataConfig, Part], Any]
 

@@ -1,5 +1,7 @@
 """The images that training and search may see: the training part, split once by seed."""
 
+from __future__ import annotations
+
 import random
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,6 +9,8 @@ from typing import Any
 
 import torch
 
+from supernet.files import UserError
+from supernet.spec import NetworkSpec
 from training.data import image_folder
 from training.data.config import DataConfig
 from training.data.image_set import READ_AT_ONCE, ImageSet
@@ -111,3 +115,27 @@ def _describe(images: ImageSet) -> dict[str, Any]:
         "num_per_class": images.num_per_class(),
         "sha256": images.fingerprint(),
     }
+
+
+def check_fit(spec: NetworkSpec, data: TrainingData) -> None:
+    """Compare image size, channels and classes.
+
+    Raises:
+        UserError: names both sides.
+    """
+    if spec.image_size != data.config.image_size:
+        raise UserError(
+            f"space.image_size is {spec.image_size}, but data.image_size is "
+            f"{data.config.image_size}; give both the same number of pixels"
+        )
+    if spec.in_channels != data.channels:
+        raise UserError(
+            f"space.in_channels is {spec.in_channels}, but the images of data set "
+            f"'{data.config.name}' have {data.channels} channels"
+        )
+    if spec.num_classes != data.num_classes:
+        named = ", ".join(data.class_names[:5]) + (", ..." if data.num_classes > 5 else "")
+        raise UserError(
+            f"space.classes is {spec.num_classes}, but data set '{data.config.name}' has "
+            f"{data.num_classes} classes ({named})"
+        )

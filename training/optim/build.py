@@ -10,11 +10,12 @@ from torch import nn
 from supernet.files import UserError
 from supernet.layers.binary_conv import BinaryConv2d
 from supernet.layers.nested_conv import NestedBinaryConv2d
+from supernet.layers.rprelu import RPReLU
+from supernet.layers.rsign import RSign
 from supernet.layers.sign import hard_sign
 from training.optim.bop import Bop
 from training.optim.combined import Combined, Optimiser
-from training.optim.config import OptimiserConfig
-from training.optim.decay import decayed_names
+from training.optim.config import Decayed, OptimiserConfig
 
 
 def build_optimiser(
@@ -86,3 +87,27 @@ def _named_optimiser(
             # Not the fused form, which needs every parameter to have its momentum already: in a
             # supernet one is first reached when others have been moving for long.
             return torch.optim.SGD(groups, learning_rate, config.momentum, nesterov=config.nesterov)
+
+
+def decayed_names(module: nn.Module, rule: Decayed) -> set[str]:
+    """Names of the parameters of `module` that `rule` decays."""
+    ndims = {name: parameter.ndim for name, parameter in module.named_parameters()}
+    match rule:
+        case "all":
+            return set(ndims)
+        case "weights":
+            return {name for name, ndim in ndims.items() if ndim >= 2}
+        case "official":
+            return {name for name, ndim in ndims.items() if ndim == 4} | _shift_names(module)
+
+
+def _shift_names(module: nn.Module) -> set[str]:
+    """Names of the vectors that are added to a feature map before or after a non-linearity."""
+    names: set[str] = set()
+    for prefix, layer in module.named_modules():
+        dot = f"{prefix}." if prefix else ""
+        if isinstance(layer, RSign):
+            names.add(f"{dot}beta")
+        elif isinstance(layer, RPReLU):
+            names |= {f"{dot}gamma", f"{dot}zeta"}
+    return names

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from training.optim.bop import Bop
+
 
 class Combined:
     """Steps every optimiser; each trained parameter of `module` belongs to exactly one of them.
@@ -83,3 +85,14 @@ def _check_owners(module: nn.Module, optimisers: Sequence[torch.optim.Optimizer]
             f"{found[0]} holds a parameter of shape {tuple(parameter.shape)} "
             "that is not the module's"
         )
+
+
+def figures(optimiser: Optimiser) -> dict[str, float]:
+    """`flip_rate`: flips a step and binary weight that had a gradient, since the last call.
+
+    Empty without Bop, and where no binary weight had a gradient since. Waits for the device.
+    """
+    parts = optimiser.optimisers if isinstance(optimiser, Combined) else (optimiser,)
+    counts = [part.take_flips() for part in parts if isinstance(part, Bop)]
+    seen = sum(seen for _, seen in counts)
+    return {"flip_rate": sum(flips for flips, _ in counts) / seen} if seen else {}

@@ -5,18 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.batches import Normalisation
-from training.distributed import WHOLE, Part, gather
+from training.data.normalisation import Normalisation
 from training.pretraining.byol import BYOL
 from training.pretraining.config import PretrainConfig
 from training.pretraining.encoder import Encoder
-from training.pretraining.image_mixture import mix_images
 from training.pretraining.method import Method
 from training.pretraining.moco import MoCo
 from training.pretraining.simclr import SimCLR
 from training.pretraining.swav import SwAV
-from training.pretraining.unmix import Mixture, draw_mixture
+from training.pretraining.unmix import Mixture, draw_mixture, mix_images
 from training.pretraining.views import draw_view
+from training.processes.distributed import WHOLE, Part, gather
 from training.seeds import stream, torch_stream
 
 

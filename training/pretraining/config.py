@@ -11,10 +11,10 @@ from supernet.binarization import Binarization
 from supernet.layers.initialisation import WeightRule
 from training.data import DataConfig
 from training.device import DeviceName
+from training.loop.settings import TrainingSettings
 from training.optim import OptimiserConfig
-from training.pretraining.image_mixture import ImageMixtureConfig
+from training.pretraining.unmix import ImageMixtureConfig
 from training.pretraining.views import ViewConfig
-from training.settings import TrainingSettings
 
 # field -> the field that decides whether it is used, and the values of that one that use it
 USED_WITH: dict[str, tuple[str, tuple[str, ...]]] = {

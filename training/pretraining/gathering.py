@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.distributed import gather, part
+from training.processes.distributed import gather, part
 
 
 class _Gathered(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""The loop of a pre-training: a pure function of seed and step, as `training.loop`."""
+"""The loop of a pre-training: a pure function of seed and step, as `training.loop.loop`."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from pathlib import Path
 import torch
 
 from supernet.files import UserError
-from training.batches import Normalisation, read_batches, steps_per_epoch
-from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.image_set import ImageSet
-from training.distributed import (
+from training.data.normalisation import Normalisation
+from training.loop.batches import read_batches, steps_per_epoch
+from training.loop.interrupt import InterruptRequest
+from training.loop.loop import STEPS_BETWEEN_LOGS, RunningLoss, learning_rate_of
+from training.optim import Optimiser, build_optimiser, figures, set_rates
+from training.pretraining.build import draw_inputs
+from training.pretraining.config import PretrainConfig
+from training.pretraining.method import Method
+from training.processes.distributed import (
     any_process,
     average_gradients,
     begin_alike,
     part,
     state_of_first,
 )
-from training.interrupt import InterruptRequest
-from training.loop import STEPS_BETWEEN_LOGS, RunningLoss, learning_rate_of
-from training.optim import Optimiser, build_optimiser, figures, set_rates
-from training.pretraining.build import draw_inputs
-from training.pretraining.config import PretrainConfig
-from training.pretraining.method import Method
-from training.progress import Progress
+from training.run_files.checkpoint import load_checkpoint, save_checkpoint
+from training.run_files.progress import Progress
 
 
 def train_method(

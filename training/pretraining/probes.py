@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.augment import normalise
-from training.batches import Normalisation
+from training.augment.images import normalise
 from training.data.image_set import ImageSet
+from training.data.normalisation import Normalisation
 
 BATCH = 500
 PROBE_DECAY = 1e-3

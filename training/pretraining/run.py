@@ -11,20 +11,21 @@ import torch
 
 from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
+from supernet.blocks.building import set_binarization
 from supernet.files import UserError
-from supernet.network import Network, build, set_binarization, stand_alone_copy
+from supernet.network import Network, build, stand_alone_copy
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import NetworkSpec
-from training.batches import Normalisation, steps_per_epoch
 from training.data import TrainingData, open_training_data
+from training.data.normalisation import Normalisation
+from training.data.training_data import check_fit
 from training.device import choose_device, set_threads
-from training.distributed import check_sharing, locked, on_first, part, processes
-from training.fit_check import check_fit
+from training.loop.batches import steps_per_epoch
+from training.loop.phases import CHECKPOINT, initialise
 from training.network_file import TrainedNetwork, save_network
 from training.network_training import calibrate
 from training.optim.build import binary_weights
-from training.phases import CHECKPOINT, initialise
 from training.pretraining.build import build_method
 from training.pretraining.config import PretrainConfig, PretrainStage
 from training.pretraining.encoder import Encoder, num_features
@@ -32,8 +33,9 @@ from training.pretraining.loop import train_method
 from training.pretraining.method import Method
 from training.pretraining.probes import Line, features_of, fit_line, score_features
 from training.pretraining.swav import lightly_parts
-from training.run_folder import RunFolder
-from training.run_log import TrainingLog
+from training.processes.distributed import check_sharing, locked, on_first, part, processes
+from training.run_files.folder import RunFolder
+from training.run_files.log import TrainingLog
 from training.seeds import derive_seed, torch_stream
 
 STAGE = "pretrain"

@@ -8,11 +8,13 @@ AAAI 2022, arXiv 2003.05438, versions 2 to 5). Its first version is another algo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
+import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 
@@ -99,3 +101,50 @@ def loss_of_mixture(loss: Callable[[Tensor], Tensor], features: Tensor, share: f
     Added to L(f of the unmixed first views), whose weight stays 1, it doubles the whole weight.
     """
     return share * loss(features) + (1 - share) * loss(reverse(features))
+
+
+class ImageMixtureConfig(BaseModel):
+    """Rounds of mixing whole images, then of pasting regions.
+
+    In each round an image is mixed with the given probability, by a share of Beta(beta, beta).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    whole_rounds: int = Field(2, ge=0)
+    whole_probability: float = Field(0.1, ge=0, le=1)
+    whole_beta: float = Field(1.0, gt=0)
+    region_rounds: int = Field(2, ge=0)
+    region_probability: float = Field(0.1, ge=0, le=1)
+    region_beta: float = Field(1.0, gt=0)
+
+
+def mix_images(views: Sequence[Tensor], config: ImageMixtureConfig, rng: Random) -> list[Tensor]:
+    """Mix some images with others of the batch, every view (N, C, H, W) in the same way.
+
+    A whole-image partner is as it came; a region's partner has been through the whole-image rounds.
+    """
+    num_images, _, height, width = views[0].shape
+    whole = list(views)
+    for _ in range(config.whole_rounds):
+        shares, partners = [1.0] * num_images, list(range(num_images))
+        for image in range(num_images):
+            if rng.random() < config.whole_probability:
+                partners[image] = rng.randrange(num_images)
+                shares[image] = rng.betavariate(config.whole_beta, config.whole_beta)
+        kept = torch.tensor(shares).view(-1, 1, 1, 1).to(views[0].device)
+        whole = [
+            kept * mixed + (1 - kept) * view[partners]
+            for mixed, view in zip(whole, views, strict=True)
+        ]
+    mixed = [view.clone() for view in whole]
+    for _ in range(config.region_rounds):
+        for image in range(num_images):
+            if rng.random() >= config.region_probability:
+                continue
+            share = rng.betavariate(config.region_beta, config.region_beta)
+            partner = rng.randrange(num_images)
+            top, left, bottom, right = draw_box(height, width, share, rng)
+            for to, source in zip(mixed, whole, strict=True):
+                to[image, :, top:bottom, left:right] = source[partner, :, top:bottom, left:right]
+    return mixed

@@ -12,8 +12,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from training.augment import AugmentConfig, augment
-from training.distributed import WHOLE, Part
+from training.augment.config import AugmentConfig
+from training.augment.images import augment
+from training.processes.distributed import WHOLE, Part
 
 
 class ViewConfig(BaseModel):

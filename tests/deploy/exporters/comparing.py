@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from deploy.engine.packed_network import PackedNetwork
+from deploy.engine.reference import ReferenceOperation
 from deploy.exporters.exported import Exported
-from deploy.parameters import Parameters, operation_parameters
-from deploy.plan import Operation, Plan
-from deploy.plan_reference import ReferenceOperation
-from deploy.preprocessing import Preprocessing
-from deploy.runtime import PackedNetwork
+from deploy.plan.parameters import Parameters, operation_parameters
+from deploy.plan.plan import Operation, Plan
+from deploy.plan.preprocessing import Preprocessing
 from tests.deploy.random_plans import MEAN, STD, random_parameters, random_plan
 
 

@@ -11,8 +11,8 @@ import pytest
 from deploy.exporters import FORMATS, exporter
 from deploy.exporters.exported import Exported
 from deploy.exporters.walk import Window, window_of
-from deploy.plan import MapShape, Operation
-from deploy.shapes import ConvShape
+from deploy.kernels.shapes import ConvShape
+from deploy.plan.plan import MapShape, Operation
 from supernet.files import UserError
 from tests.deploy.exporters.comparing import (
     packed_network,

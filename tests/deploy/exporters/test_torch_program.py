@@ -15,7 +15,7 @@ from supernet.files import UserError
 from supernet.network import build
 from supernet.spaces import space_from_description
 from tests.deploy.networks import SMALL, random_images, random_network
-from tests.supernet.every_space import SMALL_SPACES
+from tests.supernet.spaces.every_space import SMALL_SPACES
 
 LOAD = """
 import json, sys, torch

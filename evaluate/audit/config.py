@@ -1,0 +1,125 @@
+"""The `audit` section of a config: how well a supernet ranks, measured on what and how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from evaluate.retrain.config import RepeatedTraining, RetrainConfig
+from training.data import DataConfig
+from training.device import DeviceName, PrecisionName
+from training.loop.settings import TrainingSettings
+from training.path_sampling import PathSamplingConfig
+from training.scoring.scorer import BatchNormMode, ScoringConfig
+from training.supernet_stage import SupernetConfig
+
+
+class AuditScoring(BaseModel):
+    """The ways of scoring with a supernet that are compared, all on the whole search split.
+
+    `batch_norm`: where the statistics are from; 'recalibrated' is tried with each number of
+    `calibration_images`, whole multiples of `calibration_batch`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_norm: tuple[BatchNormMode, ...] = Field(
+        ("recalibrated", "running", "batch"), min_length=1
+    )
+    calibration_images: tuple[int, ...] = Field((256, 1024, 4096), min_length=1)
+    calibration_batch: int = Field(256, ge=2)
+    batch_size: int = Field(500, ge=2)
+    threads: int = Field(1, ge=1)
+    device: DeviceName = "auto"
+    precision: PrecisionName = "auto"
+
+    @model_validator(mode="after")
+    def _distinct_and_whole(self) -> AuditScoring:
+        for what in ("batch_norm", "calibration_images"):
+            values = getattr(self, what)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{what} names one twice")
+        for number in self.calibration_images:
+            if number < 1 or number % self.calibration_batch:
+                raise ValueError(
+                    f"calibration_images {number} is no multiple of calibration_batch "
+                    f"{self.calibration_batch}; without recalibration is batch_norm 'running'"
+                )
+        return self
+
+    @property
+    def modes(self) -> tuple[tuple[BatchNormMode, int | None], ...]:
+        """Every way of scoring: its mode, and its calibration images where it has any."""
+        found: list[tuple[BatchNormMode, int | None]] = []
+        for mode in self.batch_norm:
+            numbers = self.calibration_images if mode == "recalibrated" else (None,)
+            found += [(mode, number) for number in numbers]
+        return tuple(found)
+
+    def scorer_config(self, num_search_images: int) -> ScoringConfig:
+        """The scorer's settings, for as many calibration images as any mode wants.
+
+        A part as large as the whole search split is the split in random order: batches that give
+        statistics themselves must not be of one class each.
+        """
+        return ScoringConfig(
+            calibration_images=max(self.calibration_images),
+            calibration_batch=self.calibration_batch,
+            batch_size=self.batch_size,
+            search_images=num_search_images,
+            threads=self.threads,
+            device=self.device,
+            precision=self.precision,
+        )
+
+
+class AuditConfig(RepeatedTraining):
+    """How the stand-alone networks are drawn and trained, and what is compared with them.
+
+    `networks`: so many distinct architectures drawn uniformly within `limits` (`max_*` and `min_*`
+    of analytic costs); all of a space that has no more. `sampling`: rules that train a supernet
+    each, with the `supernet` section otherwise unchanged; without any, that of the section alone.
+    `top_k`: numbers of architectures of which the regret is told. `bootstrap`: samples that give
+    the intervals. Training settings that are not given are those of the `retrain` section.
+    """
+
+    networks: int = Field(20, ge=2)
+    limits: dict[str, float] = {}
+    sampling: tuple[PathSamplingConfig, ...] = ()
+    scoring: AuditScoring = AuditScoring()
+    top_k: tuple[int, ...] = (1, 3)
+    bootstrap: int = Field(1000, ge=1)
+
+    @model_validator(mode="after")
+    def _ranks(self) -> AuditConfig:
+        if not self.top_k or min(self.top_k) < 1 or len(set(self.top_k)) < len(self.top_k):
+            raise ValueError("top_k: expected distinct numbers above 0")
+        if any(rule in self.sampling[:number] for number, rule in enumerate(self.sampling)):
+            raise ValueError("sampling holds one rule twice")
+        return self
+
+
+class AuditStage(BaseModel):
+    """Everything `audit` needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    space: dict[str, Any]
+    data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
+    supernet: SupernetConfig = SupernetConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    audit: AuditConfig = AuditConfig()
+    seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _train_as_retrain(cls, given: Any) -> Any:
+        """Give the audited networks the training settings of `retrain` that `audit` leaves out."""
+        if not isinstance(given, dict) or not isinstance(given.get("retrain"), dict):
+            return given
+        retrain, own = given["retrain"], given.get("audit", {})
+        if not isinstance(own, dict):
+            return given
+        common = {name: retrain[name] for name in TrainingSettings.model_fields if name in retrain}
+        return {**given, "audit": {**common, **own}}

@@ -1,0 +1,194 @@
+"""What an audit will train and score, read and checked before anything is written."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from evaluate.audit.config import AuditStage
+from evaluate.retrain.baselines import MAX_DRAWS, analytic_costs, draw_distinct
+from supernet.architecture import Architecture
+from supernet.architecture_file import describe_difference
+from supernet.costs.limits import LATENCY, check_limits, within
+from supernet.files import UserError
+from supernet.network import build
+from supernet.space import SearchSpace
+from supernet.spaces import space_from_description
+from training.compilation import decide
+from training.data import TrainingData, open_training_data
+from training.data.normalisation import Normalisation
+from training.device import choose_device
+from training.loop.batches import steps_per_epoch
+from training.loop.phases import check_phases
+from training.run_files.folder import open_finished
+from training.seeds import stream
+from training.supernet_file import load_supernet
+from training.supernet_stage import SupernetStage, check_stage
+
+SUPERNET = "supernet"
+NOT_COMPARED = ("tensorboard", "checkpoint_seconds", "threads", "device", "compile")
+"""Fields of the `supernet` section that may differ in a supernet that is given."""
+
+
+@dataclass(frozen=True)
+class TrainedRule:
+    """A sampling rule under the name it has in the audit, and how its supernet is trained.
+
+    `trained` is the run of a supernet that is already there; None where it is to be trained.
+    """
+
+    name: str
+    stage: SupernetStage
+    trained: Path | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An audit whose input is checked: everything that can be refused has been read."""
+
+    space: SearchSpace
+    data: TrainingData
+    manifest: dict[str, Any]
+    device: torch.device
+    steps_per_epoch: int
+    architectures: tuple[Architecture, ...]
+    rules: tuple[TrainedRule, ...]
+
+
+def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
+    """Read and check everything that an audit needs, without writing anything.
+
+    Raises:
+        UserError: what is wrong with the space, the data, the supernets or the networks.
+    """
+    space = space_from_description(stage.space)
+    space.check_searchable()
+    config = stage.audit
+    architectures = _draw(stage, space)
+    if "top_k" in config.model_fields_set and max(config.top_k) >= len(architectures):
+        raise UserError(
+            f"audit.top_k: the best of {max(config.top_k)} of {len(architectures)} networks is the "
+            f"best of all; expected fewer"
+        )
+    device = choose_device(config.device)
+    choose_device(config.scoring.device)
+    # Refuses 'on' without a compiler; the decision itself is taken, once a run, in its folder.
+    decide(config.compile, device, graphs=0, planned_steps=0, eager_step_seconds=lambda: 0.0)
+    data = open_training_data(stage.data)
+    manifest = data.manifest()
+    rules = _rules(stage, supernet)
+    for rule in rules:
+        check_stage(space, rule.stage, data)
+        if rule.trained is not None:
+            _check_supernet(rule, space, manifest["splits"])
+    if (most := max(config.scoring.calibration_images)) > len(data.train):
+        raise UserError(
+            f"audit.scoring.calibration_images: {most} are more than the {len(data.train)} "
+            f"training images"
+        )
+    first = space.decode(space.first())
+
+    def modules() -> Iterator[nn.Module]:
+        with torch.device("meta"):
+            yield from (build(space.decode(architecture)) for architecture in architectures)
+
+    seen = Normalisation(data.mean, data.std, first.image_size)
+    check_phases(config, seen, first, modules, data.train)
+    per_epoch = steps_per_epoch(data.train, config)
+    return Prepared(space, data, manifest, device, per_epoch, architectures, rules)
+
+
+def _draw(stage: AuditStage, space: SearchSpace) -> tuple[Architecture, ...]:
+    """The audited architectures: all of a small space, else distinct uniform draws."""
+    config = stage.audit
+    limits = check_limits(config.limits, "audit.limits")
+    if any(name.endswith(LATENCY) for name in limits):
+        raise UserError("audit.limits: latency is not predicted here; limit another cost")
+    if space.size <= config.networks:
+        names = [position.name for position in space.positions]
+        rows = itertools.product(*(position.choices for position in space.positions))
+        every = [Architecture(tuple(zip(names, row, strict=True))) for row in rows]
+        found = [one for one in every if within(analytic_costs(space.decode(one)), limits)]
+        wanted = 2
+    else:
+        rng = stream(stage.seed, "audited networks")
+        found = draw_distinct(space, limits, config.networks, rng, analytic_costs)
+        wanted = config.networks
+    if len(found) < wanted:
+        where = "of the whole space" if space.size <= config.networks else f"in {MAX_DRAWS} draws"
+        raise UserError(
+            f"audit.networks: found {len(found)} architectures within audit.limits {where}, "
+            f"expected {wanted}; loosen the limits or ask for fewer"
+        )
+    return tuple(found)
+
+
+def _rules(stage: AuditStage, supernet: Path | None) -> tuple[TrainedRule, ...]:
+    """The sampling rules by name; `supernet` stands for the config's own."""
+    own = stage.supernet.sampling
+    rules = stage.audit.sampling or (own,)
+    if supernet is not None and own not in rules:
+        raise UserError(
+            "--supernet stands for the rule of supernet.sampling, which audit.sampling leaves out"
+        )
+    found = []
+    for number, rule in enumerate(rules):
+        before = sum(other.rule == rule.rule for other in rules[:number])
+        found.append(
+            TrainedRule(
+                f"{rule.rule}-{before + 1}" if before else rule.rule,
+                SupernetStage(
+                    space=stage.space,
+                    data=stage.data,
+                    supernet=stage.supernet.model_copy(update={"sampling": rule}),
+                    seed=stage.seed,
+                ),
+                supernet if rule == own else None,
+            )
+        )
+    return tuple(found)
+
+
+def _check_supernet(rule: TrainedRule, space: SearchSpace, splits: Mapping[str, Any]) -> None:
+    """Demand a finished supernet of this space, these images and this config.
+
+    Raises:
+        UserError: says in what it differs.
+    """
+    assert rule.trained is not None
+    if not rule.trained.is_dir():
+        raise UserError(f"--supernet {rule.trained}: no such run folder")
+    folder = open_finished(rule.trained, SUPERNET)
+    load_supernet(rule.trained)
+    recorded = folder.config
+    theirs = space_from_description(recorded["space"]).describe()
+    if theirs != space.describe():
+        difference = describe_difference(space.describe(), theirs)
+        raise UserError(f"supernet {rule.trained}: was trained on another space: {difference}")
+    used = folder.manifest["data"]["splits"]
+    if any(splits[part]["sha256"] != used[part]["sha256"] for part in ("train", "search")):
+        raise UserError(f"supernet {rule.trained}: was trained on another split of the data")
+    now, then = (_flat(one) for one in (rule.stage.model_dump(mode="json"), recorded))
+    # A field that its program did not have yet is at its default.
+    changed = [name for name, value in then.items() if now.get(name) != value]
+    if changed:
+        raise UserError(
+            f"supernet {rule.trained}: was trained with another config: {changed[0]} was "
+            f"{then[changed[0]]!r}, is {now.get(changed[0])!r}"
+        )
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """What of the `supernet` section changes its weights, and the seed."""
+    flat: dict[str, Any] = {"seed": config["seed"]}
+    for name, value in config["supernet"].items():
+        if name not in NOT_COMPARED:
+            inner = value if isinstance(value, dict) else {"": value}
+            flat |= {f"supernet.{name}.{key}".rstrip("."): one for key, one in inner.items()}
+    return flat

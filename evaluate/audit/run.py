@@ -1,0 +1,171 @@
+"""How well does a supernet rank? Sub-networks trained alone against their inherited scores.
+
+All accuracies are top-1 on the search split, which neither supernets nor networks are trained on
+here; the test split stays closed, because a ranking is no final figure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluate.audit.config import AuditStage
+from evaluate.audit.plan import SUPERNET, Prepared, prepare
+from evaluate.audit.report import FILE, AuditReport, Rule, make_report
+from evaluate.retrain.jobs import run_jobs
+from evaluate.retrain.run import decide_compile, threads_of
+from supernet.architecture import Architecture
+from supernet.files import UserError, read_json, write_json
+from supernet.space import SearchSpace
+from training.loop.phases import inputs_of
+from training.network_training import TrainingJob
+from training.run_files.folder import RunFolder, stage_in
+from training.run_files.progress import Progress
+from training.scoring.scorer import Scorer, scoring_arrays
+from training.seeds import derive_seed
+from training.supernet_training import train_supernet
+
+STAGE = "audit"
+
+
+def audit(stage: AuditStage, run: Path, supernet: Path | None = None) -> AuditReport:
+    """Train supernets and stand-alone networks into the run folder `run`, and compare rankings.
+
+    Resumes where it was interrupted. `supernet`: the finished run that stands for the config's own
+    sampling rule. Writes audit.json and report.md.
+
+    Raises:
+        UserError: settings that cannot be trained or scored, a supernet of another space, split or
+            config, another run's folder, several processes.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("an audit runs in one process: start it without torchrun")
+    # All checks come before the folder is made: a corrected command is then no "other config".
+    prepared = prepare(stage, supernet)
+    inputs = inputs_of(stage.audit)
+    inputs |= {f"{name} (supernet)": path for name, path in inputs_of(stage.supernet).items()}
+    if supernet is not None:
+        inputs[SUPERNET] = supernet
+    if stage_in(run) == STAGE:
+        _check_same_supernet(RunFolder(run, STAGE), supernet)
+    folder = RunFolder.open(run, STAGE, _run_config(stage, prepared.space), inputs)
+    with folder.lock():
+        if folder.summary is None:
+            _audit(stage, prepared, folder)
+        return AuditReport.read(folder.path)
+
+
+def _run_config(stage: AuditStage, space: SearchSpace) -> dict[str, Any]:
+    """The resolved config, without what changes no result; `audit` has its part of `retrain`."""
+    config = {**stage.model_dump(mode="json"), "space": space.describe()}
+    del config["retrain"], config["audit"]["workers"]
+    return config
+
+
+def _check_same_supernet(folder: RunFolder, supernet: Path | None) -> None:
+    """Refuse to train a supernet for a run that was started with one."""
+    recorded = folder.manifest["inputs"].get(SUPERNET)
+    if (recorded is None) != (supernet is None):
+        began = "without --supernet" if recorded is None else f"with --supernet {recorded['path']}"
+        raise UserError(f"{folder.path}: was started {began}; give the same, or another --run")
+
+
+def _audit(stage: AuditStage, prepared: Prepared, folder: RunFolder) -> None:
+    space, config = prepared.space, stage.audit
+    folder.record_once("data", prepared.manifest)
+    rules = []
+    for rule in prepared.rules:
+        supernet = rule.trained
+        if supernet is None:
+            supernet = folder.path / "supernets" / rule.name
+            print(f"audit: supernet of rule '{rule.name}' in {supernet}", file=sys.stderr)
+            train_supernet(rule.stage, supernet)
+        scores = supernet_scores(
+            stage,
+            space,
+            prepared.architectures,
+            len(prepared.data.search),
+            supernet,
+            folder.path / "scores" / f"{rule.name}.json",
+        )
+        # As JSON has it: no limit, which is infinite, is null.
+        sampling = json.loads(rule.stage.supernet.sampling.model_dump_json())
+        where = supernet if rule.trained else supernet.relative_to(folder.path)
+        rules.append(Rule(rule.name, sampling, str(where), scores))
+    specs = [space.decode(architecture) for architecture in prepared.architectures]
+    compiled = decide_compile(config, specs, prepared.steps_per_epoch, prepared.device, folder)
+    jobs = [
+        [_job(stage, space, architecture, k, compiled, folder) for k in range(config.seeds)]
+        for architecture in prepared.architectures
+    ]
+    # Seed by seed: an audit that is cut short has whole seeds.
+    in_turn = [job for of_seed in zip(*jobs, strict=True) for job in of_seed]
+    found = run_jobs(in_turn, config.workers, folder)
+    top1 = [[found[job.name]["top1"] for job in of_network] for of_network in jobs]
+    report = make_report(stage, space, prepared.architectures, prepared.data, rules, top1)
+    report.write(folder.path)
+    folder.finish({"report": FILE, **report.headline})
+
+
+def _job(
+    stage: AuditStage,
+    space: SearchSpace,
+    architecture: Architecture,
+    k: int,
+    compiled: bool,
+    folder: RunFolder,
+) -> TrainingJob:
+    """The k-th training of an architecture; equal k, equal images in equal order."""
+    name = f"{architecture.id}-seed{k}"
+    return TrainingJob(
+        name=name,
+        space=space.describe(),
+        choices=dict(architecture.choices),
+        data=stage.data,
+        settings=stage.audit.model_copy(update={"threads": threads_of(stage.audit)}),
+        seed=derive_seed(stage.seed, STAGE, k),
+        compile=compiled,
+        folder=folder.path / "networks" / name,
+        images="train",
+    )
+
+
+def supernet_scores(
+    stage: AuditStage,
+    space: SearchSpace,
+    architectures: Sequence[Architecture],
+    num_search_images: int,
+    supernet: Path,
+    kept: Path,
+) -> list[Mapping[str, Any]]:
+    """The top-1 of every architecture on the search split, for each way of scoring in turn.
+
+    Each entry has `batch_norm`, `calibration_images` (null where there are none) and `top1`, in
+    the order of `architectures`. They are kept in the file `kept`; a second call reads it.
+    """
+    if kept.exists():
+        return read_json(kept, what="supernet scores")
+    modes = stage.audit.scoring.modes
+    config = stage.audit.scoring.scorer_config(num_search_images)
+    arrays = scoring_arrays(supernet, stage.data, config, stage.seed)
+    threads = torch.get_num_threads()
+    try:
+        scorer = Scorer(space.describe(), arrays, config)
+        found: list[Mapping[str, Any]] = []
+        with Progress(f"score {kept.stem}", len(modes) * len(architectures)) as progress:
+            for batch_norm, images in modes:
+                top1 = []
+                for architecture in architectures:
+                    top1.append(scorer.score(architecture, batch_norm, images))
+                    progress.advance(top1=top1[-1])
+                found.append({"batch_norm": batch_norm, "calibration_images": images, "top1": top1})
+    finally:
+        torch.set_num_threads(threads)
+    write_json(kept, found)
+    return found

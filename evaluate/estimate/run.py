@@ -1,0 +1,228 @@
+"""What a stage would take: --dry-run's time, memory and disk, from a few of its real steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluate.audit.config import AuditStage
+from evaluate.audit.plan import prepare as prepare_audit
+from evaluate.estimate.planned_training import PlannedTraining, plan_networks, plan_supernet
+from evaluate.estimate.rehearsal import SECONDS, Clock, clocked, parts_of, peak_memory_bytes
+from evaluate.retrain.config import RetrainStage
+from evaluate.retrain.run import prepare
+from supernet.network import build
+from supernet.space import SearchSpace
+from supernet.spaces import space_from_description
+from training.compilation import time_step, zero_images
+from training.data import open_training_data
+from training.data.training_data import check_fit
+from training.device import choose_device, set_threads
+from training.loop.batches import steps_per_epoch
+from training.pretraining.config import PretrainStage
+from training.pretraining.loop import train_method
+from training.pretraining.run import begin
+from training.pretraining.run import prepare as prepare_pretraining
+from training.run_files.log import TrainingLog
+from training.supernet_stage import SupernetStage, check_stage
+
+IMAGES_TIMED = 256
+IN_TRAINING = "reading, varying and learning the images"
+
+
+def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[str, Any]:
+    """Time, memory and disk of a stage without starting it; `time_of` says what is timed.
+
+    A retraining is that of the files `architectures`, each of its networks taken for that of most
+    OPs; without files one finalist, the space's first architecture, stands in. Of a search only
+    space, data and device are looked at, not its limits and not its supernet.
+
+    Raises:
+        UserError: what a training itself would refuse before starting; of a search, a data set
+            that the space does not fit.
+    """
+    began = time.perf_counter()
+    if isinstance(stage, RetrainStage):
+        return _retraining(stage, run, architectures, began)
+    space = space_from_description(stage.space)
+    space.check_searchable()
+    data = open_training_data(stage.data)
+    if isinstance(stage, SupernetStage):
+        check_stage(space, stage, data)
+        opened_s = time.perf_counter() - began
+        made = plan_supernet(space, stage, data)
+        return {
+            "run": str(run),
+            "device": str(made.device),
+            "steps": made.steps,
+            "time_s": _rounded(opened_s + made.total_s),
+            "time_of": f"starting, {IN_TRAINING}",
+            **_compiling(made),
+            "parameters": made.parameters,
+            **_memory(made.device),
+            "disk_bytes": 4 * made.parameters,
+        }
+    check_fit(space.decode(space.first()), data)
+    return _search(stage, run, space, len(data.search))
+
+
+def _retraining(
+    stage: RetrainStage, run: Path, files: Sequence[Path], began: float
+) -> dict[str, Any]:
+    """The dearest network's time, for as many networks as there are."""
+    prepared = prepare(stage, files)
+    trained = [entry.architecture for entry in prepared.comparison.entries]
+    if not files and prepared.space.size > 1:
+        trained.append(prepared.space.first())
+    opened_s = time.perf_counter() - began
+    made = plan_networks(
+        prepared.space, trained, stage.retrain, stage.data, on_everything=True, seed=stage.seed
+    )
+    said = prepared.comparison.warnings(prepared.space)
+    return {
+        "run": str(run),
+        "device": str(made.device),
+        "architectures": len(trained),
+        "networks": made.number,
+        "network_steps": made.steps,
+        "network_s": _rounded(made.one_s),
+        "time_s": _rounded(opened_s + made.total_s),
+        "time_of": f"starting, {IN_TRAINING}, scoring",
+        **_compiling(made),
+        "parameters": made.parameters,
+        **_memory(made.device, made.processes),
+        "disk_bytes": 4 * made.parameters * made.number,
+        **({"warnings": said} if said else {}),
+    }
+
+
+def estimate_audit(stage: AuditStage, run: Path, supernet: Path | None = None) -> dict[str, Any]:
+    """The supernets that are not given, then the dearest network's time for as many as there are.
+
+    Raises:
+        UserError: what the audit itself would refuse before starting.
+    """
+    began = time.perf_counter()
+    prepared = prepare_audit(stage, supernet)
+    opened_s = time.perf_counter() - began
+    space, data = prepared.space, prepared.data
+    supernets = [
+        plan_supernet(space, rule.stage, data) for rule in prepared.rules if rule.trained is None
+    ]
+    made = plan_networks(
+        space,
+        prepared.architectures,
+        stage.audit,
+        stage.data,
+        on_everything=False,
+        seed=stage.seed,
+    )
+    parameters = made.parameters * made.number + sum(one.parameters for one in supernets)
+    return {
+        "run": str(run),
+        "device": str(made.device),
+        "supernets": len(supernets),
+        "networks": made.number,
+        "network_s": _rounded(made.one_s),
+        "time_s": _rounded(opened_s + made.total_s + sum(one.total_s for one in supernets)),
+        "time_of": f"starting, {IN_TRAINING}, scoring the networks; not the supernets' scoring",
+        **_memory(made.device, made.processes),
+        "disk_bytes": 4 * parameters,
+    }
+
+
+def estimate_pretraining(
+    stage: PretrainStage, architecture: Path | None, run: Path
+) -> dict[str, Any]:
+    """Time and memory of a pre-training without starting it.
+
+    Raises:
+        UserError: what the pre-training itself would refuse before starting.
+    """
+    started = time.perf_counter()
+    prepared = prepare_pretraining(stage, architecture)
+    config, images = stage.pretrain, prepared.data.train
+    set_threads(config.threads)
+    _, method = begin(stage, prepared)
+    before_step = method.before_step
+    made_s = time.perf_counter() - started
+
+    def loop(clock: Clock, checkpoint: Path, log: TrainingLog) -> None:
+        def noted(step: int, per_epoch: int) -> None:
+            clock.tick()
+            before_step(step, per_epoch)
+
+        method.before_step = noted  # type: ignore[method-assign, assignment]
+        train_method(
+            method,
+            images,
+            config,
+            prepared.normalisation,
+            log,
+            seed=stage.seed,
+            device=prepared.device,
+            checkpoint=checkpoint,
+            label="rehearsal",
+        )
+
+    began = clocked(loop, SECONDS, tensorboard=config.tensorboard)
+    per_epoch = steps_per_epoch(images, config)
+    parameters = sum(parameter.numel() for parameter in method.parameters())
+    return {
+        "run": str(run),
+        "device": str(prepared.device),
+        "steps": prepared.steps,
+        "time_s": _rounded(made_s + parts_of(began, per_epoch).seconds(per_epoch, config.epochs)),
+        "time_of": f"starting, {IN_TRAINING}; not scoring",
+        "parameters": parameters,
+        **_memory(prepared.device),
+    }
+
+
+def _search(stage: Any, run: Path, space: SearchSpace, search_images: int) -> dict[str, Any]:
+    """Forward passes of the space's first architecture alone, as if every candidate were it."""
+    scoring = stage.search.scoring
+    device = choose_device(scoring.device)
+    torch.set_num_threads(scoring.threads)
+    spec = space.decode(space.first())
+    network = build(spec).to(device).eval()
+    x = zero_images(spec, IMAGES_TIMED, device)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            network(x)
+
+    per_image = time_step(network, forward) / IMAGES_TIMED
+    images = scoring.calibration_images + min(search_images, scoring.search_images or search_images)
+    workers = stage.search.workers
+    return {
+        "run": str(run),
+        "device": str(device),
+        "candidates": stage.search.budget,
+        "images_per_candidate": images,
+        "time_s": _rounded(stage.search.budget * images * per_image / max(workers, 1)),
+        "time_of": "scoring; not starting",
+        **_memory(device, 1 + workers),
+        # One line of about 600 bytes a candidate.
+        "disk_bytes": 600 * stage.search.budget,
+    }
+
+
+def _compiling(made: PlannedTraining) -> dict[str, Any]:
+    return {"compile": f"{'yes' if made.compile.compile else 'no'}: {made.compile.reason}"}
+
+
+def _memory(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """The most that this process has had so far, for each of the processes; on a GPU, there too."""
+    found = {"processes": processes, "memory_bytes": processes * peak_memory_bytes()}
+    if device.type == "cuda":
+        found["gpu_memory_bytes"] = max(processes - 1, 1) * torch.cuda.max_memory_reserved(device)
+    return found
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, 1)

@@ -1,0 +1,199 @@
+"""What a search's `history.jsonl` says, without the search: candidates, their best, their fronts.
+
+`search` and `evaluate` meet in files alone, so lines are read here as plain data. A line with the
+field `images` was given up early: its top-1 is a guess from so many images. Guesses are shown, but
+are never the best and on no front.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from supernet.files import UserError
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One line; `top1` is percent on the search split, None where scoring failed."""
+
+    index: int
+    generation: int
+    origin: str
+    top1: float | None
+    choices: Mapping[str, Any]
+    costs: Mapping[str, float]
+    images: int | None = None
+    failure: str | None = None
+
+    @property
+    def counted_top1(self) -> float | None:
+        """Top-1 on all search images; None where it failed or is a guess."""
+        return self.top1 if self.images is None else None
+
+    @property
+    def text(self) -> str:
+        """Its choices in order, as `str(architecture)` has them."""
+        return ",".join(map(str, self.choices.values()))
+
+
+def read_candidates(path: Path) -> list[Candidate]:
+    """All whole lines of a history; a torn last line is left out, a missing file is empty.
+
+    Raises:
+        UserError: any other line is damaged; names file and line.
+    """
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    lines = whole.split(b"\n") if whole else []
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(_candidate(json.loads(line), index=number - 1))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"history {path}, line {number}: not a candidate") from error
+    return found
+
+
+def _candidate(line: Mapping[str, Any], index: int) -> Candidate:
+    if line["index"] != index:
+        raise ValueError("out of order")
+    costs = {str(name): float(value) for name, value in line["costs"].items()}
+    top1 = None if line["top1"] is None else float(line["top1"])
+    if not all(map(math.isfinite, [*costs.values(), top1 or 0.0])):
+        raise ValueError("not a number")
+    return Candidate(
+        index=index,
+        generation=int(line["generation"]),
+        origin=str(line["origin"]),
+        top1=top1,
+        choices=dict(line["architecture"]),
+        costs={name: int(value) if value.is_integer() else value for name, value in costs.items()},
+        images=line.get("images"),
+        failure=line.get("failure"),
+    )
+
+
+def best_so_far(candidates: Sequence[Candidate]) -> list[tuple[int, float]]:
+    """Index and top-1 of each candidate that was better than all before it."""
+    found: list[tuple[int, float]] = []
+    for one in candidates:
+        top1 = one.counted_top1
+        if top1 is not None and (not found or top1 > found[-1][1]):
+            found.append((one.index, top1))
+    return found
+
+
+def front(candidates: Sequence[Candidate], cost: str) -> list[int]:
+    """Indices of those that none is both cheaper and better than, by ascending cost.
+
+    Of candidates equal in both the first stands for all.
+    """
+    scored = [one for one in candidates if one.counted_top1 is not None and cost in one.costs]
+    found: list[int] = []
+    best = -math.inf
+    for one in sorted(scored, key=lambda one: (one.costs[cost], -(one.top1 or 0.0), one.index)):
+        if one.top1 is not None and one.top1 > best:
+            found.append(one.index)
+            best = one.top1
+    return found
+
+
+def varying_costs(candidates: Sequence[Candidate]) -> tuple[list[str], dict[str, float]]:
+    """The costs in which candidates differ, and the value of those in which all agree.
+
+    One that an older part of the history has not counted is neither.
+    """
+    counted = candidates[0].costs if candidates else {}
+    names = [name for name in counted if all(name in one.costs for one in candidates)]
+    values = {name: {one.costs[name] for one in candidates} for name in names}
+    same = {name: candidates[0].costs[name] for name in names if len(values[name]) == 1}
+    return [name for name in names if name not in same], same
+
+
+def generations(candidates: Sequence[Candidate]) -> Iterator[dict[str, Any]]:
+    """Of each generation: how many of which origin, how many failed, quartiles and best."""
+    by_number: dict[int, list[Candidate]] = {}
+    for one in candidates:
+        by_number.setdefault(one.generation, []).append(one)
+    for number, members in sorted(by_number.items()):
+        scored = [one.counted_top1 for one in members if one.counted_top1 is not None]
+        origins: dict[str, int] = {}
+        for one in members:
+            origins[one.origin] = origins.get(one.origin, 0) + 1
+        low, high = _quartiles(scored)
+        yield {
+            "generation": number,
+            "candidates": len(members),
+            "origins": origins,
+            "failed": sum(one.top1 is None for one in members),
+            "stopped_early": sum(one.images is not None for one in members),
+            "best": max(scored, default=None),
+            "median": median(scored) if scored else None,
+            "lower_quartile": low,
+            "upper_quartile": high,
+        }
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float | None, float | None]:
+    if not values:
+        return None, None
+    if len(values) == 1:
+        return values[0], values[0]
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return low, high
+
+
+MAX_POINTS = 150
+"""Points of a curve that is kept; of a longer one every so-manieth, and the last."""
+
+MEASURES = ("loss", "top1")
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a log.jsonl; those of a torn or damaged kind are left out."""
+    if not path.exists():
+        return []
+    events = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
+def curves(path: Path, name: str) -> dict[str, Any]:
+    """What the log at `path` says of one training: `{"name", "loss": [[epoch, loss], ...], ...}`.
+
+    Of a step that was trained again after a resume the last counts.
+    """
+    by_step: dict[Any, dict[str, Any]] = {}
+    for event in read_events(path):
+        if event.get("event") == "train" and "epoch" in event:
+            by_step[event.get("step")] = event
+    found: dict[str, Any] = {"name": name}
+    for measure in MEASURES:
+        points = [
+            [round(event["epoch"], 4), round(event[measure], 5)]
+            for event in by_step.values()
+            if isinstance(event.get(measure), (int, float)) and math.isfinite(event[measure])
+        ]
+        found[measure] = every_so_many(sorted(points), MAX_POINTS)
+    return found
+
+
+def every_so_many(points: Sequence[Any], most: int) -> list[Any]:
+    """At most `most` of the points, evenly spaced, the first and the last among them."""
+    if len(points) <= most:
+        return list(points)
+    last = len(points) - 1
+    return [points[round(k * last / (most - 1))] for k in range(most)]

@@ -1,0 +1,42 @@
+"""All plots of a document of facts, in the order of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evaluate.html_report.plots import networks as plot_networks
+from evaluate.html_report.plots import search as plot_search
+from evaluate.html_report.plots.blocks import blocks
+from evaluate.html_report.plots.training import curve_plots
+from supernet.charts.svg import Plot
+
+SECTIONS = ("search", "costs", "finalists", "blocks", "latency", "training")
+
+
+def plots(facts: Mapping[str, Any], *, titled: bool = False) -> dict[str, list[Plot]]:
+    """The plots by section; a section without any is empty. `titled`: candidates say what they are.
+
+    The page says it of a candidate itself, from its one document.
+    """
+    search, report = facts["search"], facts["report"]
+    found: dict[str, list[Plot]] = {name: [] for name in SECTIONS}
+    if search is not None and search["num_candidates"]:
+        found["search"] = [
+            plot_search.progress(search, titled=titled),
+            plot_search.by_generation(search),
+        ]
+        if (volumes := plot_search.hypervolume(search)) is not None:
+            found["search"].append(volumes)
+        found["costs"] = [
+            plot_search.against_cost(search, cost, titled=titled) for cost in search["costs"]
+        ]
+    if report is not None and report["networks"]:
+        found["finalists"] = [plot_networks.finalists(report)]
+    if facts["network"] is not None:
+        found["blocks"] = [blocks(facts["network"])]
+    measured = search["measured"] if search is not None else []
+    if (predicted := plot_networks.latency(measured, facts["latency"])) is not None:
+        found["latency"] = [predicted]
+    found["training"] = [plot for one in facts["training"] for plot in curve_plots(one)]
+    return found

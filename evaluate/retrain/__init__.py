@@ -1,0 +1,18 @@
+"""Train finalists and baselines from scratch, and score each once on the test split.
+
+`config` is what is asked for; `finalists` reads architecture files, `baselines` adds uniform and
+random networks under the same limits, `comparison` puts them side by side. `run` is the stage,
+`jobs` trains and scores one network after another or on Ray; `report` is the table of results,
+`spread` its means and intervals.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from supernet.lazy import lazily
+
+if TYPE_CHECKING:
+    from evaluate.retrain.run import retrain as retrain
+
+__getattr__ = lazily(__name__, {"retrain": "evaluate.retrain.run"})

@@ -1,0 +1,51 @@
+"""What retraining is asked for: the `retrain` section of a config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from training.data import DataConfig
+from training.loop.settings import TrainingSettings
+
+STAGE = "retrain"
+
+
+class RepeatedTraining(TrainingSettings):
+    """Training settings, seeds a network, and how many networks train at a time.
+
+    `workers`: networks trained side by side as Ray tasks, 0 trains one after another in this
+    process. `threads`: CPU threads of each network; None is 1, whatever the number of workers,
+    because results depend on it in their last digits.
+    """
+
+    seeds: int = Field(3, ge=1)
+    workers: int = Field(0, ge=0)
+
+
+class RetrainConfig(RepeatedTraining):
+    """How finalists and baselines are trained, and which baselines there are.
+
+    `uniform`: the so many uniform architectures of most OPs within the limits. `random`: so many
+    random ones. `limits`: `max_*` and `min_*` of the baselines; None gives each finalist baselines
+    under the limits it was found under. `latency_table`: predicts the latency that limits are on;
+    the one of the search.
+    """
+
+    uniform: int = Field(2, ge=0)
+    random: int = Field(3, ge=0)
+    limits: dict[str, float] | None = None
+    latency_table: Path | None = None
+
+
+class RetrainStage(BaseModel):
+    """Everything `retrain` needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    space: dict[str, Any]
+    data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
+    retrain: RetrainConfig = RetrainConfig()
+    seed: int = 0

@@ -1,0 +1,234 @@
+"""The table of a retraining: finalists against baselines, with spread and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from evaluate.retrain.config import STAGE
+from evaluate.retrain.spread import mean_and_interval, spread
+from supernet.costs.limits import broken, describe_limits
+from supernet.files import as_written, write_json, write_text
+from training.run_files.folder import open_finished
+
+Row = dict[str, Any]
+
+
+COLUMNS = {
+    "ops": "OPs",
+    "flops": "FLOPs",
+    "bops": "BOPs",
+    "bitops": "BitOPs",
+    "parameters": "parameters",
+    "bits": "model bits",
+    "latency_ms": "predicted ms",
+}
+"""Costs in the table, with their headings; latency where a table predicted it."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """`rows`: a network each; `differences`: finalist less baseline, in points of test top-1.
+
+    `limits`: the distinct sets of limits; the roles of a row count them from 0. `notes`: what a
+    reader must know of single networks, in words.
+    """
+
+    data: str
+    epochs: int
+    limits: list[dict[str, float]]
+    rows: list[Row]
+    differences: list[Row]
+    notes: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON-able data."""
+        return {
+            "data": self.data,
+            "epochs": self.epochs,
+            "limits": self.limits,
+            "networks": self.rows,
+            "differences": self.differences,
+            "notes": self.notes,
+        }
+
+    @property
+    def markdown(self) -> str:
+        """The report as Markdown."""
+        limits = "; or ".join(map(describe_limits, self.limits))
+        if len(self.limits) == 1:
+            limits = f"limits: {limits if self.limits[0] else 'none'}"
+        else:
+            limits = f"each finalist against baselines under its own limits: {limits}"
+        columns = {name: title for name, title in COLUMNS.items() if name in self.rows[0]}
+        lines = [
+            f"Test split of {self.data}, {self.epochs} epochs of training; {limits}.",
+            "",
+            "| network | test top-1 % | seeds | " + " | ".join(columns.values()) + " |",
+            "|---" * (3 + len(columns)) + "|",
+        ]
+        lines += [
+            f"| {row['name']} | {_with_spread(row['top1_mean'], row['top1_std'])} "
+            f"| {len(row['top1'])} | " + " | ".join(f"{row[name]:,.10g}" for name in columns) + " |"
+            for row in self.rows
+        ]
+        lines += [
+            "",
+            *(
+                f"- {one['finalist']} minus {one['baseline']}: {one['mean']:+.2f} points"
+                + ("" if one["half_width"] is None else f" ± {one['half_width']:.2f}")
+                for one in self.differences
+            ),
+            *(f"- {note}" for note in self.notes),
+            "",
+            "± after a network: standard deviation over seeds. ± after a difference: 95 % interval "
+            "of the paired difference over seeds.",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def report(run: Path) -> Report:
+    """Make the report of a finished retraining; writes report.md and report.json into its folder.
+
+    Raises:
+        UserError: not a finished retraining.
+    """
+    made = read_report(run)
+    write_report(run, made)
+    return made
+
+
+def write_report(run: str | Path, made: Report) -> None:
+    """Write report.json and report.md into the run folder."""
+    write_json(Path(run) / "report.json", made.as_dict())
+    write_text(Path(run) / "report.md", made.markdown)
+
+
+def read_report(run: Path) -> Report:
+    """The report of a finished retraining, of which nothing is written.
+
+    Raises:
+        UserError: not a finished retraining.
+    """
+    folder = open_finished(run, STAGE)
+    summary = folder.summary or {}
+    with as_written(folder.manifest_file):
+        limit_sets = summary.get("limit_sets") or [
+            # Older runs recorded one set of limits, and of each network one role.
+            {"limits": summary["limits"], "num_uniform": None}
+        ]
+        rows = [_row(network) for network in summary["networks"]]
+        differences, notes = _differences(rows, limit_sets)
+        made = Report(
+            data=folder.config["data"]["name"],
+            epochs=summary["epochs"],
+            limits=[one["limits"] for one in limit_sets],
+            rows=rows,
+            differences=differences,
+            notes=[*_outside(rows, limit_sets), *notes],
+        )
+        made.markdown  # noqa: B018  it is the check of all that is shown
+    return made
+
+
+def _row(network: Row) -> Row:
+    top1 = network["test_top1"]
+    return {
+        "name": network["name"],
+        "kind": network["kind"],
+        "roles": network.get("roles")
+        or [{"name": network["name"], "kind": network["kind"], "limits": 0}],
+        "choices": network["choices"],
+        "top1": top1,
+        "top1_mean": fmean(top1),
+        "top1_std": spread(top1),
+        "top5_mean": fmean(network["test_top5"]),
+        **network["costs"],
+        "networks": network["networks"],
+    }
+
+
+def _outside(rows: Sequence[Row], limit_sets: Sequence[Row]) -> list[str]:
+    """The finalists that break the limits they are compared under, in words."""
+    return [
+        f"{name} is outside its limits: {'; '.join(problems)}"
+        for row in rows
+        for name, number in _roles(row, "finalist")
+        if (problems := broken(row, limit_sets[number]["limits"]))
+    ]
+
+
+def _differences(rows: Sequence[Row], limit_sets: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Each finalist less its baselines, and the baselines that a finalist is itself.
+
+    The baselines are those under its own limits: the best uniform network other than the finalist,
+    and the mean of the random ones.
+    """
+    differences: list[Row] = []
+    notes: list[str] = []
+    for row in rows:
+        for finalist, number in _roles(row, "finalist"):
+            uniform = _in_role(rows, "uniform", number)
+            drawn = _in_role(rows, "random", number)
+            itself = [name for name, one in (*uniform, *drawn) if one is row]
+            notes += [f"{name} is {_the(finalist)} itself" for name in itself]
+            baselines: dict[str, list[float]] = {}
+            if others := [(name, one) for name, one in uniform if one is not row]:
+                name, best = max(others, key=lambda pair: pair[1]["top1_mean"])
+                other = "other " if len(others) < len(uniform) else ""
+                # Of an untrained one nobody knows whether it is better.
+                are_all = len(uniform) == limit_sets[number]["num_uniform"]
+                trained = "" if are_all else " trained"
+                baselines[f"{name} (the best {other}uniform network{trained})"] = best["top1"]
+            if drawn:
+                baselines[_mean_of(len(drawn), limit_sets, number)] = [
+                    fmean(of_seed)
+                    for of_seed in zip(*(one["top1"] for _, one in drawn), strict=True)
+                ]
+            differences += [
+                _difference(finalist, row["top1"], name, top1) for name, top1 in baselines.items()
+            ]
+    return differences, notes
+
+
+def _the(finalist: str) -> str:
+    """A lone finalist has no number and takes the article."""
+    return "the finalist" if finalist == "finalist" else finalist
+
+
+def _mean_of(count: int, limit_sets: Sequence[Row], number: int) -> str:
+    networks = "random networks" if count > 1 else "random network"
+    if len(limit_sets) == 1:
+        return f"the mean of {count} {networks}"
+    return f"the mean of {count} {networks} ({describe_limits(limit_sets[number]['limits'])})"
+
+
+def _difference(
+    finalist: str, top1: Sequence[float], baseline: str, of_baseline: Sequence[float]
+) -> Row:
+    paired = [a - b for a, b in zip(top1, of_baseline, strict=True)]
+    mean, half_width = mean_and_interval(paired)
+    return {
+        "finalist": finalist,
+        "baseline": baseline,
+        "mean": mean,
+        "half_width": half_width,
+        "seeds": len(paired),
+    }
+
+
+def _roles(row: Row, kind: str) -> list[tuple[str, int]]:
+    """Name and set of limits of each role of that kind."""
+    return [(role["name"], role["limits"]) for role in row["roles"] if role["kind"] == kind]
+
+
+def _in_role(rows: Sequence[Row], kind: str, number: int) -> list[tuple[str, Row]]:
+    """The networks of that kind under the limits `number`, by their names there."""
+    return [(name, row) for row in rows for name, of in _roles(row, kind) if of == number]
+
+
+def _with_spread(mean: float, std: float | None) -> str:
+    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"

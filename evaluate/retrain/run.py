@@ -1,0 +1,267 @@
+"""Stage 3: train finalists and baselines from scratch, and score each once on the test split."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from evaluate.retrain.baselines import costs_with_latency
+from evaluate.retrain.comparison import Comparison, Entry, compare
+from evaluate.retrain.config import STAGE, RepeatedTraining, RetrainStage
+from evaluate.retrain.jobs import run_jobs
+from supernet.architecture import Architecture
+from supernet.architecture_file import load_architecture
+from supernet.costs.limits import check_limits
+from supernet.files import UserError
+from supernet.network import build
+from supernet.space import SearchSpace
+from supernet.spaces import space_from_description
+from supernet.spec import BlockSpec, NetworkSpec
+from training.compilation import CompileDecision, decide, num_graphs, training_step_seconds
+from training.data import TrainingData, open_training_data
+from training.data.normalisation import Normalisation
+from training.data.training_data import check_fit
+from training.device import choose_device, set_threads
+from training.loop.batches import steps_per_epoch
+from training.loop.phases import check_phases, inputs_of, num_settings
+from training.loop.settings import TrainingSettings
+from training.network_training import TrainingJob
+from training.processes.distributed import check_sharing, locked, on_first, part, processes
+from training.run_files.folder import RunFolder
+from training.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A retraining whose input is checked: everything that can be refused has been read."""
+
+    space: SearchSpace
+    data: TrainingData
+    manifest: dict[str, Any]
+    device: torch.device
+    steps_per_epoch: int
+    comparison: Comparison
+
+
+def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> dict[str, Any]:
+    """Train every architecture file and the baselines into the run folder `run`.
+
+    Without files, the baselines alone; where the space has one architecture, that one.
+
+    Writes networks/<id>-seed<k>/network.safetensors and results.json; a network that is already
+    trained or scored there is not trained or scored again. Returns the summary.
+
+    Raises:
+        UserError: files of another space or another split, unknown limits, a data set that does
+            not fit, another run's folder.
+    """
+    # All checks come before the folder is made: a corrected command is then no "other config".
+    prepared = prepare(stage, architectures)
+    config = {**stage.model_dump(mode="json"), "space": prepared.space.describe()}
+    # How many train at a time changes no result; a run may be resumed with another number.
+    del config["retrain"]["workers"]
+    inputs = {f"architecture {n}": Path(path) for n, path in enumerate(architectures, start=1)}
+    inputs |= inputs_of(stage.retrain)
+    with processes(stage.retrain.device) as own:
+        if own.size > 1 and stage.retrain.workers:
+            raise UserError(
+                f"retrain.workers is {stage.retrain.workers}: with {own.size} processes that train "
+                f"one network together, expected 0"
+            )
+        check_sharing(stage.retrain.batch_size, stage.retrain.compile, stage.retrain.shared_norms)
+        folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs))
+        with locked(folder):
+            if (summary := on_first(lambda: folder.summary)) is not None:
+                return summary
+            for warning in prepared.comparison.warnings(prepared.space):
+                if own.rank == 0:
+                    print(warning, file=sys.stderr)
+            return _retrain(stage, prepared, folder)
+
+
+def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
+    """Read and check everything that a retraining needs, without writing anything.
+
+    Raises:
+        UserError: what is wrong with the files, the limits, the data, the batch or the device.
+    """
+    space = space_from_description(stage.space)
+    config = stage.retrain
+    limits = None if config.limits is None else check_limits(config.limits, "retrain.limits")
+    finalists: list[tuple[Architecture, Mapping[str, float]]] = []
+    recorded: list[tuple[Path, Mapping[str, Any]]] = []
+    for path in architectures:
+        _, architecture, document = load_architecture(path, expected_space=space)
+        provenance = document.get("provenance") or {}
+        if not isinstance(provenance, Mapping):
+            raise UserError(f"{path}: field 'provenance' is not an object")
+        found_under = {}
+        if limits is None:
+            where = f"{path}: provenance.limits (retrain.limits replaces them)"
+            found_under = check_limits(provenance.get("limits") or {}, where)
+        finalists.append((architecture, found_under))
+        recorded.append((path, provenance))
+    if not architectures and space.size == 1:
+        finalists.append((space.first(), {}))
+    device = choose_device(config.device)
+    # Refuses 'on' without a compiler; the decision itself is taken, once a run, in its folder.
+    decide(config.compile, device, graphs=0, planned_steps=0, eager_step_seconds=lambda: 0.0)
+    costs_of = costs_with_latency(
+        config.latency_table, space, [*([limits] if limits else []), *(f for _, f in finalists)]
+    )
+    comparison = compare(
+        space,
+        finalists,
+        uniform=config.uniform,
+        random=config.random,
+        seed=stage.seed,
+        limits=limits,
+        costs_of=costs_of,
+    )
+    data = open_training_data(stage.data)
+    check_fit(space.decode(space.first()), data)
+    first = space.decode(space.first())
+
+    def modules() -> Iterator[nn.Module]:
+        with torch.device("meta"):
+            yield from (build(space.decode(e.architecture)) for e in comparison.entries)
+
+    seen = Normalisation(data.mean, data.std, first.image_size)
+    check_phases(config, seen, first, modules, data.everything)
+    per_epoch = steps_per_epoch(data.everything, config)
+    manifest = data.manifest()
+    for path, provenance in recorded:
+        _check_splits(path, provenance.get("splits"), manifest["splits"])
+    return Prepared(space, data, manifest, device, per_epoch, comparison)
+
+
+def threads_of(settings: TrainingSettings) -> int:
+    """CPU threads of each retrained network, the same in this process and in a Ray worker."""
+    return settings.threads or 1
+
+
+def _check_splits(path: Path, found: Any, now: Mapping[str, Any]) -> None:
+    """Refuse an architecture searched on other images: some may be test images of this data.
+
+    Raises:
+        UserError: a recorded split has another hash than the data configured now.
+    """
+    if not found:
+        return  # written by hand, or by a search that recorded none
+    if not isinstance(found, Mapping):
+        raise UserError(f"{path}: field 'provenance.splits' is not an object")
+    changed = [name for name in ("train", "search") if found.get(name) != now[name]["sha256"]]
+    if changed:
+        raise UserError(
+            f"{path}: was found on other images than `data` gives now (the "
+            f"{' and the '.join(changed)} split differs), which may be test images now; "
+            f"restore the `data` section of its search"
+        )
+
+
+def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
+    space, entries = prepared.space, prepared.comparison.entries
+    on_first(lambda: folder.record("data", prepared.manifest))
+    specs = [space.decode(entry.architecture) for entry in entries]
+    compiled = decide_compile(
+        stage.retrain, specs, prepared.steps_per_epoch, prepared.device, folder
+    )
+    jobs = [
+        (entry, k, _job(stage, space, entry, k, compiled, folder))
+        for k in range(stage.retrain.seeds)
+        for entry in entries
+    ]
+    scores = run_jobs([job for _, _, job in jobs], stage.retrain.workers, folder)
+    rows = []
+    for entry in entries:
+        rows.append(
+            {
+                "name": entry.name,
+                "kind": entry.kind,
+                "roles": [asdict(role) for role in entry.roles],
+                "choices": dict(entry.architecture.choices),
+                "costs": dict(prepared.comparison.costs_of(space.decode(entry.architecture))),
+                "test_top1": [scores[job.name]["top1"] for e, _, job in jobs if e is entry],
+                "test_top5": [scores[job.name]["top5"] for e, _, job in jobs if e is entry],
+                "networks": [
+                    str(job.folder.relative_to(folder.path)) for e, _, job in jobs if e is entry
+                ],
+            }
+        )
+    summary = {
+        "limit_sets": [one.as_dict() for one in prepared.comparison.limit_sets],
+        "epochs": stage.retrain.total_epochs,
+        "networks": rows,
+    }
+    on_first(lambda: folder.finish(summary))
+    return summary
+
+
+def _job(
+    stage: RetrainStage, space: SearchSpace, entry: Entry, k: int, compiled: bool, folder: RunFolder
+) -> TrainingJob:
+    """The k-th training of an entry; equal k, equal images in equal order."""
+    name = f"{entry.architecture.id}-seed{k}"
+    return TrainingJob(
+        name=name,
+        space=space.describe(),
+        choices=dict(entry.architecture.choices),
+        data=stage.data,
+        settings=stage.retrain.model_copy(update={"threads": threads_of(stage.retrain)}),
+        seed=derive_seed(stage.seed, STAGE, k),
+        compile=compiled,
+        folder=folder.path / "networks" / name,
+    )
+
+
+def decide_compile(
+    settings: RepeatedTraining,
+    specs: Sequence[NetworkSpec],
+    steps_per_epoch: int,
+    device: torch.device,
+    folder: RunFolder,
+) -> bool:
+    """Decide once a run, for all networks: units of equal shape share their compiled graph."""
+
+    def decision() -> dict[str, Any]:
+        made = compile_decision(settings, specs, steps_per_epoch, device)
+        folder.record("compile", {"compile": made.compile, "reason": made.reason})
+        return folder.manifest["compile"]
+
+    decided = on_first(lambda: folder.manifest.get("compile"))
+    return bool((decided or on_first(decision))["compile"])
+
+
+def compile_decision(
+    settings: RepeatedTraining,
+    specs: Sequence[NetworkSpec],
+    steps_per_epoch: int,
+    device: torch.device,
+) -> CompileDecision:
+    """Whether to compile the networks of `specs`; its seconds are those of one worker."""
+    set_threads(threads_of(settings))
+    blocks: list[BlockSpec] = [block for spec in specs for block in spec.blocks]
+
+    def eager_step_seconds() -> float:
+        network = build(specs[0])
+        return training_step_seconds(network, network, specs[0], settings.batch_size, device)
+
+    return decide(
+        settings.compile,
+        device,
+        num_graphs(blocks) * num_settings(settings),
+        # Each worker compiles for itself.
+        steps_per_epoch
+        * settings.total_epochs
+        * settings.seeds
+        * len(specs)
+        // max(settings.workers, 1),
+        eager_step_seconds,
+        waits_for_others=part().size > 1 and settings.shared_norms,
+    )

@@ -1,0 +1,153 @@
+"""A trained network as C sources, compiled and run on images before they are kept.
+
+First the packed network is held against torch by the rule of packing; then the C program against
+the packed network: at least 99.9 % of the images keep their class.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from deploy import packed_file
+from deploy.c_export import export_c
+from deploy.card_file import FOLDER_CARD, NEW_CARD
+from deploy.checking import MIN_SAME_CLASS, check_classes
+from deploy.engine.packed_network import PackedNetwork
+from deploy.kernels.shapes import Floats
+from deploy.lowering.network import pack
+from evaluate.shipping.checked_images import check_pixels, packed_pixels
+from evaluate.shipping.exporting import FormatRefused
+from evaluate.shipping.packing import BATCH
+from supernet.files import UserError
+from training.augment.images import fit, normalise
+from training.network_file import load_network
+
+NO_COMPILER = "not run: no C compiler (cc) here"
+
+
+@dataclass(frozen=True)
+class WrittenSources:
+    """C sources of a network, and how their program did on images.
+
+    `images` is 0 where there was no compiler.
+    """
+
+    files: tuple[Path, ...]
+    checked_with: str
+    images: int = 0
+    same_class: int = 0
+    max_logit_difference: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures, JSON-able."""
+        return {
+            "files": list(map(str, self.files)),
+            "format": "c",
+            "checked_with": self.checked_with,
+            "images": self.images,
+            "same_class": self.same_class,
+            "max_logit_difference": self.max_logit_difference,
+        }
+
+
+def export_c_sources(
+    source: Path, folder: Path, data: Path | None = None, num_images: int = 200
+) -> WrittenSources:
+    """Write a network file or a packed model as C sources into `folder`.
+
+    The images are `num_images` of those below `data`, or else of the search split that the network
+    was trained beside.
+
+    Raises:
+        UserError: a damaged file, a layer that cannot be packed, no images, or `folder` holds
+            files that are not of an earlier export.
+        FormatRefused: the program, or the packed network, computes something else.
+    """
+    packed, pixels = _packed(source, data, num_images)
+    with tempfile.TemporaryDirectory() as temporary:
+        draft = Path(temporary) / "sources"
+        names = [path.name for path in export_c(packed, draft, source.stem)]
+        _check_folder(folder, [*names, FOLDER_CARD, NEW_CARD])
+        compiler = shutil.which("cc")
+        if compiler is None:
+            figures: dict[str, Any] = {"checked_with": NO_COMPILER}
+        else:
+            program = _compiled(compiler, draft, Path(temporary))
+            figures = _figures(packed, pixels, _logits(program, pixels))
+    files = export_c(packed, folder, source.stem)
+    return WrittenSources(tuple(files), **figures)
+
+
+def _packed(source: Path, data: Path | None, num_images: int) -> tuple[PackedNetwork, Tensor]:
+    """The packed network, right by the rule of packing, and images as uint8 levels."""
+    if packed_file.is_packed(source):
+        packed = packed_file.load(source)
+        return packed, packed_pixels(source, packed.plan, data, num_images)
+    trained = load_network(source)
+    seen = trained.normalisation
+    pixels = fit(check_pixels(trained, data, num_images), seen.size)
+    try:
+        packed = pack(trained.network, seen.mean, seen.std, trained.class_names)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    images = normalise(pixels, seen.mean, seen.std, seen.size)
+    if not (check := check_classes(trained.network, packed, images.split(BATCH))).ok:
+        raise FormatRefused(
+            f"nothing is written: packed, {check.same_class} of {check.images} images keep their "
+            f"class; {check.untraced} differ without a sign at its threshold"
+        )
+    return packed, pixels
+
+
+def _check_folder(folder: Path, names: list[str]) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"-o {folder}: is a file, expected a folder")
+    for found in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if found.name not in names:
+            raise UserError(
+                f"-o {folder}: holds {found.name}; expected an empty folder, or an earlier export"
+            )
+
+
+def _compiled(compiler: str, sources: Path, folder: Path) -> Path:
+    program = folder / "classify"
+    command = [compiler, "-std=c99", "-O2", "-o", str(program)]
+    command += [str(path) for path in sorted(sources.glob("*.c"))]
+    done = subprocess.run([*command, "-lm"], capture_output=True, text=True)
+    if done.returncode:
+        raise FormatRefused(f"nothing is written: {compiler} says: {done.stderr.strip()[:500]}")
+    return program
+
+
+def _logits(program: Path, pixels: Tensor) -> Floats:
+    """What the program prints for raw images, (N, classes)."""
+    raw = program.with_name("images")
+    raw.write_bytes(np.ascontiguousarray(pixels.numpy()).tobytes())
+    done = subprocess.run([str(program), str(raw)], capture_output=True, text=True)
+    if done.returncode:
+        raise FormatRefused(f"nothing is written: the program ended with {done.returncode}")
+    lines = [line.split("\t")[4:] for line in done.stdout.splitlines()]
+    return np.array(lines, dtype=np.float32)
+
+
+def _figures(packed: PackedNetwork, pixels: Tensor, found: Floats) -> dict[str, Any]:
+    expected = packed(np.ascontiguousarray(pixels.numpy()))
+    same = int((expected.argmax(1) == found.argmax(1)).sum())
+    if same < MIN_SAME_CLASS * len(expected):
+        raise FormatRefused(
+            f"nothing is written: the program gives {same} of {len(expected)} images their class"
+        )
+    return {
+        "checked_with": "the compiled program",
+        "images": len(expected),
+        "same_class": same,
+        "max_logit_difference": float(np.abs(expected - found).max()),
+    }

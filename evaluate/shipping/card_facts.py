@@ -1,0 +1,212 @@
+"""What is known of a trained network: its file, and the run folder in which it lies.
+
+Nothing is guessed: what neither of them says is said to be unknown, or not measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from deploy.card_file import NOT_MEASURED, card_path, described, read_card, table
+from deploy.engine.packed_network import PackedNetwork
+from evaluate.retrain.spread import spread
+from supernet.costs import cost
+from supernet.files import UserError, read_json
+from training.network_file import TrainedNetwork
+from training.network_training import WEIGHTS
+from training.run_files.folder import RunFolder
+
+NO_RUN = "Not known: the network's file does not lie in the run folder that made it."
+NO_CARD = "Not known: a packed model does not say it, and its card is not beside it."
+SCORES = {"test": "test_score.json", "search": "search_score.json"}
+HOW_IT_RAN = ("workers", "threads", "checkpoint_seconds", "tensorboard", "compile", "device")
+PLACES = ("root", "cache", "loader_workers")
+"""Of a data set: where it lies on one machine, and how it is read there."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a card of anything that is made of a network begins with."""
+
+    facts: dict[str, Any]
+    sections: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run that trained a network: its manifest, and the network's row in the summary."""
+
+    manifest: Mapping[str, Any]
+    row: Mapping[str, Any] | None
+    name: str
+    """Of the network's folder, relative to the run's."""
+
+
+def known_of_network(source: Path, trained: TrainedNetwork) -> Known:
+    """What a network's file and its run folder say."""
+    origin = find_origin(source, trained)
+    costs = cost(trained.space.decode(trained.architecture)).as_dict()
+    score = _score(source)
+    facts = {
+        "origin": _origin_in_words(origin),
+        "space": trained.space.describe().get("name"),
+        "data": Path(trained.data.name).name,
+        "input": {
+            "channels": trained.network.spec.in_channels,
+            "size": trained.network.spec.image_size,
+        },
+        "classes": list(trained.class_names),
+        "accuracy": score,
+        "costs": costs,
+    }
+    sections = {
+        "Network": _network(trained),
+        "Data": _data(trained, origin),
+        "Training": NO_RUN if origin is None else _training(origin),
+        "Costs": "Of one image; a multiply-add counts once, OPs = FLOPs + BOPs / 64.\n\n"
+        + table(costs),
+        "Accuracy": _accuracy(score, origin, trained),
+    }
+    return Known(facts, sections)
+
+
+def known_of_packed(source: Path, packed: PackedNetwork) -> Known:
+    """What a packed model says, and the card beside it if that is of this very file."""
+    plan = packed.plan
+    facts: dict[str, Any] = {
+        "origin": None,
+        "input": {"channels": plan.channels, "size": plan.size},
+        "classes": list(packed.class_names),
+        "accuracy": None,
+    }
+    network = {"input": f"{plan.channels} x {plan.size} x {plan.size}", "classes": facts["classes"]}
+    unknown = dict.fromkeys(("Data", "Training", "Costs", "Accuracy"), NO_CARD)
+    sections = {"Network": table(network), **unknown}
+    card = read_card(card_path(source))
+    if card is not None and card.facts["files"] == [described(source)]:
+        told = ("origin", "space", "data", "input", "classes", "accuracy", "costs")
+        facts = {name: card.facts[name] for name in told if name in card.facts}
+        sections = {name: card.sections.get(name, NO_CARD) for name in sections}
+    return Known(facts, sections)
+
+
+def find_origin(source: Path, trained: TrainedNetwork) -> Origin | None:
+    """The run in whose folder `source` lies; None where it is no run that made such a network."""
+    path = source.resolve()
+    for folder in path.parents[:3]:  # RUN/networks/NAME/network.safetensors, or RUN/encoder...
+        try:
+            manifest = RunFolder(folder, "").manifest
+        except UserError:
+            continue
+        name = path.parent.relative_to(folder).as_posix()
+        rows = (manifest.get("summary") or {}).get("networks") or []
+        row = next((one for one in rows if name in one.get("networks", [])), None)
+        data = manifest["config"].get("data", {}).get("name")
+        choices = json.loads(json.dumps(dict(trained.architecture.choices)))
+        is_other = row is not None and row.get("choices") != choices
+        return None if is_other or data != trained.data.name else Origin(manifest, row, name)
+    return None
+
+
+def _origin_in_words(origin: Origin | None) -> str | None:
+    if origin is None:
+        return None
+    role = origin.row["name"] if origin.row and "name" in origin.row else "network"
+    _, is_of_seed, seed = origin.name.rpartition("-seed")
+    number = f", seed {seed}" if is_of_seed else ""
+    return f"{role}{number} of a run of stage {origin.manifest['stage']}"
+
+
+def _network(trained: TrainedNetwork) -> str:
+    spec = trained.network.spec
+    rows: dict[str, Any] = {
+        "input": f"{spec.in_channels} x {spec.image_size} x {spec.image_size}",
+        "classes": trained.class_names,
+        "choices": [f"{name} {choice}" for name, choice in trained.architecture.choices],
+        **{f"space: {name}": value for name, value in _flat(trained.space.describe()).items()},
+        **{f"binarization: {k}": v for k, v in trained.binarization.describe().items()},
+        "mean of pixels in [0, 1]": trained.normalisation.mean,
+        "standard deviation": trained.normalisation.std,
+    }
+    return table(rows)
+
+
+def _data(trained: TrainedNetwork, origin: Origin | None) -> str:
+    settings = trained.data.model_dump(mode="json", exclude_none=True, exclude=set(PLACES))
+    rows: dict[str, Any] = _flat(settings)
+    splits = (origin.manifest.get("data") or {}).get("splits") or {} if origin else {}
+    for name, split in splits.items():
+        # A folder's test images are described by their names and sizes: none is opened before
+        # the end.
+        hashes = [f"{key.replace('_', ' ')} {split[key]}" for key in split if "sha256" in key]
+        rows[f"{name} split"] = ", ".join([f"{split['num_images']:,} images", *hashes])
+    if not splits:
+        rows["hashes of the splits"] = "not known"
+    return table(rows)
+
+
+def _training(origin: Origin) -> str:
+    manifest, config = origin.manifest, origin.manifest["config"]
+    stage = manifest["stage"]
+    settings = _flat(config.get(stage) or {})
+    rows = {
+        "stage": stage,
+        "network": origin.name,
+        **{name: settings[name] for name in settings if name not in HOW_IT_RAN},
+        "seed of the run": config.get("seed"),
+        "began": manifest.get("created"),
+        "commit": manifest.get("git_commit") or "not known",
+        "python": manifest.get("python"),
+        **{f"version of {name}": value for name, value in manifest.get("versions", {}).items()},
+    }
+    for name, source in manifest.get("inputs", {}).items():
+        rows[f"made of: {name}"] = f"{Path(source['path']).name}, sha256 {source['sha256']}"
+    return table(rows)
+
+
+def _score(source: Path) -> dict[str, Any] | None:
+    """What the run measured of this file, with the split; percent."""
+    for split, name in SCORES.items():
+        file = source.with_name(name)
+        if source.name == WEIGHTS and file.is_file():
+            document = read_json(file, what="score")
+            return {"split": split, **{key: round(value, 4) for key, value in document.items()}}
+    return None
+
+
+def _accuracy(score: Mapping[str, Any] | None, origin: Origin | None, of: TrainedNetwork) -> str:
+    if score is None:
+        return f"Top-1, top-5 and the calibration error: {NOT_MEASURED}."
+    rows = {
+        "split": f"{score['split']} split of {Path(of.data.name).name}",
+        "top-1, %": score["top1"],
+        "top-5, %": score.get("top5", NOT_MEASURED),
+        "calibration error, %": score.get("calibration_error", NOT_MEASURED),
+    }
+    scores = (origin.row or {}).get(f"{score['split']}_top1", []) if origin else []
+    if len(scores) > 1:
+        rows[f"all {len(scores)} seeds of this architecture, top-1, %"] = (
+            f"{fmean(scores):.2f} ± {spread(scores):.2f} (standard deviation)"
+        )
+    return "Of the trained network in torch, once, by the run that trained it.\n\n" + table(rows)
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name, what is none or empty left out; of files their names."""
+    if isinstance(value, Mapping):
+        flat: dict[str, Any] = {}
+        for name, inner in value.items():
+            flat |= _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+        return flat
+    if isinstance(value, (list, tuple)) and any(isinstance(inner, Mapping) for inner in value):
+        return _flat({str(n): inner for n, inner in enumerate(value, start=1)}, prefix)
+    if value is None or value == [] or value == ():
+        return {}
+    if isinstance(value, str) and Path(value).is_absolute():
+        value = Path(value).name
+    return {prefix: value}

@@ -1,0 +1,98 @@
+"""A trained network of which another file is made, and the images to check that file on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deploy.packed_file import is_in_zoo
+from deploy.plan.plan import Plan
+from supernet.files import UserError, check_output
+from supernet.image_file import list_images, read_for_network
+from training.augment.images import normalise
+from training.data import DataConfig, open_training_data
+from training.network_file import TrainedNetwork, load_network
+
+EMBEDDED = "fashion-mnist-mini"
+
+
+def open_checkpoint(checkpoint: Path, output: Path) -> TrainedNetwork:
+    """Read a network file of which `output` is to be made.
+
+    Raises:
+        UserError: a damaged file, or `output` is a folder or the checkpoint itself.
+    """
+    check_target(checkpoint, output)
+    return load_network(checkpoint)
+
+
+def check_target(source: Path, output: Path) -> None:
+    """Demand that `output` can be written, and is not the file that it is made of.
+
+    Raises:
+        UserError: it is, or is a folder.
+    """
+    check_output(output)
+    if output.exists() and source.exists() and output.samefile(source):
+        raise UserError(f"-o {output}: is the checkpoint itself")
+
+
+def check_images(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
+    """Up to `count` images (N, C, S, S), normalised for the network.
+
+    They are of those below `data`, or else of the search split that it was trained beside.
+
+    Raises:
+        UserError: there are no images, or none that can be read.
+    """
+    seen = trained.normalisation
+    return normalise(check_pixels(trained, data, count), seen.mean, seen.std, seen.size)
+
+
+def check_pixels(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
+    """The images of `check_images` as uint8, of what size the reader gives."""
+    if data is None:
+        try:
+            images = open_training_data(trained.data).search
+        except UserError as error:
+            raise UserError(
+                f"{error}; to check the new file on other images, name a folder: --data DIR"
+            ) from error
+        return images.read(_spread(len(images), count))[0]
+    return folder_pixels(data, count, trained.normalisation.size, trained.network.spec.in_channels)
+
+
+def packed_pixels(source: Path, plan: Plan, data: Path | None, count: int) -> Tensor:
+    """Up to `count` images for a packed model, uint8: of those below `data`.
+
+    A model that comes with evobit may do without: it is checked on the embedded images.
+
+    Raises:
+        UserError: another model without `data`, or no images.
+    """
+    if data is not None:
+        return folder_pixels(data, count, plan.size, plan.channels)
+    if not is_in_zoo(source):
+        raise UserError("a packed model names no data set; name a folder of images: --data DIR")
+    images = open_training_data(DataConfig(name=EMBEDDED, image_size=plan.size)).search
+    return images.read(_spread(len(images), count))[0]
+
+
+def folder_pixels(data: Path, count: int, size: int, channels: int) -> Tensor:
+    """Up to `count` of the images below `data`, uint8 (N, channels, size, size).
+
+    Raises:
+        UserError: there are no images, or one that cannot be read.
+    """
+    files = list_images(data)
+    chosen = [files[i] for i in _spread(len(files), count).tolist()]
+    return torch.from_numpy(np.stack([read_for_network(f, size, channels) for f in chosen]))
+
+
+def _spread(available: int, count: int) -> Tensor:
+    """`count` numbers below `available`, evenly spread; all of them if there are fewer."""
+    count = min(available, count)
+    return torch.arange(count) * available // max(count, 1)

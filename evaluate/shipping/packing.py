@@ -1,0 +1,160 @@
+"""Pack a trained network, checked on images; and score a packed model on labelled ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from deploy import packed_file
+from deploy.checking import ClassCheck, OperationCheck, check_classes, check_operations
+from deploy.engine.packed_network import PackedNetwork
+from deploy.lowering.network import pack
+from evaluate.shipping.checked_images import check_images, open_checkpoint
+from supernet.files import UserError, naming
+from training.augment.images import normalise
+from training.data.image_set import ImageSet
+from training.data.test_part import open_labelled_folder, open_test_part
+from training.network_file import load_network
+
+BATCH = 50
+IMAGES_FOR_OPERATIONS = 8
+
+
+class PackRefused(Exception):
+    """The packed network does not compute what the torch network computes; nothing is written."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed model that was written, and what was checked before."""
+
+    path: Path
+    network: PackedNetwork
+    operations: list[OperationCheck]
+    classes: ClassCheck
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures, JSON-able."""
+        parameters = self.network.parameters
+        return {
+            "file": str(self.path),
+            "bytes": self.path.stat().st_size,
+            "parameter_bytes": parameters.bits.nbytes + parameters.reals.nbytes,
+            "operations": len(self.operations),
+            "max_operation_error": max(check.error for check in self.operations),
+            **describe(self.classes),
+        }
+
+
+def describe(check: ClassCheck) -> dict[str, Any]:
+    """A class check's figures, JSON-able."""
+    return {
+        "images": check.images,
+        "same_class": check.same_class,
+        "same_class_share": check.same_class_share,
+        "logits_differ": check.differing,
+        "untraced": check.untraced,
+        "max_logit_difference": check.max_logit_difference,
+    }
+
+
+def pack_checkpoint(
+    checkpoint: Path, output: Path, data: Path | None = None, num_images: int = 200
+) -> Packed:
+    """Pack a network file into `output`, once it is checked on images.
+
+    Every operation is compared with torch on a few images, the classes on `num_images` of the
+    images below `data`, or else of the search split that the network was trained beside.
+
+    Raises:
+        UserError: a damaged file, a layer without a packed operation, or no images.
+        PackRefused: the packed network computes something else.
+    """
+    trained = open_checkpoint(checkpoint, output)
+    seen = trained.normalisation
+    with naming(checkpoint):
+        packed = pack(trained.network, seen.mean, seen.std, trained.class_names)
+    images = check_images(trained, data, num_images)
+    with naming(checkpoint):
+        operations = check_operations(trained.network, packed, images[:IMAGES_FOR_OPERATIONS])
+    if wrong := [check for check in operations if not check.ok]:
+        first = wrong[0]
+        raise PackRefused(
+            f"{output} is not written: {len(wrong)} of {len(operations)} operations differ from "
+            f"torch; first '{first.name}': {first.wrong_counts} wrong counts, relative error "
+            f"{first.error:.2g}"
+        )
+    with naming(checkpoint):
+        classes = check_classes(trained.network, packed, images.split(BATCH))
+    if not classes.ok:
+        raise PackRefused(
+            f"{output} is not written: {classes.same_class} of {classes.images} images keep their "
+            f"class; {classes.untraced} differ without a sign at its threshold"
+        )
+    packed_file.save(output, packed)
+    return Packed(output, packed, operations, classes)
+
+
+def evaluate_packed(
+    model: Path, data: Path | None = None, against: Path | None = None
+) -> dict[str, Any]:
+    """Score a packed model on labelled images; compare it with the network file it came from.
+
+    The images are those of class folders in `data`, or the test split of the network file.
+
+    Raises:
+        UserError: a damaged file, other classes, or neither `data` nor `against`.
+    """
+    packed = packed_file.load(model)
+    trained = None if against is None else load_network(against)
+    if trained is not None and trained.class_names != packed.class_names:
+        raise UserError(f"--against {against}: its classes are not those of {model}")
+    plan = packed.plan
+    if data is not None:
+        images = open_labelled_folder(data, plan.size, packed.class_names, plan.channels)
+    elif trained is not None:
+        images = open_test_part(trained.data)
+    else:
+        raise UserError(
+            f"{model}: a packed model names no data set; give --data DIR, or --against CHECKPOINT "
+            "for the test split of the network it was packed from"
+        )
+    result: dict[str, Any] = {
+        "model": str(model),
+        "data": str(data) if data is not None else f"{trained.data.name} (test split)",  # type: ignore[union-attr]
+        **_score(packed, images),
+        "backend": packed.backend,
+    }
+    if trained is not None:
+        seen = trained.normalisation
+        batches = (
+            normalise(pixels, seen.mean, seen.std, seen.size)
+            for pixels, _ in images.batches(torch.arange(len(images)), BATCH)
+        )
+        result["against"] = describe(check_classes(trained.network, packed, batches))
+    return result
+
+
+def _score(packed: PackedNetwork, images: ImageSet) -> dict[str, Any]:
+    """Top-1 and top-5 in percent."""
+    hits = np.zeros(2)
+    for pixels, labels in _evaluation_batches(packed, images):
+        ranked = np.argsort(-packed(pixels), axis=1, kind="stable")
+        found = ranked == labels[:, None]
+        hits += found[:, :1].any(1).sum(), found[:, :5].any(1).sum()
+    top1, top5 = np.round(100 * hits / len(images), 4).tolist()
+    return {"images": len(images), "top1": top1, "top5": top5}
+
+
+def _evaluation_batches(
+    packed: PackedNetwork, images: ImageSet
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    preprocessing, size = packed.preprocessing, packed.plan.size
+    for pixels, labels in images.batches(torch.arange(len(images)), BATCH):
+        floats = normalise(pixels, preprocessing.mean, preprocessing.std, size)
+        yield floats.numpy(), labels.numpy()

@@ -1,0 +1,50 @@
+"""Architectures that a search starts with: read from files, and refused before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from search.limits.constraints import Constraint
+from search.limits.measure import Measure
+from supernet.architecture import Architecture
+from supernet.architecture_file import load_architecture
+from supernet.files import UserError
+from supernet.space import SearchSpace
+
+
+def load_given(
+    files: Iterable[Path],
+    space: SearchSpace,
+    measure: Measure,
+    constraints: Sequence[Constraint],
+) -> tuple[Architecture, ...]:
+    """The architectures in `files`, in their order.
+
+    Raises:
+        UserError: a file is no architecture of `space`, holds the same one as an earlier file, or
+            one that breaks a limit; names the file.
+    """
+    given: dict[Architecture, Path] = {}
+    for path in files:
+        _, architecture, _ = load_architecture(path, expected_space=space)
+        if architecture in given:
+            raise UserError(
+                f"search.start_with, {path}: {architecture} is also in {given[architecture]}"
+            )
+        costs = measure(architecture)
+        for constraint in constraints:
+            if constraint.violation(costs) > 0:
+                raise UserError(f"search.start_with, {path}: {_breach(constraint, costs)}")
+        given[architecture] = path
+    return tuple(given)
+
+
+def _breach(constraint: Constraint, costs: Mapping[str, int | float]) -> str:
+    """How `costs` break the constraint."""
+    value, name = constraint.measure(costs), constraint.name
+    if constraint.maximum is not None and value > constraint.maximum:
+        limit = f"max_{name} {constraint.maximum:,.10g}"
+    else:
+        limit = f"min_{name} {constraint.minimum:,.10g}"
+    return f"has {value:,.10g} {constraint.unit}, which breaks {limit}"

@@ -1,0 +1,87 @@
+"""Export: the best architectures of a search run as architecture files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from search.limits.constraints import constraints_from, is_feasible
+from search.limits.latency import rejected
+from supernet.architecture_file import save_architecture
+from supernet.candidate import Candidate, best
+from supernet.files import UserError, as_written, read_json
+from supernet.history_file import read_history
+from supernet.space import SearchSpace
+from supernet.spaces import space_from_description
+from training.run_files.folder import RunFolder
+
+
+def export_best(run: Path, output: Path, limits: Sequence[Mapping[str, float]] = ()) -> list[Path]:
+    """Write the best architecture of a search's history; returns the files written.
+
+    Candidates that broke a limit on latency when they were measured do not count.
+
+    With one set of limits (`{"max_ops": 3.2e6}`), the best that keeps them. With several, the
+    best at each, in files numbered in their order: best-1.json, best-2.json, ... An unfinished
+    run gives the best so far. All are found before the first is written.
+
+    Raises:
+        UserError: not a search run, a damaged history, or no scored candidate keeps the limits.
+    """
+    from search.results.outcome import MEASURED_FILE, provenance_of
+
+    folder, space, candidates = open_search(run)
+    asked = [dict(one) for one in limits] or [{}]
+    measured = folder.path / MEASURED_FILE
+    with as_written(measured):
+        broken = rejected(read_json(measured)) if measured.exists() else set()
+    standing = [one for one in candidates if one.index not in broken] or candidates
+    winners = [_best_under(standing, one, run) for one in asked]
+    output = Path(output)
+    files = [output]
+    if len(asked) > 1:
+        numbers = range(1, len(asked) + 1)
+        files = [output.with_name(f"{output.stem}-{n}{output.suffix}") for n in numbers]
+    for file, winner, one in zip(files, winners, asked, strict=True):
+        provenance = provenance_of(winner, folder)
+        if one:
+            # Retraining draws its baselines under these: all that the winner was chosen to keep.
+            provenance["limits"] = {**provenance["limits"], **one}
+        save_architecture(file, space, winner.architecture, provenance=provenance)
+    return files
+
+
+def open_search(run: Path) -> tuple[RunFolder, SearchSpace, list[Candidate]]:
+    """The run folder of a search, finished or not, its space and its history.
+
+    Raises:
+        UserError: not a search run, a damaged history, or no candidate in it is scored yet.
+    """
+    from search.config import STAGE
+
+    folder = RunFolder(Path(run), STAGE)
+    if not (folder.path / "manifest.json").exists() or folder.manifest.get("stage") != STAGE:
+        raise UserError(f"{run}: not the run folder of a search")
+    with as_written(folder.manifest_file):
+        space = space_from_description(folder.config["space"])
+    candidates = read_history(folder.path / "history.jsonl", space)
+    if all(candidate.top1 is None for candidate in candidates):
+        raise UserError(f"{run}: its history holds no scored candidate yet")
+    return folder, space, candidates
+
+
+def _best_under(
+    candidates: Sequence[Candidate], limits: Mapping[str, float], run: Path
+) -> Candidate:
+    """The best candidate that keeps `limits`; refuses, naming the nearest extremes, if none."""
+    constraints = constraints_from(limits)
+    scored = [candidate for candidate in candidates if candidate.top1 is not None]
+    if kept := [c for c in scored if is_feasible(constraints, c.costs)]:
+        return best(kept, 1)[0]
+    ranges = "; ".join(
+        f"{c.name} of the scored ones lie from {min(values):,.10g} to {max(values):,.10g} {c.unit}"
+        for c in constraints
+        for values in [[c.measure(candidate.costs) for candidate in scored]]
+    )
+    asked = ", ".join(f"{name} {limit:,.10g}" for name, limit in limits.items())
+    raise UserError(f"{run}: no scored candidate keeps {asked}; {ranges}")

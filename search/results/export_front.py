@@ -1,0 +1,104 @@
+"""Export of a search's Pareto front: architecture files, front.json and front.svg in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from search.limits.constraints import UNITS
+from search.results.export import open_search
+from search.results.front import Objectives
+from search.searchers.nsga2 import OBJECTIVES
+from supernet.architecture_file import save_architecture
+from supernet.candidate import Candidate
+from supernet.charts.scatter import Dot, Series, chart_svg
+from supernet.files import UserError, read_json, write_json, write_text
+from training.run_files.folder import RunFolder
+
+FORMAT = "evobit/front"
+VERSION = 1
+
+
+def export_front(run: Path, output: Path, costs: Sequence[str] = ()) -> list[Path]:
+    """Write the front of a search's history into the folder `output`; returns the files written.
+
+    `architecture-1.json`, ... by the first cost in ascending order, `front.svg` and `front.json`
+    (docs/formats.md). `costs` are minimised beside top-1; by default those of the search, OPs
+    where it looked at top-1 alone. Any search will do, finished or not. An earlier front in the
+    folder is replaced.
+
+    Raises:
+        UserError: not a search run, a damaged history, no scored candidate, an unknown cost.
+    """
+    from search.results.outcome import provenance_of
+
+    folder, space, candidates = open_search(run)
+    objectives = _objectives(folder, costs)
+    front = objectives.front(candidates)
+    output = Path(output)
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output}: is a file, expected a folder for the front")
+    digits = len(str(len(front)))
+    files = [output / f"architecture-{n:0{digits}}.json" for n in range(1, len(front) + 1)]
+    for file, candidate in zip(files, front, strict=True):
+        provenance = provenance_of(candidate, folder)
+        save_architecture(file, space, candidate.architecture, provenance=provenance)
+    points = [
+        {"file": file.name, "index": one.index, "top1": one.top1, "costs": dict(one.costs)}
+        for file, one in zip(files, front, strict=True)
+    ]
+    plot, document = output / "front.svg", output / "front.json"
+    # Files of an earlier front are known by its front.json, which is replaced before they go.
+    stale = set(output.glob("architecture-*.json")) - set(files) if document.exists() else set()
+    write_text(plot, _plot(candidates, points, next(iter(objectives.reference))))
+    write_json(
+        document,
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "run": folder.path.resolve().name,
+            "evaluations": len(candidates),
+            "split": "search",
+            "objectives": {
+                "top1": {"goal": "maximise", "unit": "percent"},
+                **{
+                    name: {"goal": "minimise", "unit": UNITS.get(name)}
+                    for name in objectives.reference
+                },
+            },
+            "reference": objectives.reference_point,
+            "hypervolume": objectives.hypervolume(candidates),
+            "points": points,
+        },
+    )
+    for file in stale:
+        file.unlink()
+    return [*files, document, plot]
+
+
+def _objectives(folder: RunFolder, costs: Sequence[str]) -> Objectives:
+    """The search's own objectives, or `costs` with the reference point of its space and limits."""
+    recorded = folder.manifest.get("reference_point")
+    if recorded is not None and not costs:
+        return Objectives.at(recorded)
+    report = read_json(folder.path / "feasibility.json", what="feasibility report")
+    return Objectives.within(costs or OBJECTIVES, report)
+
+
+def _plot(candidates: Sequence[Candidate], points: Sequence[Mapping[str, Any]], cost: str) -> str:
+    """The SVG of all scored candidates and the front's `points` over `cost`."""
+    unit = UNITS.get(cost)  # Without one, the name of a measured cost ends in it (latency_ms).
+    scored = [(one.costs[cost], one.top1) for one in candidates if one.top1 is not None]
+    front = [(point["costs"][cost], point["top1"], point["file"]) for point in points]
+    lined = [
+        Dot(value, top1, f"{file}: {cost} {value}, top1 {top1}") for value, top1, file in front
+    ]
+    return chart_svg(
+        [
+            Series("candidates", [Dot(value, top1) for value, top1 in scored], faint=True),
+            Series("front", lined, line=True),
+        ],
+        f"{cost} ({unit})" if unit else cost,
+        "top-1 on the search split (percent)",
+    )

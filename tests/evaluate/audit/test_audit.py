@@ -1,0 +1,268 @@
+"""The audit: what it draws, trains and scores, its file, resuming, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from evaluate.audit.config import AuditStage
+from evaluate.audit.plan import prepare
+from evaluate.audit.ranking import kendall_tau
+from evaluate.audit.report import AuditReport
+from evaluate.audit.run import audit
+from evaluate.estimate.run import estimate_audit
+from evobit.config import load_stage
+from evobit.main import run
+from supernet.costs import cost
+from supernet.files import UserError
+from supernet.spaces.mobilenet_groups import MobileNetGroups
+from training.data import open_training_data
+from training.network_file import load_network
+from training.run_files.folder import RunFolder
+from training.scoring.scorer import Scorer, scoring_arrays
+
+SCORING = {"calibration_images": [32, 96], "calibration_batch": 32, "batch_size": 16}
+CapSys = pytest.CaptureFixture[str]
+
+
+def sections(stages: dict, **audit: object) -> dict:
+    """A config whose audit trains as its `retrain` section says: 2 epochs, batches of 16."""
+    small = {"networks": 4, "seeds": 2, "bootstrap": 50, "scoring": SCORING}
+    return {**stages, "audit": {**small, **audit}}
+
+
+def stage_of(stages: dict, **audit: object) -> AuditStage:
+    config = sections(stages, **audit)
+    return AuditStage(**{name: config[name] for name in AuditStage.model_fields})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audit")
+
+
+@pytest.fixture
+def finished(folder: Path, stages: dict) -> Path:
+    """A finished audit of two rules, made once."""
+    audit(two_rules(stages), folder / "run")
+    return folder / "run"
+
+
+def two_rules(stages: dict, **more: object) -> AuditStage:
+    rules = [{"rule": "uniform"}, {"rule": "strict-fairness"}]
+    return stage_of(stages, sampling=rules, **more)
+
+
+def test_all_of_a_small_space(stages: dict, tiny_space: MobileNetGroups) -> None:
+    drawn = prepare(stage_of(stages, networks=27)).architectures
+    assert len(drawn) == len(set(drawn)) == 3**3
+    least = cost(tiny_space.decode(tiny_space.uniform(4))).ops
+    limits = {"max_ops": cost(tiny_space.decode(tiny_space.uniform(2))).ops}
+    within = prepare(stage_of(stages, networks=27, limits=limits)).architectures
+    found = [cost(tiny_space.decode(one)).ops for one in within]
+    assert 2 < len(found) < 27 and least <= min(found) and max(found) <= limits["max_ops"]
+
+
+def test_the_config_of_27_networks_is_that() -> None:
+    stage = load_stage(Path(__file__).parents[3] / "configs" / "micro_audit.yaml", AuditStage)
+    prepared = prepare(stage)
+    assert len(prepared.architectures) == prepared.space.size == 27
+    assert [rule.name for rule in prepared.rules][:2] == ["uniform", "strict-fairness"]
+
+
+def test_draws_are_distinct_and_of_the_seed(stages: dict) -> None:
+    drawn = prepare(stage_of(stages, networks=20)).architectures
+    assert len(set(drawn)) == 20
+    assert prepare(stage_of(stages, networks=20)).architectures == drawn
+    assert prepare(stage_of({**stages, "seed": 4}, networks=20)).architectures != drawn
+
+
+def test_training_settings_come_from_retrain_unless_given(stages: dict) -> None:
+    stages["retrain"]["label_smoothing"] = 0.2
+    taken = stage_of(stages, epochs=7).audit
+    assert (taken.epochs, taken.batch_size, taken.label_smoothing) == (7, 16, 0.2)
+    assert stage_of(stages).audit.seeds == 2, "the section's own"
+    del stages["retrain"]["epochs"]
+    assert stage_of(stages).audit.epochs == 20, "the default"
+
+
+def test_figures_of_an_audit(finished: Path, stages: dict) -> None:
+    figures = AuditReport.read(finished).figures
+    rows, networks = figures["rows"], figures["networks"]
+    ways = [("recalibrated", 32), ("recalibrated", 96), ("running", None), ("batch", None)]
+    names = [(row["ranked_by"], row["batch_norm"], row["calibration_images"]) for row in rows]
+    assert names == [
+        *(("uniform", *way) for way in ways),
+        *(("strict-fairness", *way) for way in ways),
+        ("OPs alone", None, None),
+    ]
+    truth = np.array([network["top1"] for network in networks])
+    assert truth.shape == (4, 2) and (truth > 25).any(), "chance is 25 % of four classes"
+    for row in rows:
+        tau = kendall_tau(truth.mean(1), np.array(row["scores"], dtype=float))
+        assert row["kendall_tau"]["value"] == pytest.approx(tau)
+    for row in rows[1:]:
+        difference = row["kendall_tau"]["value"] - rows[0]["kendall_tau"]["value"]
+        assert row["tau_minus_first"]["value"] == pytest.approx(difference)
+    assert rows[0]["tau_minus_first"] is None
+    pooled = truth.var(axis=1, ddof=1).mean() ** 0.5
+    assert figures["noise"]["pooled_std"] == pytest.approx(pooled)
+    runs = {row["ranked_by"]: row["supernet"] for row in rows[:8]}
+    for name, supernet in runs.items():
+        recorded = RunFolder(finished / supernet, "supernet").config
+        assert recorded["supernet"]["sampling"]["rule"] == name
+    assert (
+        f"| uniform | recalibrated | 32 | {rows[0]['kendall_tau']['value']:.2f} ["
+        in (finished / "report.md").read_text()
+    )
+
+
+def test_scores_are_the_scorers(finished: Path, stages: dict, tiny_space: MobileNetGroups) -> None:
+    """A row of recalibrated scores is what a search with so many images sees."""
+    figures = AuditReport.read(finished).figures
+    stage = two_rules(stages)
+    images = stage.audit.scoring.scorer_config(32).model_copy(update={"calibration_images": 32})
+    arrays = scoring_arrays(finished / "supernets" / "uniform", stage.data, images, stage.seed)
+    scorer = Scorer(tiny_space.describe(), arrays, images)
+    choices = [tiny_space.architecture(one["choices"]) for one in figures["networks"]]
+    assert [scorer(one) for one in choices] == figures["rows"][0]["scores"]
+    assert [scorer.score(one, "running") for one in choices] == figures["rows"][2]["scores"]
+    assert len({str(row["scores"]) for row in figures["rows"][:4]}) > 1
+
+
+def test_networks_never_saw_the_search_split(finished: Path, stages: dict) -> None:
+    figures = AuditReport.read(finished).figures
+    network = finished / figures["networks"][0]["networks"][0]
+    score = json.loads((network / "search_score.json").read_text())
+    assert score["top1"] == figures["networks"][0]["top1"][0]
+    assert not list(finished.glob("networks/*/test_score.json")), "the test split stays closed"
+    trained = load_network(network / "network.safetensors")
+    data = open_training_data(trained.data)
+    # 160 x 0.8 images in batches of 16 make 8 steps an epoch; all 160 would make 10.
+    steps = [json.loads(line) for line in (network / "log.jsonl").read_text().splitlines()]
+    assert [one["step"] for one in steps if "step" in one][-1] == 2 * len(data.train) // 16 == 16
+
+
+def test_resumed_after_a_kill(finished: Path, stages: dict) -> None:
+    whole = AuditReport.read(finished).figures
+    RunFolder(finished, "audit").record("summary", None)
+    (finished / "audit.json").unlink()
+    (finished / "scores" / "strict-fairness.json").unlink()
+    lost = finished / whole["networks"][2]["networks"][1]
+    for path in lost.iterdir():
+        path.unlink()
+    kept = {path: path.stat().st_mtime_ns for path in finished.rglob("*.safetensors")}
+    assert audit(two_rules(stages, workers=0), finished).figures == whole
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    assert len(list(finished.rglob("*.safetensors"))) == len(kept) + 1
+
+
+def test_another_config_is_refused(finished: Path, stages: dict) -> None:
+    with pytest.raises(UserError, match="audit.epochs was 2, now 3"):
+        audit(two_rules(stages, epochs=3), finished)
+    with pytest.raises(UserError, match="was started without --supernet"):
+        audit(two_rules(stages), finished, finished / "supernets" / "uniform")
+
+
+def test_a_given_supernet_is_scored_and_not_trained(finished: Path, stages: dict) -> None:
+    given = finished / "supernets" / "uniform"
+    stage = stage_of(stages, networks=2, seeds=1, epochs=1, scoring={**SCORING, "threads": 1})
+    run = finished.parent / "given"
+    figures = audit(stage, run, given).figures
+    assert figures["rows"][0]["supernet"] == str(given) and not (run / "supernets").exists()
+    assert figures["noise"] is None
+    assert RunFolder(run, "audit").manifest["inputs"]["supernet"]["path"] == str(given)
+    with pytest.raises(UserError, match="was started with --supernet"):
+        audit(stage, run)
+
+
+@pytest.mark.parametrize(
+    ("section", "changed", "expected"),
+    [
+        ("supernet", {"learning_rate": 0.5}, "supernet.learning_rate was 0.003, is 0.5"),
+        ("space", {"activation": "rprelu"}, "trained on another space: activation"),
+        ("data", {"split_seed": 9}, "another split"),
+        ("audit", {"sampling": [{"rule": "strict-fairness"}]}, "audit.sampling leaves out"),
+        ("audit", {"networks": 1000, "limits": {"max_ops": 1}}, "found 0 architectures"),
+        ("audit", {"limits": {"max_latency_ms": 1}}, "latency is not predicted"),
+        ("audit", {"networks": 2, "top_k": [2]}, "the best of 2 of 2 networks"),
+        ("audit", {"batch_size": 500}, "batch_size 500 is larger"),
+        ("audit", {"scoring": {**SCORING, "calibration_images": [256]}}, "256 are more than"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    finished: Path, tmp_path: Path, stages: dict, section: str, changed: dict, expected: str
+) -> None:
+    config = sections(stages)
+    config[section] = {**config[section], **changed}
+    stage = AuditStage(**{name: config[name] for name in AuditStage.model_fields})
+    with pytest.raises(UserError, match=expected):
+        audit(stage, tmp_path / "run", finished / "supernets" / "uniform")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_audit_is_of_one_process(
+    tmp_path: Path, stages: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="one process"):
+        audit(stage_of(stages), tmp_path / "run")
+
+
+def test_estimate_counts_networks_and_supernets(tmp_path: Path, stages: dict) -> None:
+    made = estimate_audit(two_rules(stages, networks=5, seeds=3), tmp_path / "run")
+    assert (made["supernets"], made["networks"]) == (2, 5 * 3)
+    assert made["time_s"] >= made["network_s"] * 15
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("audit", "expected"),
+    [
+        ({"netwroks": 3}, "unknown field 'audit.netwroks'; did you mean 'audit.networks'?"),
+        ({"top_k": [0]}, "top_k: expected distinct numbers above 0"),
+        ({"sampling": [{"rule": "uniform"}] * 2}, "sampling holds one rule twice"),
+        ({"scoring": {"calibration_images": [0]}}, "no multiple of calibration_batch"),
+        ({"scoring": {"batch_norm": ["batch", "batch"]}}, "names one twice"),
+        ({"scoring": {"batch_norm": ["frozen"]}}, "audit.scoring.batch_norm.0"),
+        ({"networks": 1}, "audit.networks"),
+    ],
+)
+def test_a_wrong_config_ends_with_code_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stages: dict,
+    capsys: CapSys,
+    audit: dict,
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(yaml.safe_dump(sections(stages, **audit)))
+    assert run(["audit", "tiny.yaml"]) == 2
+    printed = capsys.readouterr()
+    assert expected in printed.err and len(printed.err.splitlines()) == 1
+    assert not Path("runs").exists()
+
+
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: dict, capsys: CapSys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = sections(stages, networks=2, seeds=1, epochs=1)
+    Path("tiny.yaml").write_text(yaml.safe_dump(config))
+    assert run(["audit", "tiny.yaml", "--supernet", "nowhere"]) == 2
+    assert "--supernet nowhere: no such run folder" in capsys.readouterr().err
+    assert run(["audit", "tiny.yaml", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["networks"] == 2
+    assert run(["audit", "tiny.yaml", "--set", "supernet.epochs=1", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures == json.loads(Path("runs/tiny-audit/audit.json").read_text())
+    assert run(["audit", "tiny.yaml", "--set", "supernet.epochs=1"]) == 0
+    printed = capsys.readouterr()
+    assert "already finished; nothing to do" in printed.err and "OPs alone" in printed.out
+    assert run(["report", "runs/tiny-audit"]) == 0
+    assert capsys.readouterr().out == printed.out
+    assert run(["audit", "tiny.yaml"]) == 2
+    assert "supernet.epochs was 1, now 3" in capsys.readouterr().err

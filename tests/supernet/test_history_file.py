@@ -1,0 +1,122 @@
+"""The history file: what is written, what a kill leaves behind, what is refused."""
+
+import pytest
+
+from supernet.candidate import Candidate, best
+from supernet.files import UserError
+from supernet.history_file import History, read_history
+
+
+def candidates(space, count=4):
+    made = []
+    for index in range(count):
+        choices = {position.name: position.choices[index % 3] for position in space.positions}
+        made.append(
+            Candidate(index, space.architecture(choices), {"ops": 5, "bits": 7}, 87.25, 0, "random")
+        )
+    return made
+
+
+@pytest.fixture
+def path(space, tmp_path):
+    """A history of four candidates."""
+    with History(tmp_path / "history.jsonl", space) as history:
+        for candidate in candidates(space):
+            history.append(candidate)
+        history.sync()
+    return tmp_path / "history.jsonl"
+
+
+def test_the_form_of_a_line(space):
+    assert candidates(space)[0].to_json() == (
+        '{"index":0,"architecture":{"block1.spatial":1,"block2.spatial":1,"block3.spatial":1},'
+        '"costs":{"ops":5,"bits":7},"top1":87.25,"generation":0,"origin":"random"}'
+    )
+
+
+def test_a_failure_has_its_reason(space, tmp_path):
+    failed = Candidate(0, space.first(), {"ops": 5}, None, 0, "random", "its worker died")
+    with History(tmp_path / "h", space) as history:
+        history.append(failed)
+    assert '"top1":null' in failed.to_json() and '"failure":"its worker' in failed.to_json()
+    assert read_history(tmp_path / "h", space) == [failed]
+    assert best([failed], 1) == []
+
+
+def test_what_was_written_is_read(space, path):
+    assert read_history(path, space) == candidates(space)
+
+
+def test_a_kill_at_any_byte_loses_at_most_the_last_line(space, path, tmp_path):
+    whole = path.read_bytes()
+    cut = tmp_path / "cut.jsonl"
+    for length in range(0, len(whole), 7):
+        cut.write_bytes(whole[:length])
+        lines = whole[:length].count(b"\n")
+        assert len(read_history(cut, space)) == lines
+        assert cut.read_bytes() == whole[:length]  # Reading changes nothing.
+        with History(cut, space) as history:
+            for candidate in candidates(space)[lines:]:
+                history.append(candidate)
+        assert cut.read_bytes() == whole
+
+
+@pytest.mark.parametrize("tail", [b"\0\0\0", b'{"index":4,', b"torn\n", b"\xff\xfe\n"])
+def test_a_torn_tail_is_cut_off(space, path, tail):
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail)
+    History(path, space).__exit__(None, None, None)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "old, new, says",
+    [
+        (b'{"index":1', b'"index":1', "line 2: not valid JSON"),
+        (b'"index":1', b'"index":2', "line 2: index is 2, expected 1"),
+        (b'"index":1', b'"number":1', "line 2: field 'index' is missing"),
+        (b'"random"', b'"random","x":1', "line 1: unknown field 'x'"),
+        (b'"top1":87.25', b'"top1":NaN', "line 1: field 'top1' is nan"),
+        (b'"top1":87.25', b'"top1":null', "line 1: field 'top1' is None"),
+        (b'spatial":2', b'spatial":3', "line 2: .* 3 is not a choice of 'block1.spatial'"),
+    ],
+)
+def test_damage_names_file_and_line_and_changes_nothing(space, path, old, new, says):
+    damaged = path.read_bytes().replace(old, new, 1)
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match=f"history.jsonl, {says}"):
+        History(path, space)
+    assert path.read_bytes() == damaged
+
+
+def test_ties_go_to_fewer_ops_then_to_the_id(space):
+    first, second, third, _ = candidates(space)
+    cheap = Candidate(9, third.architecture, {"ops": 4}, 87.25, 0, "random")
+    good = Candidate(8, third.architecture, {"ops": 9}, 90.0, 0, "random")
+    by_id = sorted([first, second], key=lambda candidate: candidate.architecture.id)
+    assert best([first, second, cheap, good], 4) == [good, cheap, *by_id]
+
+
+def test_a_long_history_of_other_costs_is_refused(wide_space, search, monkeypatch, tmp_path):
+    """Past the first ones every so many is counted again: here one in 4 past 8."""
+    import json
+
+    from search import loop
+
+    monkeypatch.setattr(loop, "COUNTED_AGAIN", 8)
+    monkeypatch.setattr(loop, "COUNTED_STEP", 4)
+    search(wide_space, "evolution", tmp_path / "h", 20)
+    lines = (tmp_path / "h").read_text().splitlines()
+    refused = []
+    for index in range(20):
+        document = json.loads(lines[index])
+        document["costs"]["ops"] += 1
+        changed = [*lines[:index], json.dumps(document), *lines[index + 1 :]]
+        (tmp_path / "changed").write_text("\n".join(changed) + "\n")
+        try:
+            search(wide_space, "evolution", tmp_path / "changed", 20)
+        except UserError as error:
+            assert f"line {index + 1}: this program proposes or counts" in str(error)
+            refused.append(index)
+    # An edited cost may also change who wins a tie; so more may be refused, but not fewer.
+    assert {*range(8), 8, 12, 16} <= set(refused)

@@ -1,0 +1,71 @@
+"""Who teaches and how: the `distillation` part of a training config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+NAME_IN_WORDS = (
+    "a torchvision classification model such as resnet34; or the network.safetensors of a network "
+    "trained here; or 'module:function' or 'file.py:function' that makes your own from num_classes "
+    "and in_channels"
+)
+
+
+def check_network_name(name: str) -> str:
+    """Return `name` if it is a torchvision model, a file or a function, in form.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    module, separator, function = name.rpartition(":")
+    is_function = separator and not name.endswith(".safetensors")
+    if not name or (is_function and not (module and function.isidentifier())):
+        raise ValueError(
+            f"is {name!r}, expected a torchvision model, a network.safetensors, or "
+            "'module:function' or 'file.py:function' of your own"
+        )
+    return name
+
+
+def network_kind(name: str) -> Literal["network", "own", "torchvision"]:
+    """A network trained here, the user's own function, or a name of torchvision."""
+    if name.endswith(".safetensors"):
+        return "network"
+    return "own" if ":" in name else "torchvision"
+
+
+class DistillationConfig(BaseModel):
+    """A student learns a teacher's distribution over the classes, and the labels by a share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    teacher: str = Field(description=NAME_IN_WORDS)
+    weights: Path | None = Field(
+        None,
+        description="the teacher's state_dict, of torch or safetensors, trained on images "
+        "normalised as the student's; none: torchvision's pretrained weights, or what your own "
+        "function returns",
+    )
+    temperature: float = Field(1.0, gt=0, description="both sides' logits are divided by it")
+    label_weight: float = Field(
+        0.0, ge=0, le=1, description="share of the labels' loss, the rest is the teacher's"
+    )
+
+    @field_validator("teacher")
+    @classmethod
+    def _well_formed(cls, teacher: str) -> str:
+        return check_network_name(teacher)
+
+    @model_validator(mode="after")
+    def _no_ignored_field(self) -> DistillationConfig:
+        if self.kind == "network" and self.weights is not None:
+            raise ValueError(f"the teacher {self.teacher} holds its own weights; drop weights")
+        return self
+
+    @property
+    def kind(self) -> Literal["network", "own", "torchvision"]:
+        """See `network_kind`."""
+        return network_kind(self.teacher)

@@ -1,0 +1,232 @@
+"""A training of several phases: each begins with the weights that the one before ended with.
+
+Two-step training (ReActNet, arXiv 2003.03488, section 4.4) has binary activations and real weights
+first, then both binary; staged pre-training (Bi-Real Net, arXiv 1808.00278, section 3.4) goes from
+ReLU over a leaky clip and a clip to signs. Names and shapes of the weights are the same in all
+phases, and are demanded strictly.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from supernet.files import UserError, check_names_and_shapes, load_weights
+from supernet.layers.initialisation import initialise_weights
+from supernet.spec import NetworkSpec
+from training.augment.attention import attentive, check_attention
+from training.data.image_set import ImageSet
+from training.data.normalisation import Normalisation
+from training.frozen.config import DistillationConfig
+from training.frozen.extractor import weights_of
+from training.frozen.teacher import Teacher, open_teacher
+from training.loop.loop import LoopHooks, train
+from training.loop.losses import DistillationLoss, LabelLoss, Loss
+from training.loop.settings import PhaseSettings, TrainingSettings
+from training.network_file import check_start, read_start
+from training.optim.build import binary_weights
+from training.processes.distributed import part, state_of_first
+from training.seeds import derive_seed
+
+CHECKPOINT = "checkpoint.pt"
+EXTRA = "extra"
+"""Where a phase's metadata keeps what the caller wants kept, as JSON."""
+
+
+@dataclass(frozen=True)
+class PhaseHooks:
+    """What a training in phases asks of its caller.
+
+    `begin(settings, number)`: before a phase, once its weights are in place. `loss(settings)`: the
+    phase's loss. `save(path, settings, metadata)`: write the module's weights under their names.
+    """
+
+    begin: Callable[[TrainingSettings, int], None]
+    loss: Callable[[TrainingSettings], Loss]
+    save: Callable[[Path, TrainingSettings, Mapping[str, str]], None]
+
+
+def check_phases(
+    settings: TrainingSettings,
+    normalisation: Normalisation,
+    spec: NetworkSpec,
+    modules: Callable[[], Iterable[nn.Module]],
+    images: ImageSet,
+) -> None:
+    """Refuse what cannot be trained on `images` before a run folder is made.
+
+    `modules` gives the networks to be trained, of which names and shapes matter.
+
+    Raises:
+        UserError: Bop with real weights or without binary ones, a teacher that cannot be read or
+            does not fit, such an extractor, or weights to start from that are not the networks'.
+    """
+    for number, phase in enumerate(settings.in_phases(), start=1):
+        where = f"phase {number}: " if settings.phases else ""
+        if phase.optimiser.bop is not None and phase.binarization.weights == "real":
+            raise UserError(
+                f"{where}optimiser.bop flips binary weights; binarization.weights is real"
+            )
+        if phase.optimiser.bop is not None and not all(map(binary_weights, modules())):
+            raise UserError(f"{where}optimiser.bop: the network has no binary convolution")
+    taught = [phase.distillation for phase in settings.in_phases()]
+    check_attention(settings.augment.mix, images, normalisation)
+    for config in dict.fromkeys(config for config in taught if config is not None):
+        # Read whole: a teacher of a late phase must not be found wrong when the others are trained.
+        _teacher(config, spec, normalisation, torch.device("cpu"))
+    last = settings.in_phases()[-1].binarization
+    if not last.is_binary:
+        print(
+            f"note: the network ends with {last.weights} weights and {last.activations} "
+            f"activations; its OPs and bits are counted as if both were binary",
+            file=sys.stderr,
+        )
+    if settings.start_from is not None:
+        for module in modules():
+            check_start(settings.start_from, module)
+
+
+def inputs_of(settings: TrainingSettings) -> dict[str, Path]:
+    """The files that a training builds on, by what they are."""
+    files = {"weights to start from": settings.start_from}
+    for number, phase in enumerate(settings.in_phases(), start=1):
+        if (config := phase.distillation) is not None:
+            own = Path(config.teacher) if config.kind == "network" else config.weights
+            files[f"teacher of phase {number}"] = own
+    if (attention := attentive(settings.augment.mix)) is not None:
+        files |= {"extractor": next(iter(weights_of(attention)), None)}
+    return {name: path for name, path in files.items() if path is not None}
+
+
+def num_settings(settings: TrainingSettings) -> int:
+    """How many ways of making a binary convolution the phases have: each is compiled for itself."""
+    return len({phase.binarization for phase in settings.in_phases()})
+
+
+def initialise(module: nn.Module, settings: TrainingSettings) -> None:
+    """Draw the latent weights by the settings' rule, and set the norms' momentum.
+
+    A fresh module has 'uniform' weights already: they are not drawn again.
+    """
+    if settings.initialisation != "uniform":
+        initialise_weights(module, settings.initialisation)
+    if settings.norm_momentum is not None:
+        for norm in module.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.momentum = settings.norm_momentum
+
+
+def loss_of(
+    settings: PhaseSettings, spec: NetworkSpec, normalisation: Normalisation, device: torch.device
+) -> Loss:
+    """What a phase minimises, its teacher read.
+
+    Raises:
+        UserError: a teacher that cannot be read or does not fit the network.
+    """
+    config = settings.distillation
+    if config is None:
+        return LabelLoss(settings.label_smoothing)
+    teacher = _teacher(config, spec, normalisation, device)
+    return DistillationLoss(
+        teacher, config.temperature, config.label_weight, settings.label_smoothing
+    )
+
+
+def _teacher(
+    config: DistillationConfig,
+    spec: NetworkSpec,
+    normalisation: Normalisation,
+    device: torch.device,
+) -> Teacher:
+    return open_teacher(
+        config,
+        num_classes=spec.num_classes,
+        in_channels=spec.in_channels,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        size=normalisation.size,
+        device=device,
+    )
+
+
+def train_in_phases(
+    module: nn.Module,
+    images: ImageSet,
+    settings: TrainingSettings,
+    normalisation: Normalisation,
+    hooks: LoopHooks,
+    phase_hooks: PhaseHooks,
+    *,
+    seed: int,
+    device: torch.device,
+    folder: Path,
+    label: str,
+) -> TrainingSettings:
+    """Train `module` in place through all phases, resuming in `folder`; returns the last one's.
+
+    The weights after phase n stay in `folder` as phase<n>.safetensors; the last phase's are the
+    caller's to save, as is the removal of the checkpoint.
+
+    Raises:
+        UserError: weights to start from whose names or shapes are not the module's.
+    """
+    phases = settings.in_phases()
+    number = _begin(module, settings, hooks, folder, len(phases))
+    while True:
+        phase = phases[number - 1]
+        phase_hooks.begin(phase, number)
+        train(
+            module,
+            images,
+            phase,
+            normalisation,
+            hooks,
+            phase_hooks.loss(phase),
+            # One phase draws what it drew before there were several.
+            seed=seed if number == 1 else derive_seed(seed, "phase", number),
+            device=device,
+            checkpoint=folder / CHECKPOINT,
+            label=label if len(phases) == 1 else f"{label} phase {number} of {len(phases)}",
+            phase=number,
+        )
+        if number == len(phases):
+            return phase
+        if part().rank == 0:
+            metadata = {EXTRA: json.dumps(hooks.extra_state())}
+            phase_hooks.save(_after(folder, number), phase, metadata)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+        number += 1
+
+
+def _after(folder: Path, number: int) -> Path:
+    return folder / f"phase{number}.safetensors"
+
+
+def _begin(
+    module: nn.Module, settings: TrainingSettings, hooks: LoopHooks, folder: Path, phases: int
+) -> int:
+    """Load the weights that the first phase not done begins with; returns its number, from 1."""
+    state: dict[str, Any] | None = None
+    if part().rank == 0:
+        done = [number for number in range(1, phases) if _after(folder, number).exists()]
+        state = {"done": done[-1] if done else 0}
+        if done:
+            state["tensors"], state["metadata"] = load_weights(_after(folder, done[-1]))
+            check_names_and_shapes(state["tensors"], module.state_dict(), _after(folder, done[-1]))
+        elif settings.start_from is not None:
+            state["tensors"] = read_start(settings.start_from, module)
+    state = state_of_first(state)
+    assert state is not None
+    if "tensors" in state:
+        module.load_state_dict(state["tensors"])
+        if state["done"]:
+            hooks.load_extra_state(json.loads(state["metadata"][EXTRA]))
+    return int(state["done"]) + 1

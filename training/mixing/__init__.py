@@ -1,1 +1,0 @@
-"""Training images that are partly erased, or mixed with others of their batch."""

@@ -1,0 +1,363 @@
+"""A run folder: one stage's config, provenance, log and results; resumed by the same command."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from supernet.files import (
+    PARTIAL,
+    UserError,
+    check_header,
+    read_json,
+    sha256_file,
+    write_json,
+    write_text,
+)
+from supernet.spaces import space_from_description
+
+FORMAT = "evobit/run"
+VERSION = 1
+_KINDS: dict[str, tuple[type, ...]] = {
+    "stage": (str,),
+    "inputs": (dict,),
+    "config": (dict,),
+    "summary": (dict, type(None)),
+}
+"""Of the manifest's fields that every stage reads."""
+
+_COMMANDS = {"supernet": "train-supernet CONFIG", "retrain": "retrain CONFIG ARCH.json..."}
+"""What makes a run, where it is not `evobit STAGE CONFIG`."""
+
+_PACKAGES = ("evobit", "torch", "torchvision", "numpy", "ray")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`path` holds config.yaml, manifest.json, log.jsonl and what the stage makes.
+
+    A run is finished when manifest.json has a summary; until then the same command resumes it.
+    """
+
+    path: Path
+    stage: str
+    opened_with: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """The config of `open`; None where the folder is only looked at."""
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        stage: str,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, Path] | None = None,
+        growable: tuple[str, ...] = (),
+    ) -> RunFolder:
+        """Create the run folder, or open it again to resume.
+
+        `inputs` are the runs or files this one builds on, recorded with their hashes. `growable`
+        are dotted config fields that may differ by having grown, which reopens a finished run.
+
+        Raises:
+            UserError: the folder holds another stage or config (the differences are shown), or is
+                not a run folder and not empty.
+        """
+        folder = cls(Path(path), stage, config)
+        hashes = {name: _describe_input(source) for name, source in (inputs or {}).items()}
+        folder._refuse_what_is_no_run()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with folder._held():
+            for left in folder.path.rglob(f".*{PARTIAL}"):
+                left.unlink()  # a killed process was writing it
+            if (folder.path / "manifest.json").exists():
+                folder._check(config, hashes, growable)
+            else:
+                folder._create(config, hashes)
+        return folder
+
+    def _refuse_what_is_no_run(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path}: is a file, expected a run folder")
+        if not (self.path / "manifest.json").exists() and any(
+            not found.name.startswith(".") for found in self.path.glob("*")
+        ):
+            raise UserError(f"{self.path}: is not empty and is not a run folder")
+
+    def _create(self, config: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+        # The manifest holds the config too and comes first: a kill between the two files leaves
+        # a whole run, and a config.yaml without a manifest is never ours to overwrite.
+        write_json(
+            self.path / "manifest.json",
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "stage": self.stage,
+                "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "command": sys.argv,
+                "git_commit": _git_commit(),
+                "python": platform.python_version(),
+                "machine": f"{platform.machine()} {platform.system()}",
+                "versions": {name: _version(name) for name in _PACKAGES},
+                "inputs": dict(inputs),
+                "config": _plain(config),
+            },
+        )
+        self._write_config(config)
+
+    def _check(
+        self, config: Mapping[str, Any], inputs: Mapping[str, Any], growable: tuple[str, ...]
+    ) -> None:
+        if self.manifest.get("stage") != self.stage:
+            raise UserError(
+                f"{self.path}: holds a run of stage '{self.manifest.get('stage')}', "
+                f"not '{self.stage}'"
+            )
+        has_grown = self._check_config(config, growable)
+        for name, described in inputs.items():
+            recorded = self.manifest["inputs"].get(name, {})
+            if recorded.get("sha256") != described["sha256"]:
+                raise UserError(
+                    f"{self.path}: was made from another {name} "
+                    f"({recorded.get('path')}) than {described['path']}"
+                )
+        if has_grown:
+            # One write: a kill leaves the old finished run or the new unfinished one.
+            manifest = {**self.manifest, "config": _plain(config), "summary": None}
+            write_json(self.path / "manifest.json", manifest)
+        self._write_config(config)
+
+    def _check_config(self, config: Mapping[str, Any], growable: tuple[str, ...] = ()) -> bool:
+        """Demand that the run has this config; whether a growable field of it has grown."""
+        old, new = _flatten(_with_newer_options(self.config)), _flatten(_plain(config))
+        changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        grown = [key for key in changed if key in growable and _has_grown(old.get(key), new[key])]
+        if different := [key for key in changed if key not in grown]:
+            differences = "; ".join(
+                f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in different[:5]
+            )
+            raise UserError(
+                f"{self.path}: holds a run of another config ({differences}); "
+                f"choose another --run folder or restore the config"
+            )
+        return bool(grown)
+
+    def _write_config(self, config: Mapping[str, Any]) -> None:
+        write_text(self.path / "config.yaml", yaml.safe_dump(_plain(config), sort_keys=False))
+
+    @property
+    def manifest_file(self) -> Path:
+        """Where the manifest is."""
+        return self.path / "manifest.json"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as it stands on disk."""
+        path = self.manifest_file
+        found = check_header(read_json(path, what="manifest"), path, format=FORMAT, version=VERSION)
+        for name, kinds in _KINDS.items():
+            if not isinstance(value := found.get(name), kinds):
+                raise UserError(f"{path}: field '{name}' is {value!r}: damaged")
+        for name, source in found["inputs"].items():
+            if not isinstance(source, dict) or not {"path", "sha256"} <= set(source):
+                raise UserError(f"{path}: field 'inputs.{name}' is {source!r}: damaged")
+        return found
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config, as the manifest holds it."""
+        return self.manifest["config"]
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """The finished run's summary, else None."""
+        return self.manifest.get("summary")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stage ran to its end."""
+        return self.summary is not None
+
+    def record(self, key: str, value: Any) -> None:
+        """Put a JSON value into the manifest."""
+        write_json(self.path / "manifest.json", {**self.manifest, key: value})
+
+    def record_once(self, key: str, value: Any) -> Any:
+        """Put a value into the manifest at the first start; at a resume, the one put in then.
+
+        Raises:
+            UserError: the data set changed since (`key` is "data").
+        """
+        recorded = self.manifest.get(key)
+        if recorded is None:
+            self.record(key, value)
+            return value
+        if key == "data" and recorded != _plain(value):
+            raise UserError(
+                f"{self.path}: the data set '{recorded.get('name')}' has changed since the run was "
+                f"started; choose another --run folder"
+            )
+        return recorded
+
+    def log(self, event: str, **fields: Any) -> None:
+        """Append one line with the time to log.jsonl."""
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}) + "\n"
+        with open(self.path / "log.jsonl", "ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = "\n" + line  # a killed process left half a line
+            file.write(line.encode())
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Mark the run as finished, with what it found."""
+        self.record("summary", dict(summary))
+        self.log("finished", **summary)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder against a second driver; the system frees it if this process dies.
+
+        Raises:
+            UserError: another process holds it, or changed its config since it was opened.
+        """
+        with self._held():
+            if self.opened_with is not None:
+                self._check_config(self.opened_with)
+            yield
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(f"{self.path}: another process is working in it") from error
+            yield
+
+
+def stage_in(path: str | Path) -> str | None:
+    """The stage of the run in `path`; None where there is none."""
+    folder = RunFolder(Path(path), "")
+    return folder.manifest.get("stage") if (folder.path / "manifest.json").exists() else None
+
+
+def open_finished(path: str | Path, stage: str) -> RunFolder:
+    """The finished run of `stage` in `path`.
+
+    Raises:
+        UserError: no run there, another stage's, or not finished.
+    """
+    folder = RunFolder(Path(path), stage)
+    if not (folder.path / "manifest.json").exists():
+        raise UserError(f"{path}: not a run folder (it has no manifest.json)")
+    found = folder.manifest.get("stage")
+    if found != stage:
+        raise UserError(f"{path}: holds a run of stage '{found}', not '{stage}'")
+    if not folder.finished:
+        command = _COMMANDS.get(stage, f"{stage} CONFIG")
+        raise UserError(
+            f"{path}: its {stage} run is not finished; 'evobit {command} --run {path}' resumes it"
+        )
+    return folder
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The resolved config of the run folder `path`."""
+    file = Path(path) / "config.yaml"
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except Exception as error:  # PyYAML raises many kinds for a damaged file
+        raise UserError(f"{file}: cannot be read ({error})") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{file}: not a mapping")
+    return config
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON has it: tuples as lists, paths as text."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted names, lists of mappings by number."""
+    if isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+def _with_newer_options(config: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the options that its space has got since it was written, at their defaults."""
+    try:
+        space = space_from_description(config.get("space", {}), trusted=False)
+    except UserError:
+        return config  # no space, or one that this process does not know
+    return {**config, "space": _plain(space.describe())}
+
+
+def _has_grown(old: Any, new: Any) -> bool:
+    return isinstance(old, int) and isinstance(new, int) and new > old
+
+
+def _describe_input(source: Path) -> dict[str, Any]:
+    """Path and hash of a file, or of a run folder's weights."""
+    if source.is_file():
+        return {"path": str(source), "sha256": sha256_file(source)}
+    weights = sorted(source.glob("*.safetensors"))
+    if not weights:
+        raise UserError(f"{source}: no finished run there (no weights)")
+    # Beside them may lie those after an earlier phase, and whatever else a user keeps there.
+    named = [path for path in weights if path.name == _name_of_weights(source)]
+    return {"path": str(source), "sha256": sha256_file((named or weights)[0])}
+
+
+def _name_of_weights(source: Path) -> str | None:
+    """What a finished run's summary calls its weights; None where it says nothing."""
+    manifest = source / "manifest.json"
+    if not manifest.exists():
+        return None
+    document = read_json(manifest, what="manifest")
+    summary = document.get("summary") if isinstance(document, dict) else None
+    return summary.get("weights") if isinstance(summary, dict) else None
+
+
+def _git_commit() -> str | None:
+    """The checkout's commit, with '+' where the work tree differs from it; None outside git."""
+    checkout = Path(__file__).resolve().parents[2]
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match="],
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

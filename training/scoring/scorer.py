@@ -1,0 +1,262 @@
+"""Score architectures with a supernet's weights: recompute BatchNorm statistics, then top-1.
+
+Single Path One-Shot (arXiv 1904.00420), section 3.4; on a copy of the path. The shared weights are
+never written.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from supernet.architecture import Architecture
+from supernet.binarization import Binarization
+from supernet.blocks.building import set_precision
+from supernet.files import UserError
+from supernet.network import Network, stand_alone_copy
+from supernet.spaces import space_from_description
+from supernet.supernet import Supernet
+from training.augment.images import normalise
+from training.data.config import DataConfig
+from training.data.training_data import TrainingData
+from training.device import DeviceName, PrecisionName, choose_device, choose_precision
+from training.scoring.calibration import calibrate_batch_norm, top1, use_batch_statistics
+from training.scoring.segments import TorchSegment, part_of
+from training.scoring.shared_prefixes import Segment, SharedPrefixes
+from training.seeds import torch_stream
+
+BatchNormMode = Literal["recalibrated", "running", "batch"]
+"""Statistics of a scored path: recomputed on training images; the averages of supernet training;
+or those of each scored batch itself."""
+
+
+class ScoringConfig(BaseModel):
+    """`search_images`: score on the first so many images of the search split (None: on all)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calibration_images: int = Field(2048, ge=2)
+    calibration_batch: int = Field(512, ge=2)
+    batch_size: int = Field(512, ge=1)
+    search_images: int | None = Field(None, ge=1)
+    threads: int = Field(1, ge=1)
+    device: DeviceName = "auto"
+    precision: PrecisionName = "auto"
+
+
+class Scorer:
+    """Callable from an architecture to its top-1 on the search split, in percent.
+
+    A pure function of the architecture: the same architecture has the same score in any process
+    with the same number of threads. `arrays` (see `scoring_arrays`) may be read-only memory that
+    other processes share; it is only read.
+    """
+
+    def __init__(
+        self,
+        space_description: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
+        config: ScoringConfig,
+    ) -> None:
+        torch.set_num_threads(config.threads)
+        self.config = config
+        self.device = choose_device(config.device)
+        self.precision = choose_precision(config.precision, self.device, compiled=False)
+        tensors = {name: _view(array) for name, array in arrays.items()}
+        sharing: Any = arrays["sharing"].tobytes().decode()
+        with torch.device("meta"):
+            self.supernet = Supernet(space_from_description(space_description), sharing)
+        weights = {
+            name.removeprefix("weights/"): tensor.to(self.device)
+            for name, tensor in tensors.items()
+            if name.startswith("weights/")
+        }
+        self.supernet.load_state_dict(weights, assign=True)
+        setting = json.loads(arrays["binarization"].tobytes())
+        self.supernet.set_binarization(Binarization.from_description(setting))
+        self._calibration = tensors["calibration"]
+        self._images, self._labels = tensors["images"], tensors["labels"]
+        self._mean, self._std = tensors["mean"].tolist(), tensors["std"].tolist()
+        space = self.supernet.space
+        self._size = space.decode(space.first()).image_size
+
+    def __call__(self, architecture: Architecture) -> float:
+        return self.score(architecture)
+
+    def score(
+        self,
+        architecture: Architecture,
+        batch_norm: BatchNormMode = "recalibrated",
+        calibration_images: int | None = None,
+    ) -> float:
+        """Top-1 in percent, with `calibration_images` (None: all) the first of those drawn."""
+        network = self._blocks_of(architecture)
+        if batch_norm == "recalibrated":
+            batches = self._calibration[:calibration_images].split(self.config.calibration_batch)
+            calibrate_batch_norm(network, (self._prepare(batch) for batch in batches))
+        elif batch_norm == "batch":
+            use_batch_statistics(network)
+        images = self._images.split(self.config.batch_size)
+        labels = self._labels.split(self.config.batch_size)
+        return top1(
+            network,
+            (
+                (self._prepare(batch), of_batch.to(self.device))
+                for batch, of_batch in zip(images, labels, strict=True)
+            ),
+        )
+
+    @property
+    def num_images(self) -> int:
+        """Of the search split, those that are scored."""
+        return len(self._labels)
+
+    def correct(
+        self, architectures: Sequence[Architecture], num_blocks: int = 1, max_bytes: int = 1 << 30
+    ) -> Iterator[tuple[int, Iterator[NDArray[np.bool_]]]]:
+        """For each architecture, of each block of search images which are classified right.
+
+        In an order of its own: the number in `architectures` and, lazily, the blocks, of use until
+        the next pair is taken; what of them is not taken is not computed. Block b of B holds images
+        b, b + B, b + 2B, ... What architectures have in common is computed once, as
+        `SharedPrefixes` says, with the same results as for each by itself. For one block the mean
+        is that of `score`.
+
+        Args:
+            architectures: any number; one by itself is scored as `score` does.
+            num_blocks: B.
+            max_bytes: of activations that are kept at a time, on the scorer's device.
+        """
+        specs = [self.supernet.space.decode(architecture) for architecture in architectures]
+        networks = [tuple(zip(spec.block_names, spec.blocks, strict=True)) for spec in specs]
+        batch = _Batch(self, architectures, num_blocks)
+        return iter(SharedPrefixes(batch, networks, num_blocks, max_bytes))
+
+    def _segment(self, architecture: Architecture, first: int, last: int) -> Segment[Any]:
+        """The blocks from `first` up to `last`, which is not among them."""
+        return TorchSegment(self._blocks_of(architecture, first, last))
+
+    def _ready(self, pixels: Tensor) -> Any:
+        """Images to be scored as the first segment takes them."""
+        return self._prepare(pixels)
+
+    def _classes_of(self, logits: Any) -> NDArray[np.int64]:
+        """The class of each image of a batch, from what the last segment gives."""
+        classes: NDArray[np.int64] = logits.argmax(dim=1).cpu().numpy()
+        return classes
+
+    def _blocks_of(
+        self, architecture: Architecture, first: int = 0, last: int | None = None
+    ) -> Network:
+        """A copy of some blocks of a path, as it is scored."""
+        path = part_of(self.supernet.path(architecture), first, last)
+        network = stand_alone_copy(path).to(memory_format=torch.channels_last)
+        set_precision(network, self.precision)
+        return network
+
+    def _prepare(self, pixels: Tensor) -> Tensor:
+        x = normalise(pixels.to(self.device), self._mean, self._std, self._size)
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Architectures that are scored together: the engine of `SharedPrefixes`."""
+
+    scorer: Scorer
+    architectures: Sequence[Architecture]
+    num_blocks: int
+
+    @property
+    def num_images(self) -> int:
+        return len(self.scorer._calibration) + len(self.scorer._images)
+
+    def segment(self, number: int, first: int, last: int) -> Segment[Any]:
+        return self.scorer._segment(self.architectures[number], first, last)
+
+    def calibration(self) -> Iterable[Any]:
+        scorer = self.scorer
+        batches = scorer._calibration.split(scorer.config.calibration_batch)
+        return map(scorer._prepare, batches)
+
+    def images(self, block: int) -> Iterable[Any]:
+        scorer = self.scorer
+        batches = scorer._images[block :: self.num_blocks].split(scorer.config.batch_size)
+        return map(scorer._ready, batches)
+
+    def correct(self, block: int, logits: Iterable[Any]) -> NDArray[np.bool_]:
+        found = np.concatenate([self.scorer._classes_of(batch) for batch in logits])
+        right: NDArray[np.bool_] = found == self.scorer._labels[block :: self.num_blocks].numpy()
+        return right
+
+
+def check_scoring(data: TrainingData, config: ScoringConfig) -> int:
+    """The number of calibration images: whole batches of equal size.
+
+    Raises:
+        UserError: less than one batch, or more than there are training images.
+    """
+    wanted = config.calibration_images // config.calibration_batch * config.calibration_batch
+    if wanted == 0 or wanted > len(data.train):
+        raise UserError(
+            f"search.scoring: calibration_images {config.calibration_images} must be at least "
+            f"calibration_batch {config.calibration_batch} and at most the {len(data.train)} "
+            f"training images"
+        )
+    return wanted
+
+
+def scoring_arrays(
+    supernet_run: Path, data_config: DataConfig, config: ScoringConfig, seed: int
+) -> dict[str, np.ndarray]:
+    """What every worker needs: the supernet's weights and uint8 images of two splits.
+
+    Calibration images are drawn once, by seed, from the training split; candidates are ranked on
+    the search split. The test split is not opened.
+
+    Raises:
+        UserError: the run is not a finished supernet, or there are too few training images.
+    """
+    from training.data import open_training_data
+    from training.supernet_file import load_supernet
+
+    supernet = load_supernet(supernet_run)
+    data = open_training_data(data_config)
+    wanted = check_scoring(data, config)
+    drawn = torch.randperm(len(data.train), generator=torch_stream(seed, "calibration"))[:wanted]
+    calibration, _ = data.train.read(drawn)
+    shown = torch.arange(min(len(data.search), config.search_images or len(data.search)))
+    if config.search_images is not None:
+        # The split is ordered by class in some data sets; a part of it must not be.
+        order = torch.randperm(len(data.search), generator=torch_stream(seed, "search images"))
+        shown = order[: len(shown)]
+    images, labels = data.search.read(shown)
+    setting = json.dumps(supernet.binarization.describe())
+    arrays = {f"weights/{name}": value.numpy() for name, value in supernet.state_dict().items()}
+    return {
+        **arrays,
+        "calibration": calibration.numpy(),
+        "images": images.numpy(),
+        "labels": labels.numpy(),
+        "mean": np.array(data.mean),
+        "std": np.array(data.std),
+        "binarization": np.frombuffer(setting.encode(), np.uint8),
+        "sharing": np.frombuffer(supernet.sharing.encode(), np.uint8),
+    }
+
+
+def _view(array: np.ndarray) -> Tensor:
+    """A tensor over `array`'s memory, which may be read-only and then must not be written."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # says that writing would be undefined
+        return torch.from_numpy(array)
