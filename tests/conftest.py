@@ -33,7 +33,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_space() -> MobileNetGroups:
     """Three blocks, 3^3 = 27 architectures, 8x8 grey images of four classes."""
     return MobileNetGroups(
@@ -44,6 +44,20 @@ def tiny_space() -> MobileNetGroups:
         stem_stride=1,
         groups=(1, 2, 4),
         blocks=((64, 1), (64, 2), (128, 1)),
+    )
+
+
+@pytest.fixture(scope="session")
+def space(tiny_space: MobileNetGroups) -> MobileNetGroups:
+    """The tiny one, unless a file has another."""
+    return tiny_space
+
+
+@pytest.fixture(scope="session")
+def wide_space() -> MobileNetGroups:
+    """Thirteen positions: 67 million architectures."""
+    return MobileNetGroups(
+        image_size=32, classes=10, width=0.25, stem_stride=1, groups=(1, 2, 4, 8)
     )
 
 

@@ -46,7 +46,7 @@ def test_without_a_compiler_the_build_succeeds_and_leaves_no_library(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert 'building extension "deploy._kernels" failed' in done.stderr
-    assert list((checkout / "build").rglob("kernels.py")) != []
+    assert list((checkout / "build").rglob("packed_file.py")) != []
     assert list((checkout / "build").rglob("_kernels*")) == []
 
 

@@ -13,31 +13,8 @@ from search.pools.pool import SerialPool
 from search.searchers import SEARCHERS, SearcherConfig
 from supernet.files import save_weights
 from supernet.history_file import History
-from supernet.spaces.mobilenet_groups import MobileNetGroups
 
 SMALL = SearcherConfig(population=6, parents=3, mutations=3, crossovers=2, children=4, tournament=3)
-
-
-@pytest.fixture(scope="session")
-def space():
-    """Three positions of three choices: 27 architectures."""
-    return MobileNetGroups(
-        image_size=8,
-        classes=4,
-        in_channels=1,
-        width=0.25,
-        stem_stride=1,
-        groups=(1, 2, 4),
-        blocks=((64, 1), (64, 2), (128, 1)),
-    )
-
-
-@pytest.fixture(scope="session")
-def wide_space():
-    """Thirteen positions: 67 million architectures."""
-    return MobileNetGroups(
-        image_size=32, classes=10, width=0.25, stem_stride=1, groups=(1, 2, 4, 8)
-    )
 
 
 @pytest.fixture(scope="session")

@@ -95,28 +95,3 @@ def test_ties_go_to_fewer_ops_then_to_the_id(space):
     good = Candidate(8, third.architecture, {"ops": 9}, 90.0, 0, "random")
     by_id = sorted([first, second], key=lambda candidate: candidate.architecture.id)
     assert best([first, second, cheap, good], 4) == [good, cheap, *by_id]
-
-
-def test_a_long_history_of_other_costs_is_refused(wide_space, search, monkeypatch, tmp_path):
-    """Past the first ones every so many is counted again: here one in 4 past 8."""
-    import json
-
-    from search import loop
-
-    monkeypatch.setattr(loop, "COUNTED_AGAIN", 8)
-    monkeypatch.setattr(loop, "COUNTED_STEP", 4)
-    search(wide_space, "evolution", tmp_path / "h", 20)
-    lines = (tmp_path / "h").read_text().splitlines()
-    refused = []
-    for index in range(20):
-        document = json.loads(lines[index])
-        document["costs"]["ops"] += 1
-        changed = [*lines[:index], json.dumps(document), *lines[index + 1 :]]
-        (tmp_path / "changed").write_text("\n".join(changed) + "\n")
-        try:
-            search(wide_space, "evolution", tmp_path / "changed", 20)
-        except UserError as error:
-            assert f"line {index + 1}: this program proposes or counts" in str(error)
-            refused.append(index)
-    # An edited cost may also change who wins a tie; so more may be refused, but not fewer.
-    assert {*range(8), 8, 12, 16} <= set(refused)

@@ -156,8 +156,8 @@ def test_arrays_are_shared_and_read_only(ray, space):
 
 SCRIPT = """
 import sys
-from search.ray_pool import RayPool
-from search.tasks import Failure, Score
+from search.pools.ray_pool import RayPool
+from search.scoring.tasks import Failure, Score
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
 def factory(arrays):

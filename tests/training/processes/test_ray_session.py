@@ -18,7 +18,7 @@ from training.processes.ray_session import MAX_TEMP_PATH
 CHECKOUT = Path(__file__).resolve().parents[3]
 DRIVER = """
 import sys
-from training.ray_session import connected
+from training.processes.ray_session import connected
 
 with connected(None, 0) as ray:
     assert ray.get(ray.remote(lambda: 1).remote()) == 1

@@ -95,7 +95,7 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     other = f"""
 from pathlib import Path
 from supernet.files import UserError
-from training.run_folder import RunFolder
+from training.run_files.folder import RunFolder
 try:
     with RunFolder(Path({str(folder.path)!r}), "search").lock():
         print("got it")
