@@ -4,8 +4,10 @@
 score) cross all walls, as files: `architecture_file`, `history_file`. `spaces/` decode an
 architecture into a spec, `spec/` being plain data; `networks/` are the papers' specs. Every number
 is read off a spec: `costs/` count it, `network` and `verify` build and count the module, made of
-`layers/` and `blocks/`; `supernet` builds all of a space's, `sharing/` their weights. `files`,
-`image_file` and `plugins` read what a user gives, `charts/` draw, `lazy` serves packages' faces.
+`layers/` and `blocks/`; `supernet` builds all of a space's, `sharing/` their weights;
+`binarization` says how convolutions are made binary while they are trained, `exact_signs` makes
+their weights -1 and +1 after it. `files`, `image_file` and `plugins` read what a user gives,
+`charts/` draw, `lazy` serves packages' faces.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""A packed network as C99 sources that need neither Python nor the engine (docs/c_export.md)."""
+"""A packed network as C99 sources that need neither Python nor the engine (docs/c_export.md).
+
+`folder` puts the sources together: the fixed ones, and those that `model_source` makes of a plan.
+`arena` places a plan's maps in static memory, `literals` writes numbers and names as C does.
+"""
 
 from __future__ import annotations
 

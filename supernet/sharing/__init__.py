@@ -1,12 +1,9 @@
-"""How the networks of a supernet share weights."""
+"""How the networks of a supernet share weights.
 
-from typing import Literal
+`ways` lists the ways that a config can name, each with a file of its own: `independent`, `nested`,
+`sliced` and `generated`; `kinds` keeps apart what shares nothing in the last two. `shared_path` is
+a block that computes with shared tensors, `slices` where a smaller layer's lie in a larger one's.
+"""
 
-Sharing = Literal["independent", "nested", "sliced", "generated"]
-"""independent: every choice of a block has its own weights.
-nested: one weight for all group numbers, stored in rings (`NestedBinaryConv2d`).
-sliced: every block is cut from the largest network's; see `supernet.sharing.slices`.
-generated: a network makes the weights of each channel number (MetaPruning's PruningNet)."""
-
-FROM_LARGEST = ("sliced", "generated")
-"""Those whose paths have shapes of their own, and may have a binarization of their own."""
+from supernet.sharing.ways import FROM_LARGEST as FROM_LARGEST
+from supernet.sharing.ways import Sharing as Sharing

@@ -11,9 +11,9 @@ from torch import nn
 from supernet.binarization import Binarization
 from supernet.costs import Costs, layer_cost
 from supernet.files import UserError
-from supernet.sharing import Sharing
 from supernet.sharing.generated import GeneratedBlock
 from supernet.sharing.sliced import SlicedBlock
+from supernet.sharing.ways import Sharing
 from supernet.space import SearchSpace
 from supernet.spec import BlockSpec
 

@@ -17,7 +17,7 @@ from supernet.blocks.binary_unit import (
 )
 from supernet.layers.binary_conv import BinaryConv2d
 from supernet.layers.nested_conv import NestedBinaryConv2d, NestedPath
-from supernet.sharing import Sharing
+from supernet.sharing.ways import Sharing
 from supernet.spec import BinaryUnitSpec
 
 

@@ -1,4 +1,9 @@
-"""Optimisers: how weights move, binary ones included, and the schedules of their rates."""
+"""Optimisers: how weights move, binary ones included, and the schedules of their rates.
+
+`config` is what is asked for, and `build` makes it for a module's parameters: torch's optimisers or
+`bop`, `combined` as one. `rates` are the learning rate, gamma and tau of each step; `partial` moves
+only those parts of parameters that the paths of a supernet's step used.
+"""
 
 from training.optim.bop import Bop as Bop
 from training.optim.build import build_optimiser as build_optimiser
