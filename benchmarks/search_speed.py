@@ -37,7 +37,6 @@ from supernet.architecture import Architecture
 from supernet.candidate import Candidate, best
 from supernet.history_file import read_history
 from supernet.spaces import space_from_description
-from training.augment.images import normalise
 from training.data import DataConfig
 from training.run_files.folder import read_config
 from training.scoring.scorer import Scorer, scoring_arrays
@@ -72,7 +71,7 @@ class StraightforwardLoop(Scorer):
         return 100.0 * correct / len(self._labels)
 
     def loader(self, images: Tensor, batch: int, labels: Tensor | None = None) -> DataLoader:
-        pixels = normalise(images, self._mean, self._std, self._size)
+        pixels = self._seen.apply(images)
         labels = torch.zeros(len(images)) if labels is None else labels
         return DataLoader(TensorDataset(pixels, labels), batch)
 

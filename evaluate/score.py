@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.augment.images import normalise
 from training.data import DataConfig, open_training_data
 from training.data.image_set import ImageSet
 from training.data.test_part import open_labelled_folder, open_test_part
@@ -36,7 +35,7 @@ def score_network(
     trust, right = [], []
     with torch.inference_mode():
         for pixels, labels in images.batches(torch.arange(len(images)), BATCH, device):
-            x = normalise(pixels, seen.mean, seen.std, seen.size)
+            x = seen.apply(pixels)
             logits = network(x.contiguous(memory_format=torch.channels_last))
             ranked = logits.topk(min(5, logits.shape[1])).indices
             hits[: ranked.shape[1]] += (ranked == labels[:, None]).sum(0).cpu()

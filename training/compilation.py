@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 from supernet.files import UserError
 from supernet.spec import BinaryUnitSpec, BlockSpec, NetworkSpec, StemSpec
+from training.processes.distributed import on_first
+from training.run_files.folder import RunFolder
 
 # Measured on 2 cores (benchmarks/results): starting the compiler once, then each graph.
 STARTUP_SECONDS = 20.0
@@ -79,6 +81,18 @@ def decide(
     saved = planned_steps * eager_step_seconds() * TIME_SAVED
     words = f"compiling {graphs} graphs takes about {cost:.0f} s and saves about {saved:.0f} s"
     return CompileDecision(saved > cost, words, cost, saved)
+
+
+def decided_once(folder: RunFolder, decision: Callable[[], CompileDecision]) -> bool:
+    """The decision of the run in `folder`: compiled and eager arithmetic differ in last bits."""
+
+    def record() -> dict[str, Any]:
+        made = decision()
+        folder.record("compile", {"compile": made.compile, "reason": made.reason})
+        return folder.manifest["compile"]
+
+    decided = on_first(lambda: folder.manifest.get("compile")) or on_first(record)
+    return bool(decided["compile"])
 
 
 def missing_for_compiling() -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,17 +12,19 @@ from torch import Tensor, nn
 
 from supernet.architecture import Architecture
 from supernet.blocks.building import set_binarization, set_precision
-from supernet.network import build, compile_units
+from supernet.layers.binary_conv import Precision
+from supernet.network import Network, build, compile_units
+from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from training.augment.images import normalise
-from training.data import DataConfig, open_training_data
+from training.data import DataConfig, TrainingData, open_training_data
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
 from training.data.training_data import check_fit
 from training.device import choose_device, choose_precision, set_threads
-from training.loop.loop import LoopHooks
-from training.loop.phases import CHECKPOINT, PhaseHooks, initialise, loss_of, train_in_phases
+from training.loop.loop import CHECKPOINT
+from training.loop.phases import initialise, train
 from training.loop.settings import TrainingSettings
+from training.loop.supervised import SupervisedTraining
 from training.network_file import TrainedNetwork, save_network
 from training.processes.distributed import on_first, part
 from training.run_files.folder import RunFolder
@@ -47,11 +49,10 @@ def calibrate(
     weights of the last few steps, on small maps by few numbers each.
     """
     whole = drawn[: len(drawn) // batch_size * batch_size]
-    seen = normalisation.mean, normalisation.std, normalisation.size
     calibrate_batch_norm(
         network,
         (
-            normalise(pixels, *seen).contiguous(memory_format=torch.channels_last)
+            normalisation.apply(pixels).contiguous(memory_format=torch.channels_last)
             for pixels, _ in images.batches(whole, batch_size, device)
         ),
     )
@@ -85,16 +86,50 @@ def train_network(job: TrainingJob) -> Path:
     path = job.folder / WEIGHTS
     if on_first(path.exists):
         return path
+    training = plan(job, open_training_data(job.data))
+    settings, folder = job.settings, RunFolder(job.folder, "network")
+
+    def begin() -> None:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        folder.log(
+            "started",
+            device=str(training.device),
+            precision=training.precision,
+            compiled=job.compile,
+        )
+
+    on_first(begin)
+    with TrainingLog(folder, job.name, settings.tensorboard and part().rank == 0) as log:
+        train(training, log)
+    if settings.calibration_images:
+        images = training.images
+        drawn = torch.randperm(len(images), generator=torch_stream(job.seed, "calibration"))
+        drawn = drawn[: settings.calibration_images]
+        calibrate(
+            training.module, images, drawn, settings.batch_size, training.seen, training.device
+        )
+
+    def finish() -> None:
+        training.save(path, len(training.phases), {})
+        (job.folder / CHECKPOINT).unlink(missing_ok=True)
+
+    on_first(finish)
+    return path
+
+
+def plan(job: TrainingJob, data: TrainingData) -> NetworkTraining:
+    """The training of a job as it begins.
+
+    Raises:
+        UserError: the network does not fit the images.
+    """
     settings = job.settings
     space = space_from_description(job.space)
     architecture: Architecture = space.architecture(job.choices)
     spec = space.decode(architecture)
-    data = open_training_data(job.data)
     check_fit(spec, data)
-    images = data.train if job.images == "train" else data.everything
     device = choose_device(settings.device)
     set_threads(settings.threads)
-
     torch.manual_seed(derive_seed(job.seed, "initialise", architecture.id))
     network = build(spec)
     initialise(network, settings)
@@ -103,52 +138,51 @@ def train_network(job: TrainingJob) -> Path:
     set_precision(network, precision)
     if job.compile:
         compile_units(network)
-    normalisation = Normalisation(data.mean, data.std, spec.image_size)
-    folder = RunFolder(job.folder, "network")
+    return NetworkTraining(
+        module=network,
+        images=data.train if job.images == "train" else data.everything,
+        seen=data.seen_by(spec),
+        seed=job.seed,
+        device=device,
+        folder=job.folder,
+        label=job.name,
+        settings=settings,
+        spec=spec,
+        space=space,
+        architecture=architecture,
+        data=data,
+        precision=precision,
+    )
 
-    def save(to: Path, phase: TrainingSettings, metadata: Mapping[str, str]) -> None:
-        trained = TrainedNetwork(
-            network,
-            space,
-            architecture,
-            normalisation,
-            data.class_names,
-            job.data,
-            phase.binarization,
+
+@dataclass(kw_only=True)
+class NetworkTraining(SupervisedTraining):
+    """The training of one stand-alone network."""
+
+    module: Network
+    space: SearchSpace
+    architecture: Architecture
+    data: TrainingData
+    precision: Precision
+
+    def begin(self, number: int) -> None:
+        super().begin(number)
+        set_binarization(self.module, self.phases[number - 1].binarization)
+
+    def paths(self, step: int) -> Sequence[nn.Module]:
+        return [self.module]
+
+    def save(self, path: Path, number: int, metadata: Mapping[str, str]) -> None:
+        save_network(path, self.trained(number), metadata)
+
+    def trained(self, number: int) -> TrainedNetwork:
+        """The network as phase `number` leaves it, with all that its file says of it."""
+        return TrainedNetwork(
+            self.module,
+            self.space,
+            self.architecture,
+            self.seen,
+            self.data.class_names,
+            self.data.config,
+            self.phases[number - 1].binarization,
         )
-        save_network(to, trained, metadata)
-
-    def begin() -> None:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        folder.log("started", device=str(device), precision=precision, compiled=job.compile)
-
-    on_first(begin)
-    with TrainingLog(folder, job.name, settings.tensorboard and part().rank == 0) as log:
-        last = train_in_phases(
-            network,
-            images,
-            settings,
-            normalisation,
-            LoopHooks(paths=lambda step: [network], log=log),
-            PhaseHooks(
-                begin=lambda phase, _: set_binarization(network, phase.binarization),
-                loss=lambda phase: loss_of(phase, spec, normalisation, device),
-                save=save,
-            ),
-            seed=job.seed,
-            device=device,
-            folder=job.folder,
-            label=job.name,
-        )
-
-    if settings.calibration_images:
-        drawn = torch.randperm(len(images), generator=torch_stream(job.seed, "calibration"))
-        drawn = drawn[: settings.calibration_images]
-        calibrate(network, images, drawn, settings.batch_size, normalisation, device)
-
-    def finish() -> None:
-        save(path, last, {})
-        (job.folder / CHECKPOINT).unlink(missing_ok=True)
-
-    on_first(finish)
-    return path

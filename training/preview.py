@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,9 +14,8 @@ from torch.nn import functional as F
 from training.augment.attention import open_attention
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
-from training.loop.batches import read_batches, steps_per_epoch, vary
+from training.loop.batches import Steps, Variation
 from training.loop.settings import TrainingSettings
-from training.processes.distributed import WHOLE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,38 +48,23 @@ def seen_images(
     Raises:
         UserError: fewer images than a batch, or one that cannot be decoded.
     """
-    per_epoch = steps_per_epoch(images, settings)
+    steps = Steps(images, settings.batch_size, settings.epochs, seed)
     # Four a step, more where the training is so short; no more than a batch holds.
-    steps = min(-(-count // COLUMNS), per_epoch * settings.epochs)
-    of_each = min(-(-count // steps), settings.batch_size)
-    cpu = torch.device("cpu")
-    seen = []
-    batches = read_batches(
-        images, settings.batch_size, WHOLE, per_epoch, steps, first=0, seed=seed, device=cpu
-    )
+    shown = min(-(-count // COLUMNS), steps.total)
+    of_each = min(-(-count // shown), settings.batch_size)
+    cpu, names = torch.device("cpu"), images.class_names
     attention = open_attention(settings.augment.mix, images, normalisation, cpu, may_write=False)
-    for step, (pixels, labels, numbers) in enumerate(batches):
-        names = images.class_names
-        batch = vary(
-            pixels,
-            labels,
-            settings.augment,
-            normalisation,
-            len(names),
-            seed,
-            step,
-            numbers=numbers,
-            attention=attention,
-        )
+    vary = Variation(settings.augment, normalisation, len(names), attention)
+    seen = []
+    for step, read in enumerate(islice(steps.read(0, cpu), shown)):
+        batch = vary(read, seed, step)
         shares = batch.labels
         if not shares.is_floating_point():
             shares = F.one_hot(shares, len(names)).float()
-        levels = _levels(batch.images[:of_each], normalisation)
+        levels = normalisation.levels(batch.images[:of_each])
         for image, row in zip(levels, shares.tolist(), strict=False):
             named = {name: share for name, share in zip(names, row, strict=True) if share > 0}
             seen.append(SeenImage(step, image, named))
-        if step + 1 == steps:
-            break
     return seen[:count]
 
 
@@ -111,11 +96,3 @@ def words(shares: dict[str, float]) -> list[str]:
     """`12.5 % Bag`, one line a class, the largest share first."""
     falling = sorted(shares.items(), key=lambda item: -item[1])
     return [f"{100 * share:.1f} % {name}" for name, share in falling]
-
-
-def _levels(images: Tensor, normalisation: Normalisation) -> Tensor:
-    """Undo the normalisation: levels 0-255 as uint8; noise beyond them is clipped."""
-    mean, std = (
-        torch.tensor(values)[:, None, None] for values in (normalisation.mean, normalisation.std)
-    )
-    return ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)

@@ -12,7 +12,6 @@ from supernet.sharing import FROM_LARGEST, Sharing
 from supernet.space import SearchSpace
 from supernet.supernet import Supernet, check_shareable
 from training.data import DataConfig
-from training.data.normalisation import Normalisation
 from training.data.training_data import TrainingData, check_fit
 from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases
@@ -60,7 +59,7 @@ def check_stage(space: SearchSpace, stage: SupernetStage, data: TrainingData) ->
     check_sampling(space, settings.sampling, rng, settings.total_epochs)
     steps_per_epoch(data.train, settings)
     # Mean and deviation read a sample of the images, which finds a damaged one.
-    normalisation = Normalisation(data.mean, data.std, spec.image_size)
+    normalisation = data.seen_by(spec)
 
     def modules() -> list[torch.nn.Module]:
         with torch.device("meta"):

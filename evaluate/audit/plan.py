@@ -13,6 +13,7 @@ from torch import nn
 
 from evaluate.audit.config import AuditStage
 from evaluate.retrain.baselines import MAX_DRAWS, analytic_costs, draw_distinct
+from evaluate.retrain.trainings import NetworkTrainings
 from supernet.architecture import Architecture
 from supernet.architecture_file import describe_difference
 from supernet.costs.limits import LATENCY, check_limits, within
@@ -22,7 +23,6 @@ from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.compilation import decide
 from training.data import TrainingData, open_training_data
-from training.data.normalisation import Normalisation
 from training.device import choose_device
 from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases
@@ -31,7 +31,7 @@ from training.seeds import stream
 from training.supernet_file import load_supernet
 from training.supernet_stage import SupernetStage, check_stage
 
-SUPERNET = "supernet"
+STAGE, SUPERNET = "audit", "supernet"
 NOT_COMPARED = ("tensorboard", "checkpoint_seconds", "threads", "device", "compile")
 """Fields of the `supernet` section that may differ in a supernet that is given."""
 
@@ -59,6 +59,12 @@ class Prepared:
     steps_per_epoch: int
     architectures: tuple[Architecture, ...]
     rules: tuple[TrainedRule, ...]
+
+    def trainings(self, stage: AuditStage) -> NetworkTrainings:
+        """Those of all architectures, without the search split."""
+        return NetworkTrainings(
+            STAGE, self.space, self.architectures, stage.data, stage.audit, stage.seed, "train"
+        )
 
 
 def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
@@ -98,7 +104,7 @@ def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
         with torch.device("meta"):
             yield from (build(space.decode(architecture)) for architecture in architectures)
 
-    seen = Normalisation(data.mean, data.std, first.image_size)
+    seen = data.seen_by(first)
     check_phases(config, seen, first, modules, data.train)
     per_epoch = steps_per_epoch(data.train, config)
     return Prepared(space, data, manifest, device, per_epoch, architectures, rules)

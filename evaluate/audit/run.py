@@ -16,22 +16,18 @@ from typing import Any
 import torch
 
 from evaluate.audit.config import AuditStage
-from evaluate.audit.plan import SUPERNET, Prepared, prepare
+from evaluate.audit.plan import STAGE, SUPERNET, Prepared, prepare
 from evaluate.audit.report import FILE, AuditReport, Rule, make_report
 from evaluate.retrain.jobs import run_jobs
-from evaluate.retrain.run import decide_compile, threads_of
 from supernet.architecture import Architecture
 from supernet.files import UserError, read_json, write_json
 from supernet.space import SearchSpace
+from training.compilation import decided_once
 from training.loop.phases import inputs_of
-from training.network_training import TrainingJob
 from training.run_files.folder import RunFolder, stage_in
 from training.run_files.progress import Progress
 from training.scoring.scorer import Scorer, scoring_arrays
-from training.seeds import derive_seed
 from training.supernet_training import train_supernet
-
-STAGE = "audit"
 
 
 def audit(stage: AuditStage, run: Path, supernet: Path | None = None) -> AuditReport:
@@ -98,11 +94,13 @@ def _audit(stage: AuditStage, prepared: Prepared, folder: RunFolder) -> None:
         sampling = json.loads(rule.stage.supernet.sampling.model_dump_json())
         where = supernet if rule.trained else supernet.relative_to(folder.path)
         rules.append(Rule(rule.name, sampling, str(where), scores))
-    specs = [space.decode(architecture) for architecture in prepared.architectures]
-    compiled = decide_compile(config, specs, prepared.steps_per_epoch, prepared.device, folder)
+    trainings = prepared.trainings(stage)
+    compiled = decided_once(
+        folder, lambda: trainings.compile_decision(prepared.steps_per_epoch, prepared.device)
+    )
     jobs = [
-        [_job(stage, space, architecture, k, compiled, folder) for k in range(config.seeds)]
-        for architecture in prepared.architectures
+        [trainings.job(one, k, folder.path, compiled=compiled) for k in range(config.seeds)]
+        for one in prepared.architectures
     ]
     # Seed by seed: an audit that is cut short has whole seeds.
     in_turn = [job for of_seed in zip(*jobs, strict=True) for job in of_seed]
@@ -111,29 +109,6 @@ def _audit(stage: AuditStage, prepared: Prepared, folder: RunFolder) -> None:
     report = make_report(stage, space, prepared.architectures, prepared.data, rules, top1)
     report.write(folder.path)
     folder.finish({"report": FILE, **report.headline})
-
-
-def _job(
-    stage: AuditStage,
-    space: SearchSpace,
-    architecture: Architecture,
-    k: int,
-    compiled: bool,
-    folder: RunFolder,
-) -> TrainingJob:
-    """The k-th training of an architecture; equal k, equal images in equal order."""
-    name = f"{architecture.id}-seed{k}"
-    return TrainingJob(
-        name=name,
-        space=space.describe(),
-        choices=dict(architecture.choices),
-        data=stage.data,
-        settings=stage.audit.model_copy(update={"threads": threads_of(stage.audit)}),
-        seed=derive_seed(stage.seed, STAGE, k),
-        compile=compiled,
-        folder=folder.path / "networks" / name,
-        images="train",
-    )
 
 
 def supernet_scores(

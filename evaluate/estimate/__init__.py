@@ -1,5 +1,5 @@
 """Time, memory and disk that a stage would take: what --dry-run tells.
 
-`run` puts a stage's parts together, `planned_training` makes the trainings that it would begin, and
-`rehearsal` times their first steps and throws them away.
+`run` puts a stage's parts together, `planned_training` makes the very trainings that it would
+run, and `rehearsal` times their first steps in a folder that is thrown away.
 """

@@ -9,26 +9,21 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
 import torch
-from torch import nn
 
 from training.augment.attention import attentive
 from training.augment.config import AttentionConfig
-from training.augment.images import to_float
 from training.compilation import time_step
-from training.data.image_set import ImageSet
-from training.data.normalisation import Normalisation
 from training.frozen.extractor import open_extractor
-from training.loop.batches import steps_per_epoch
-from training.loop.loop import LoopHooks, train
-from training.loop.losses import Loss
-from training.loop.phases import CHECKPOINT
+from training.loop.loop import train_phase
 from training.loop.settings import TrainingSettings
+from training.loop.supervised import SupervisedTraining
+from training.loop.training import Training
 from training.run_files.folder import RunFolder
 from training.run_files.log import TrainingLog
 
@@ -88,7 +83,7 @@ def clocked(
 ) -> list[float]:
     """When each step of `loop` began, and the last ended; the loop gets a clock to be told.
 
-    It gets a checkpoint and a log, too, in a folder that goes with it.
+    It gets a folder that goes with it, too, and a log there.
     """
     clock = Clock(seconds)
     # A bar or a last line of progress would speak of a training that is none.
@@ -98,61 +93,32 @@ def clocked(
         TrainingLog(RunFolder(Path(folder), "rehearsal"), "rehearsal", tensorboard) as log,
         suppress(_EnoughError),
     ):
-        loop(clock, Path(folder) / CHECKPOINT, log)
+        loop(clock, Path(folder), log)
         clock.note()  # the training was shorter than that
     return clock.began
 
 
-def rehearse(
-    module: nn.Module,
-    images: ImageSet,
-    settings: TrainingSettings,
-    normalisation: Normalisation,
-    *,
-    paths: Callable[[int], Sequence[nn.Module]],
-    begin: Callable[[TrainingSettings, int], None],
-    loss: Callable[[TrainingSettings], Loss],
-    seed: int,
-    device: torch.device,
-) -> float:
-    """Seconds that training `module` would take, all phases, not compiled.
+def rehearse(training: Training) -> float:
+    """Seconds that `training` would take, all phases, not compiled.
 
-    Runs `training.loop.loop` for a few seconds a phase: reading, augmentation, teacher, extractor,
-    optimiser and log are the training's own. Moves `module`'s weights; leaves no file.
+    Runs it for a few seconds a phase: reading, augmentation, teacher, extractor, optimiser and log
+    are its own. Moves its module's weights; leaves no file.
     """
-    if (cached := missing_cache(settings)) is not None:
-        settings = _without_attention(settings)
-    phases = settings.in_phases()
-    per_epoch = steps_per_epoch(images, settings)
+    cached = None
+    if isinstance(training, SupervisedTraining):
+        settings = training.settings
+        if (cached := missing_cache(settings)) is not None:
+            training = replace(training, settings=_without_attention(settings))
     total = 0.0
-    for number, phase in enumerate(phases, start=1):
-        begin(phase, number)
+    for number, phase in enumerate(training.phases, start=1):
 
-        def loop(
-            clock: Clock, checkpoint: Path, log: TrainingLog, phase: TrainingSettings = phase
-        ) -> None:
-            def drawn(step: int) -> Sequence[nn.Module]:
-                clock.tick()
-                return paths(step)
+        def loop(clock: Clock, folder: Path, log: TrainingLog, number: int = number) -> None:
+            train_phase(replace(training, folder=folder), number, log, before_step=clock.tick)
 
-            train(
-                module,
-                images,
-                phase,
-                normalisation,
-                LoopHooks(paths=drawn, log=log),
-                loss(phase),
-                seed=seed,
-                device=device,
-                checkpoint=checkpoint,
-                label="rehearsal",
-            )
-
-        began = clocked(loop, SECONDS / len(phases), tensorboard=phase.tensorboard)
+        began = clocked(loop, SECONDS / len(training.phases), tensorboard=phase.tensorboard)
+        per_epoch = training.steps(number).per_epoch
         total += parts_of(began, per_epoch).seconds(per_epoch, phase.epochs)
-    return (
-        total if cached is None else total + _cache_seconds(cached, images, normalisation, device)
-    )
+    return total if cached is None else total + _cache_seconds(cached, training)
 
 
 def parts_of(began: Sequence[float], per_epoch: int) -> Rehearsal:
@@ -186,20 +152,19 @@ def _without_attention(settings: TrainingSettings) -> TrainingSettings:
     return settings.model_copy(update={"augment": augment})
 
 
-def _cache_seconds(
-    config: AttentionConfig, images: ImageSet, seen: Normalisation, device: torch.device
-) -> float:
+def _cache_seconds(config: AttentionConfig, training: Training) -> float:
     """Seconds of asking the extractor once for every image, by those of a first batch."""
+    images = training.images
     extractor = open_extractor(
         config,
-        seen,
+        training.seen,
         num_classes=len(images.class_names),
         in_channels=images.channels,
-        device=device,
+        device=training.device,
     )
     drawn = torch.arange(min(EXTRACTED_AT_ONCE, len(images)))
-    pixels, _ = next(iter(images.batches(drawn, EXTRACTED_AT_ONCE, device)))
-    x = to_float(pixels, seen.mean, seen.std)
+    pixels, _ = next(iter(images.batches(drawn, EXTRACTED_AT_ONCE, training.device)))
+    x = training.seen.of_levels(pixels)
     return time_step(extractor.module, lambda: extractor(x), rounds=1) * len(images) / len(x)
 
 

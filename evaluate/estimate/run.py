@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,13 @@ import torch
 
 from evaluate.audit.config import AuditStage
 from evaluate.audit.plan import prepare as prepare_audit
-from evaluate.estimate.planned_training import PlannedTraining, plan_networks, plan_supernet
-from evaluate.estimate.rehearsal import SECONDS, Clock, clocked, parts_of, peak_memory_bytes
+from evaluate.estimate.planned_training import (
+    NO_FOLDER,
+    PlannedTraining,
+    plan_networks,
+    plan_supernet,
+)
+from evaluate.estimate.rehearsal import peak_memory_bytes, rehearse
 from evaluate.retrain.config import RetrainStage
 from evaluate.retrain.run import prepare
 from supernet.network import build
@@ -22,12 +28,8 @@ from training.compilation import time_step, zero_images
 from training.data import open_training_data
 from training.data.training_data import check_fit
 from training.device import choose_device, set_threads
-from training.loop.batches import steps_per_epoch
+from training.pretraining import run as pretraining
 from training.pretraining.config import PretrainStage
-from training.pretraining.loop import train_method
-from training.pretraining.run import begin
-from training.pretraining.run import prepare as prepare_pretraining
-from training.run_files.log import TrainingLog
 from training.supernet_stage import SupernetStage, check_stage
 
 IMAGES_TIMED = 256
@@ -75,18 +77,17 @@ def _retraining(
 ) -> dict[str, Any]:
     """The dearest network's time, for as many networks as there are."""
     prepared = prepare(stage, files)
-    trained = [entry.architecture for entry in prepared.comparison.entries]
+    trainings = prepared.trainings(stage)
     if not files and prepared.space.size > 1:
-        trained.append(prepared.space.first())
+        finalist = prepared.space.first()
+        trainings = replace(trainings, architectures=[*trainings.architectures, finalist])
     opened_s = time.perf_counter() - began
-    made = plan_networks(
-        prepared.space, trained, stage.retrain, stage.data, on_everything=True, seed=stage.seed
-    )
+    made = plan_networks(trainings)
     said = prepared.comparison.warnings(prepared.space)
     return {
         "run": str(run),
         "device": str(made.device),
-        "architectures": len(trained),
+        "architectures": len(trainings.architectures),
         "networks": made.number,
         "network_steps": made.steps,
         "network_s": _rounded(made.one_s),
@@ -113,14 +114,7 @@ def estimate_audit(stage: AuditStage, run: Path, supernet: Path | None = None) -
     supernets = [
         plan_supernet(space, rule.stage, data) for rule in prepared.rules if rule.trained is None
     ]
-    made = plan_networks(
-        space,
-        prepared.architectures,
-        stage.audit,
-        stage.data,
-        on_everything=False,
-        seed=stage.seed,
-    )
+    made = plan_networks(prepared.trainings(stage))
     parameters = made.parameters * made.number + sum(one.parameters for one in supernets)
     return {
         "run": str(run),
@@ -144,39 +138,17 @@ def estimate_pretraining(
         UserError: what the pre-training itself would refuse before starting.
     """
     started = time.perf_counter()
-    prepared = prepare_pretraining(stage, architecture)
-    config, images = stage.pretrain, prepared.data.train
+    prepared = pretraining.prepare(stage, architecture)
+    config = stage.pretrain
     set_threads(config.threads)
-    _, method = begin(stage, prepared)
-    before_step = method.before_step
+    training = pretraining.plan(stage, prepared, NO_FOLDER)
     made_s = time.perf_counter() - started
-
-    def loop(clock: Clock, checkpoint: Path, log: TrainingLog) -> None:
-        def noted(step: int, per_epoch: int) -> None:
-            clock.tick()
-            before_step(step, per_epoch)
-
-        method.before_step = noted  # type: ignore[method-assign, assignment]
-        train_method(
-            method,
-            images,
-            config,
-            prepared.normalisation,
-            log,
-            seed=stage.seed,
-            device=prepared.device,
-            checkpoint=checkpoint,
-            label="rehearsal",
-        )
-
-    began = clocked(loop, SECONDS, tensorboard=config.tensorboard)
-    per_epoch = steps_per_epoch(images, config)
-    parameters = sum(parameter.numel() for parameter in method.parameters())
+    parameters = sum(parameter.numel() for parameter in training.module.parameters())
     return {
         "run": str(run),
         "device": str(prepared.device),
         "steps": prepared.steps,
-        "time_s": _rounded(made_s + parts_of(began, per_epoch).seconds(per_epoch, config.epochs)),
+        "time_s": _rounded(made_s + rehearse(training)),
         "time_of": f"starting, {IN_TRAINING}; not scoring",
         "parameters": parameters,
         **_memory(prepared.device),

@@ -1,9 +1,9 @@
 """Train finalists and baselines from scratch, and score each once on the test split.
 
 `config` is what is asked for; `finalists` reads architecture files, `baselines` adds uniform and
-random networks under the same limits, `comparison` puts them side by side. `run` is the stage,
-`jobs` trains and scores one network after another or on Ray; `report` is the table of results,
-`spread` its means and intervals.
+random networks under the same limits, `comparison` puts them side by side. `run` is the stage;
+`trainings` are the jobs of several networks, each for some seeds, and `jobs` trains and scores them
+one after another or on Ray; `report` is the table of results, `spread` its means and intervals.
 """
 
 from __future__ import annotations

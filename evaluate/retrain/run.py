@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from evaluate.retrain.baselines import costs_with_latency
-from evaluate.retrain.comparison import Comparison, Entry, compare
-from evaluate.retrain.config import STAGE, RepeatedTraining, RetrainStage
+from evaluate.retrain.comparison import Comparison, compare
+from evaluate.retrain.config import STAGE, RetrainStage
 from evaluate.retrain.jobs import run_jobs
+from evaluate.retrain.trainings import NetworkTrainings
 from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
 from supernet.costs.limits import check_limits
@@ -22,19 +23,14 @@ from supernet.files import UserError
 from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from supernet.spec import BlockSpec, NetworkSpec
-from training.compilation import CompileDecision, decide, num_graphs, training_step_seconds
+from training.compilation import decide, decided_once
 from training.data import TrainingData, open_training_data
-from training.data.normalisation import Normalisation
 from training.data.training_data import check_fit
-from training.device import choose_device, set_threads
+from training.device import choose_device
 from training.loop.batches import steps_per_epoch
-from training.loop.phases import check_phases, inputs_of, num_settings
-from training.loop.settings import TrainingSettings
-from training.network_training import TrainingJob
-from training.processes.distributed import check_sharing, locked, on_first, part, processes
+from training.loop.phases import check_phases, inputs_of
+from training.processes.distributed import check_sharing, locked, on_first, processes
 from training.run_files.folder import RunFolder
-from training.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,13 @@ class Prepared:
     device: torch.device
     steps_per_epoch: int
     comparison: Comparison
+
+    def trainings(self, stage: RetrainStage) -> NetworkTrainings:
+        """Those of all entries, on train and search split together."""
+        entries = [entry.architecture for entry in self.comparison.entries]
+        return NetworkTrainings(
+            STAGE, self.space, entries, stage.data, stage.retrain, stage.seed, "everything"
+        )
 
 
 def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> dict[str, Any]:
@@ -132,18 +135,13 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
         with torch.device("meta"):
             yield from (build(space.decode(e.architecture)) for e in comparison.entries)
 
-    seen = Normalisation(data.mean, data.std, first.image_size)
+    seen = data.seen_by(first)
     check_phases(config, seen, first, modules, data.everything)
     per_epoch = steps_per_epoch(data.everything, config)
     manifest = data.manifest()
     for path, provenance in recorded:
         _check_splits(path, provenance.get("splits"), manifest["splits"])
     return Prepared(space, data, manifest, device, per_epoch, comparison)
-
-
-def threads_of(settings: TrainingSettings) -> int:
-    """CPU threads of each retrained network, the same in this process and in a Ray worker."""
-    return settings.threads or 1
 
 
 def _check_splits(path: Path, found: Any, now: Mapping[str, Any]) -> None:
@@ -168,16 +166,16 @@ def _check_splits(path: Path, found: Any, now: Mapping[str, Any]) -> None:
 def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
     space, entries = prepared.space, prepared.comparison.entries
     on_first(lambda: folder.record("data", prepared.manifest))
-    specs = [space.decode(entry.architecture) for entry in entries]
-    compiled = decide_compile(
-        stage.retrain, specs, prepared.steps_per_epoch, prepared.device, folder
+    trainings = prepared.trainings(stage)
+    compiled = decided_once(
+        folder, lambda: trainings.compile_decision(prepared.steps_per_epoch, prepared.device)
     )
     jobs = [
-        (entry, k, _job(stage, space, entry, k, compiled, folder))
+        (entry, trainings.job(entry.architecture, k, folder.path, compiled=compiled))
         for k in range(stage.retrain.seeds)
         for entry in entries
     ]
-    scores = run_jobs([job for _, _, job in jobs], stage.retrain.workers, folder)
+    scores = run_jobs([job for _, job in jobs], stage.retrain.workers, folder)
     rows = []
     for entry in entries:
         rows.append(
@@ -187,10 +185,10 @@ def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict
                 "roles": [asdict(role) for role in entry.roles],
                 "choices": dict(entry.architecture.choices),
                 "costs": dict(prepared.comparison.costs_of(space.decode(entry.architecture))),
-                "test_top1": [scores[job.name]["top1"] for e, _, job in jobs if e is entry],
-                "test_top5": [scores[job.name]["top5"] for e, _, job in jobs if e is entry],
+                "test_top1": [scores[job.name]["top1"] for e, job in jobs if e is entry],
+                "test_top5": [scores[job.name]["top5"] for e, job in jobs if e is entry],
                 "networks": [
-                    str(job.folder.relative_to(folder.path)) for e, _, job in jobs if e is entry
+                    str(job.folder.relative_to(folder.path)) for e, job in jobs if e is entry
                 ],
             }
         )
@@ -201,67 +199,3 @@ def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict
     }
     on_first(lambda: folder.finish(summary))
     return summary
-
-
-def _job(
-    stage: RetrainStage, space: SearchSpace, entry: Entry, k: int, compiled: bool, folder: RunFolder
-) -> TrainingJob:
-    """The k-th training of an entry; equal k, equal images in equal order."""
-    name = f"{entry.architecture.id}-seed{k}"
-    return TrainingJob(
-        name=name,
-        space=space.describe(),
-        choices=dict(entry.architecture.choices),
-        data=stage.data,
-        settings=stage.retrain.model_copy(update={"threads": threads_of(stage.retrain)}),
-        seed=derive_seed(stage.seed, STAGE, k),
-        compile=compiled,
-        folder=folder.path / "networks" / name,
-    )
-
-
-def decide_compile(
-    settings: RepeatedTraining,
-    specs: Sequence[NetworkSpec],
-    steps_per_epoch: int,
-    device: torch.device,
-    folder: RunFolder,
-) -> bool:
-    """Decide once a run, for all networks: units of equal shape share their compiled graph."""
-
-    def decision() -> dict[str, Any]:
-        made = compile_decision(settings, specs, steps_per_epoch, device)
-        folder.record("compile", {"compile": made.compile, "reason": made.reason})
-        return folder.manifest["compile"]
-
-    decided = on_first(lambda: folder.manifest.get("compile"))
-    return bool((decided or on_first(decision))["compile"])
-
-
-def compile_decision(
-    settings: RepeatedTraining,
-    specs: Sequence[NetworkSpec],
-    steps_per_epoch: int,
-    device: torch.device,
-) -> CompileDecision:
-    """Whether to compile the networks of `specs`; its seconds are those of one worker."""
-    set_threads(threads_of(settings))
-    blocks: list[BlockSpec] = [block for spec in specs for block in spec.blocks]
-
-    def eager_step_seconds() -> float:
-        network = build(specs[0])
-        return training_step_seconds(network, network, specs[0], settings.batch_size, device)
-
-    return decide(
-        settings.compile,
-        device,
-        num_graphs(blocks) * num_settings(settings),
-        # Each worker compiles for itself.
-        steps_per_epoch
-        * settings.total_epochs
-        * settings.seeds
-        * len(specs)
-        // max(settings.workers, 1),
-        eager_step_seconds,
-        waits_for_others=part().size > 1 and settings.shared_norms,
-    )

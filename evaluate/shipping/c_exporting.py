@@ -27,7 +27,7 @@ from evaluate.shipping.checked_images import check_pixels, packed_pixels
 from evaluate.shipping.exporting import FormatRefused
 from evaluate.shipping.packing import BATCH
 from supernet.files import UserError
-from training.augment.images import fit, normalise
+from training.data.normalisation import centre
 from training.network_file import load_network
 
 NO_COMPILER = "not run: no C compiler (cc) here"
@@ -93,12 +93,12 @@ def _packed(source: Path, data: Path | None, num_images: int) -> tuple[PackedNet
         return packed, packed_pixels(source, packed.plan, data, num_images)
     trained = load_network(source)
     seen = trained.normalisation
-    pixels = fit(check_pixels(trained, data, num_images), seen.size)
+    pixels = centre(check_pixels(trained, data, num_images), seen.size)
     try:
         packed = pack(trained.network, seen.mean, seen.std, trained.class_names)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    images = normalise(pixels, seen.mean, seen.std, seen.size)
+    images = seen.apply(pixels)
     if not (check := check_classes(trained.network, packed, images.split(BATCH))).ok:
         raise FormatRefused(
             f"nothing is written: packed, {check.same_class} of {check.images} images keep their "

@@ -12,7 +12,6 @@ from deploy.packed_file import is_in_zoo
 from deploy.plan.plan import Plan
 from supernet.files import UserError, check_output
 from supernet.image_file import list_images, read_for_network
-from training.augment.images import normalise
 from training.data import DataConfig, open_training_data
 from training.network_file import TrainedNetwork, load_network
 
@@ -48,8 +47,7 @@ def check_images(trained: TrainedNetwork, data: Path | None, count: int) -> Tens
     Raises:
         UserError: there are no images, or none that can be read.
     """
-    seen = trained.normalisation
-    return normalise(check_pixels(trained, data, count), seen.mean, seen.std, seen.size)
+    return trained.normalisation.apply(check_pixels(trained, data, count))
 
 
 def check_pixels(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:

@@ -26,7 +26,7 @@ from evaluate.shipping.packing import BATCH
 from evaluate.shipping.packing import describe as describe_check
 from supernet.files import UserError, atomic_write
 from supernet.network import Network
-from training.augment.images import normalise
+from training.data.normalisation import Normalisation
 from training.network_file import TrainedNetwork, load_network
 
 
@@ -98,7 +98,7 @@ def _packed_images(source: Path, packed: PackedNetwork, data: Path | None, count
     """Normalised for a packed model, which names no data set."""
     plan, seen = packed.plan, packed.preprocessing
     pixels = packed_pixels(source, plan, data, count)
-    return normalise(pixels, seen.mean, seen.std, plan.size)
+    return Normalisation(seen.mean, seen.std, plan.size).apply(pixels)
 
 
 def _write_plan(

@@ -16,8 +16,8 @@ from deploy.engine.packed_network import PackedNetwork
 from deploy.lowering.network import pack
 from evaluate.shipping.checked_images import check_images, open_checkpoint
 from supernet.files import UserError, naming
-from training.augment.images import normalise
 from training.data.image_set import ImageSet
+from training.data.normalisation import Normalisation
 from training.data.test_part import open_labelled_folder, open_test_part
 from training.network_file import load_network
 
@@ -131,9 +131,8 @@ def evaluate_packed(
         "backend": packed.backend,
     }
     if trained is not None:
-        seen = trained.normalisation
         batches = (
-            normalise(pixels, seen.mean, seen.std, seen.size)
+            trained.normalisation.apply(pixels)
             for pixels, _ in images.batches(torch.arange(len(images)), BATCH)
         )
         result["against"] = describe(check_classes(trained.network, packed, batches))
@@ -154,7 +153,7 @@ def _score(packed: PackedNetwork, images: ImageSet) -> dict[str, Any]:
 def _evaluation_batches(
     packed: PackedNetwork, images: ImageSet
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    preprocessing, size = packed.preprocessing, packed.plan.size
+    preprocessing = packed.preprocessing
+    seen = Normalisation(preprocessing.mean, preprocessing.std, packed.plan.size)
     for pixels, labels in images.batches(torch.arange(len(images)), BATCH):
-        floats = normalise(pixels, preprocessing.mean, preprocessing.std, size)
-        yield floats.numpy(), labels.numpy()
+        yield seen.apply(pixels).numpy(), labels.numpy()

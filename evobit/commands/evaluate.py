@@ -97,7 +97,8 @@ def report(
     Of a retraining: finalists against baselines. Also written into the run folder, as report.md and
     report.json.
     """
-    from evaluate.audit.run import STAGE, AuditReport
+    from evaluate.audit.plan import STAGE
+    from evaluate.audit.report import AuditReport
     from evaluate.retrain.config import STAGE as RETRAINING
     from evaluate.retrain.report import read_report, write_report
     from training.run_files.folder import open_finished, stage_in

@@ -35,7 +35,6 @@ def preview(
     from evobit.config import load_stage
     from supernet.spaces import space_from_description
     from training.data import open_training_data
-    from training.data.normalisation import Normalisation
     from training.data.training_data import check_fit
     from training.loop.settings import TrainingSettings
     from training.preview import seen_images, sheet
@@ -59,7 +58,7 @@ def preview(
         seen = seen_images(
             data.train if which == "supernet" else data.everything,
             settings.in_phases()[0],
-            Normalisation(data.mean, data.std, spec.image_size),
+            data.seen_by(spec),
             seed,
             count,
         )

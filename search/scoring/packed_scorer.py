@@ -24,7 +24,7 @@ from supernet.files import UserError
 from supernet.network import Network
 from supernet.space import SearchSpace
 from supernet.spec import BlockSpec
-from training.augment.images import fit
+from training.data.normalisation import centre
 from training.device import choose_device
 from training.scoring.scorer import BatchNormMode, Scorer, ScoringConfig
 from training.scoring.segments import part_of
@@ -91,7 +91,7 @@ class PackedScorer(Scorer):
     ) -> None:
         super().__init__(space_description, arrays, config)
         set_threads(config.threads)
-        self._preprocessing = Preprocessing(tuple(self._mean), tuple(self._std))
+        self._preprocessing = Preprocessing(self._seen.mean, self._seen.std)
         self._convs = KeptConvs()
         self._recalibrate = Recalibration(self._convs)
         self._blocks: OrderedDict[tuple[str, BlockSpec], nn.Module] = OrderedDict()
@@ -140,7 +140,7 @@ class PackedScorer(Scorer):
         )
 
     def _ready(self, pixels: Tensor) -> Any:
-        return np.ascontiguousarray(fit(pixels, self._size).numpy())
+        return np.ascontiguousarray(centre(pixels, self._seen.size).numpy())
 
     def _classes_of(self, logits: Any) -> NDArray[np.int64]:
         classes: NDArray[np.int64] = logits.reshape(len(logits), -1).argmax(1)

@@ -69,7 +69,7 @@ def test_the_images_are_those_of_the_first_step(
     tmp_path: Path,
 ) -> None:
     """What a run of this config trains on first is what the sheet shows."""
-    from training.loop import loop
+    from training.loop import supervised
     from training.supernet_stage import SupernetStage
     from training.supernet_training import train_supernet
 
@@ -79,7 +79,7 @@ def test_the_images_are_those_of_the_first_step(
         seen.append(labels)
         raise SystemExit
 
-    monkeypatch.setattr(loop, "training_step", first_step)
+    monkeypatch.setattr(supervised, "training_step", first_step)
     sections = {name: config[name] for name in ("space", "data", "supernet", "seed")}
     with pytest.raises(SystemExit):
         train_supernet(SupernetStage.model_validate(sections), tmp_path / "run")

@@ -12,7 +12,6 @@ from supernet.files import UserError, check_output, load_weights, save_weights
 from training.augment.attentive_cutmix import attention_in_view
 from training.augment.config import AttentionConfig, MixConfig
 from training.augment.crops import Crops
-from training.augment.images import to_float
 from training.augment.stopwatch import Stopwatch
 from training.data.image_set import READ_AT_ONCE, ImageSet
 from training.data.normalisation import Normalisation
@@ -155,7 +154,7 @@ def _maps(
     rows = []
     with Progress("attention of the training images", len(images)) as progress:
         for pixels, _ in images.batches(torch.arange(len(images)), READ_AT_ONCE, device):
-            maps = extractor(to_float(pixels, seen.mean, seen.std))
+            maps = extractor(seen.of_levels(pixels))
             # float16 ends at 65504: maps are kept as shares of their greatest value.
             greatest = maps.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
             rows.append((maps / greatest).half().cpu())

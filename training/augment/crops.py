@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from supernet.image_file import storage_size
 from training.augment.config import AugmentConfig
+from training.data.normalisation import shrunk_side
 from training.processes.distributed import Part
 
 # Random resized crops as in "Going deeper with convolutions" (arXiv 1409.4842), section 6.
 MAX_ASPECT_RATIO = 4 / 3
 NUM_TRIES = 10  # windows drawn an image; the first that fits is used, else the whole image
-MAX_CROPPED_AWAY = 1.5  # stored images wider than 1.5 x the input are shrunk before cropping
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +70,6 @@ def draw_crops(
     offsets = torch.randint(num_offsets, (2, batch), generator=generator)
     top, left = offsets.float() - config.pad
     return Crops(side, top, left, full, full, flip)
-
-
-def shrunk_side(side: int, size: int) -> int:
-    """The side that stored images are resized to before a window of `size` is cut out of them."""
-    if size <= side <= MAX_CROPPED_AWAY * size:
-        return side
-    return storage_size(size) if side > size else size
 
 
 def _draw_windows(

@@ -4,112 +4,55 @@ B images of C channels and S pixels a side go in as uint8; float32 (B, C, size, 
 Draws are made on the CPU and moved, so that every device crops the same windows.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from training.augment.config import AugmentConfig
-from training.augment.crops import Crops, draw_crops, shrunk_side
+from training.augment.crops import Crops, draw_crops
+from training.data.normalisation import Normalisation, centre_crop, shrink
 from training.processes.distributed import WHOLE, Part
 
 
 def augment(
     images: Tensor,
     config: AugmentConfig,
-    mean: Sequence[float],
-    std: Sequence[float],
-    size: int,
+    seen: Normalisation,
     generator: torch.Generator,
     part: Part = WHOLE,
 ) -> Tensor:
     """Crop, mirror and normalise a batch, or one part of it as the whole batch would be.
 
-    `config.erase` and `config.mix` come after this (`training.loop.batches.vary`).
+    `config.erase` and `config.mix` come after this (`training.loop.batches.Variation`).
 
     Args:
         images: uint8 (B, C, S, S) on any device.
         config: what is varied.
-        mean: of each channel, pixels in [0, 1].
-        std: of each channel.
-        size: side of the images returned, pixels.
+        seen: what the network sees: side of the images returned, and their normalisation.
         generator: on the CPU; equal states give equal results.
         part: which share of a batch the images are; draws are made for all of it.
 
     Returns:
         float32 (B, C, size, size) on the images' device.
     """
-    crops = draw_crops(len(images) * part.size, images.shape[3], config, size, generator)
-    return crop(images, crops.part(part), config, mean, std, size)
+    crops = draw_crops(len(images) * part.size, images.shape[3], config, seen.size, generator)
+    return crop(images, crops.part(part), config, seen)
 
 
-def crop(
-    images: Tensor,
-    crops: Crops,
-    config: AugmentConfig,
-    mean: Sequence[float],
-    std: Sequence[float],
-    size: int,
-) -> Tensor:
+def crop(images: Tensor, crops: Crops, config: AugmentConfig, seen: Normalisation) -> Tensor:
     """`augment` by windows that are drawn already, one of each image."""
     assert images.dtype == torch.uint8, images.dtype
     if config.crop == "resized":
-        return to_float(_resample(images, crops, size), mean, std)
-    images = _shrink(images, size)
+        return seen.of_levels(_resample(images, crops, seen.size))
+    images = shrink(images, seen.size)
     if config.crop == "pad":
-        images = _cut(images, crops, config.pad, size)
+        images = _cut(images, crops, config.pad, seen.size)
     else:
-        images = _centre_crop(images, size)
+        images = centre_crop(images, seen.size)
     if crops.flip is not None:
         flip = crops.flip.to(images.device, non_blocking=True)
         images = torch.where(flip[:, None, None, None], images.flip(3), images)
-    return to_float(images, mean, std)
-
-
-def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float], size: int) -> Tensor:
-    """Return what a network sees in evaluation: the centre, normalised; nothing is drawn.
-
-    Args:
-        images: uint8 (B, C, S, S). Larger images are cropped at the centre, after shrinking to
-            8/7 of `size` where they are wider than 1.5 x `size`; smaller ones are enlarged.
-        mean: of each channel, pixels in [0, 1].
-        std: of each channel.
-        size: side of the images returned, pixels.
-
-    Returns:
-        float32 (B, C, size, size).
-    """
-    assert images.dtype == torch.uint8, images.dtype
-    return to_float(fit(images, size), mean, std)
-
-
-def fit(images: Tensor, size: int) -> Tensor:
-    """The levels that `normalise` normalises: uint8 (B, C, S, S) -> (B, C, size, size)."""
-    return _centre_crop(_shrink(images, size), size)
-
-
-def to_float(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Map levels 0-255 of (B, C, H, W) to (level/255 - mean) / std, float32."""
-    scale = torch.tensor([1 / (255 * value) for value in std]).to(images.device)
-    shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)]).to(images.device)
-    # Two roundings on every device: a fused multiply-add would make GPUs differ.
-    floats = images.to(torch.float32, copy=True)
-    return floats.mul_(scale[:, None, None]).sub_(shift[:, None, None])
-
-
-def _shrink(images: Tensor, size: int) -> Tensor:
-    """Resize images that are smaller than `size` or so large that a crop would show too little."""
-    side, target = images.shape[3], shrunk_side(images.shape[3], size)
-    if target == side:
-        return images
-    floats = F.interpolate(images.float(), (target, target), mode="bilinear", antialias=True)
-    return floats.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def _centre_crop(images: Tensor, size: int) -> Tensor:
-    start = (images.shape[3] - size) // 2
-    return images[:, :, start : start + size, start : start + size]
+    return seen.of_levels(images)
 
 
 def _cut(images: Tensor, crops: Crops, pad: int, size: int) -> Tensor:

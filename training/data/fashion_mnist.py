@@ -14,7 +14,7 @@ import torch
 
 from supernet.files import UserError
 from training.data.config import DataConfig, Part
-from training.data.image_set import MemoryImageSet, fit
+from training.data.image_set import MemoryImageSet, to_square
 
 UINT8 = 0x08  # the only element type that images and labels use
 
@@ -134,7 +134,7 @@ def _read_folder(folder: Path, part: Part, image_size: int) -> MemoryImageSet:
     # Copied, because frombuffer's arrays are read-only and torch warns about such memory.
     tensor = torch.from_numpy(images.copy()).unsqueeze(1)  # (N, 1, H, W)
     return MemoryImageSet(
-        fit(tensor, image_size), torch.from_numpy(labels.astype("int64")), CLASS_NAMES
+        to_square(tensor, image_size), torch.from_numpy(labels.astype("int64")), CLASS_NAMES
     )
 
 

@@ -6,7 +6,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,14 +14,10 @@ from torch import Tensor
 
 from supernet.image_file import border, needs_only_border
 
-if TYPE_CHECKING:
-    pass
-
-
 RESIZED_AT_ONCE = 1024  # images; bounds the float copy that resizing makes
 
 
-def fit(images: Tensor, size: int) -> Tensor:
+def to_square(images: Tensor, size: int) -> Tensor:
     """Return uint8 images (N, C, size, size).
 
     Images at most 4 pixels too small get a black border. Others are resized (bilinear,

@@ -10,7 +10,7 @@ from torch import Tensor
 from supernet.files import UserError
 from supernet.plugins import load_module
 from training.data.config import DATA_SETS, DataConfig, Part
-from training.data.image_set import ImageSet, MemoryImageSet, fit
+from training.data.image_set import ImageSet, MemoryImageSet, to_square
 
 Reader = Callable[[DataConfig, Part], Any]
 
@@ -68,7 +68,7 @@ def _image_set(config: DataConfig, result: Any) -> MemoryImageSet:
     names = tuple(map(str, class_names))
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
         raise UserError(f"{where} returned labels outside 0 to {len(names) - 1}")
-    return MemoryImageSet(fit(images, config.image_size), labels.long(), names)
+    return MemoryImageSet(to_square(images, config.image_size), labels.long(), names)
 
 
 def _tensor(values: Any) -> Tensor:

@@ -14,6 +14,7 @@ from supernet.spec import NetworkSpec
 from training.data import image_folder
 from training.data.config import DataConfig
 from training.data.image_set import READ_AT_ONCE, ImageSet
+from training.data.normalisation import Normalisation
 from training.data.readers import open_part
 from training.data.splits import stratified_split
 
@@ -54,6 +55,10 @@ class TrainingData:
     def std(self) -> tuple[float, ...]:
         """Return each channel's standard deviation, pixels in [0, 1]."""
         return self._statistics[1]
+
+    def seen_by(self, spec: NetworkSpec) -> Normalisation:
+        """What a network of `spec` sees of these images."""
+        return Normalisation(self.mean, self.std, spec.image_size)
 
     @cached_property
     def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

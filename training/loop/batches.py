@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -45,63 +46,88 @@ def steps_per_epoch(images: ImageSet, settings: Batched) -> int:
     return len(images) // settings.batch_size
 
 
-def read_batches(
-    images: ImageSet,
-    batch_size: int,
-    own: Part,
-    per_epoch: int,
-    total: int,
-    first: int,
-    seed: int,
-    device: torch.device,
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The batches of steps first..total-1; an epoch is one permutation, cut into full batches.
+class Images(NamedTuple):
+    """A batch as it is stored: uint8 (B, C, S, S), class numbers (B,), and the images' own numbers.
 
-    Of each batch this process reads its own part: uint8 images, class numbers, and on the CPU the
-    images' own numbers.
+    The numbers lie on the CPU.
     """
-    step = first
-    while step < total:
-        epoch, within = divmod(step, per_epoch)
-        order = torch.randperm(len(images), generator=torch_stream(seed, "order", epoch))
-        left = order[within * batch_size : per_epoch * batch_size]
-        parts = own.of(left.view(-1, batch_size), 1)
-        read = images.batches(parts.flatten(), batch_size // own.size, device)
-        for (pixels, labels), numbers in zip(read, parts, strict=True):
-            yield pixels, labels, numbers
-        step = (epoch + 1) * per_epoch
+
+    pixels: Tensor
+    labels: Tensor
+    numbers: Tensor
 
 
-def vary(
-    pixels: Tensor,
-    labels: Tensor,
-    config: AugmentConfig,
-    normalisation: Normalisation,
-    num_classes: int,
-    seed: int,
-    step: int,
-    own: Part = WHOLE,
-    numbers: Tensor | None = None,
-    attention: Attention | None = None,
-) -> Batch:
-    """A step's images as the network sees them: cropped and mirrored, then erased, then mixed.
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a phase: `epochs` times the images in an order of their own, in full batches.
+
+    Raises:
+        UserError: fewer images than one batch.
+    """
+
+    images: ImageSet
+    batch_size: int
+    epochs: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        steps_per_epoch(self.images, self)
+
+    @property
+    def per_epoch(self) -> int:
+        """Full batches in one pass; the rest of an epoch's images is left out."""
+        return steps_per_epoch(self.images, self)
+
+    @property
+    def total(self) -> int:
+        """All steps."""
+        return self.per_epoch * self.epochs
+
+    def read(self, first: int, device: torch.device, own: Part = WHOLE) -> Iterator[Images]:
+        """The batches of the steps from `first` on; of each batch this process's part."""
+        step = first
+        while step < self.total:
+            epoch, within = divmod(step, self.per_epoch)
+            order = torch.randperm(
+                len(self.images), generator=torch_stream(self.seed, "order", epoch)
+            )
+            left = order[within * self.batch_size : self.per_epoch * self.batch_size]
+            parts = own.of(left.view(-1, self.batch_size), 1)
+            read = self.images.batches(parts.flatten(), self.batch_size // own.size, device)
+            for (pixels, labels), numbers in zip(read, parts, strict=True):
+                yield Images(pixels, labels, numbers)
+            step = (epoch + 1) * self.per_epoch
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How a step's images become what the network sees: cropped and mirrored, erased, mixed.
 
     Each of the three has a stream of its own, so that one draws the same with or without another.
-    attentive-cutmix needs `attention`, and the images' `numbers` in the training set.
+    attentive-cutmix needs `attention`.
     """
-    seen = normalisation
-    generator = torch_stream(seed, "augment", step)
-    drawn = draw_crops(len(pixels) * own.size, pixels.shape[3], config, seen.size, generator)
-    crops = drawn.part(own)
-    x = crop(pixels, crops, config, seen.mean, seen.std, seen.size)
-    if config.erase is not None:
-        x = erase(x, config.erase, torch_stream(seed, "erase", step), own)
-    batch = Batch(x, labels)
-    if config.mix:
 
-        def attend(grid: int) -> Tensor:
-            assert attention is not None and numbers is not None
-            return attention(x, numbers, crops, grid)
+    config: AugmentConfig
+    seen: Normalisation
+    num_classes: int
+    attention: Attention | None = None
 
-        batch = mix(batch, config.mix, num_classes, stream(seed, "mix", step), own, attend=attend)
-    return Batch(batch.images.contiguous(memory_format=torch.channels_last), batch.labels)
+    def __call__(self, images: Images, seed: int, step: int, own: Part = WHOLE) -> Batch:
+        """The batch of a step; `images` are the part `own` of it, for which all is drawn."""
+        config, pixels = self.config, images.pixels
+        generator = torch_stream(seed, "augment", step)
+        whole, side = len(pixels) * own.size, pixels.shape[3]
+        crops = draw_crops(whole, side, config, self.seen.size, generator).part(own)
+        x = crop(pixels, crops, config, self.seen)
+        if config.erase is not None:
+            x = erase(x, config.erase, torch_stream(seed, "erase", step), own)
+        batch = Batch(x, images.labels)
+        if config.mix:
+
+            def attend(grid: int) -> Tensor:
+                assert self.attention is not None
+                return self.attention(x, images.numbers, crops, grid)
+
+            rng = stream(seed, "mix", step)
+            batch = mix(batch, config.mix, self.num_classes, rng, own, attend=attend)
+        return Batch(batch.images.contiguous(memory_format=torch.channels_last), batch.labels)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +23,16 @@ from supernet.spec import NetworkSpec
 from training.augment.attention import attentive, check_attention
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
-from training.frozen.config import DistillationConfig
 from training.frozen.extractor import weights_of
-from training.frozen.teacher import Teacher, open_teacher
-from training.loop.loop import LoopHooks, train
-from training.loop.losses import DistillationLoss, LabelLoss, Loss
-from training.loop.settings import PhaseSettings, TrainingSettings
+from training.loop.loop import CHECKPOINT, Log, train_phase
+from training.loop.settings import TrainingSettings
+from training.loop.supervised import SupervisedTraining, teacher_of
 from training.network_file import check_start, read_start
 from training.optim.build import binary_weights
 from training.processes.distributed import part, state_of_first
-from training.seeds import derive_seed
 
-CHECKPOINT = "checkpoint.pt"
 EXTRA = "extra"
 """Where a phase's metadata keeps what the caller wants kept, as JSON."""
-
-
-@dataclass(frozen=True)
-class PhaseHooks:
-    """What a training in phases asks of its caller.
-
-    `begin(settings, number)`: before a phase, once its weights are in place. `loss(settings)`: the
-    phase's loss. `save(path, settings, metadata)`: write the module's weights under their names.
-    """
-
-    begin: Callable[[TrainingSettings, int], None]
-    loss: Callable[[TrainingSettings], Loss]
-    save: Callable[[Path, TrainingSettings, Mapping[str, str]], None]
 
 
 def check_phases(
@@ -80,7 +62,7 @@ def check_phases(
     check_attention(settings.augment.mix, images, normalisation)
     for config in dict.fromkeys(config for config in taught if config is not None):
         # Read whole: a teacher of a late phase must not be found wrong when the others are trained.
-        _teacher(config, spec, normalisation, torch.device("cpu"))
+        teacher_of(config, spec, normalisation, torch.device("cpu"))
     last = settings.in_phases()[-1].binarization
     if not last.is_binary:
         print(
@@ -123,110 +105,45 @@ def initialise(module: nn.Module, settings: TrainingSettings) -> None:
                 norm.momentum = settings.norm_momentum
 
 
-def loss_of(
-    settings: PhaseSettings, spec: NetworkSpec, normalisation: Normalisation, device: torch.device
-) -> Loss:
-    """What a phase minimises, its teacher read.
+def train(training: SupervisedTraining, log: Log) -> None:
+    """Train through all phases, resuming in the training's folder.
 
-    Raises:
-        UserError: a teacher that cannot be read or does not fit the network.
-    """
-    config = settings.distillation
-    if config is None:
-        return LabelLoss(settings.label_smoothing)
-    teacher = _teacher(config, spec, normalisation, device)
-    return DistillationLoss(
-        teacher, config.temperature, config.label_weight, settings.label_smoothing
-    )
-
-
-def _teacher(
-    config: DistillationConfig,
-    spec: NetworkSpec,
-    normalisation: Normalisation,
-    device: torch.device,
-) -> Teacher:
-    return open_teacher(
-        config,
-        num_classes=spec.num_classes,
-        in_channels=spec.in_channels,
-        mean=normalisation.mean,
-        std=normalisation.std,
-        size=normalisation.size,
-        device=device,
-    )
-
-
-def train_in_phases(
-    module: nn.Module,
-    images: ImageSet,
-    settings: TrainingSettings,
-    normalisation: Normalisation,
-    hooks: LoopHooks,
-    phase_hooks: PhaseHooks,
-    *,
-    seed: int,
-    device: torch.device,
-    folder: Path,
-    label: str,
-) -> TrainingSettings:
-    """Train `module` in place through all phases, resuming in `folder`; returns the last one's.
-
-    The weights after phase n stay in `folder` as phase<n>.safetensors; the last phase's are the
-    caller's to save, as is the removal of the checkpoint.
+    The weights after phase n stay there as phase<n>.safetensors; the last phase's are the caller's
+    to save, as is the removal of the checkpoint.
 
     Raises:
         UserError: weights to start from whose names or shapes are not the module's.
     """
-    phases = settings.in_phases()
-    number = _begin(module, settings, hooks, folder, len(phases))
-    while True:
-        phase = phases[number - 1]
-        phase_hooks.begin(phase, number)
-        train(
-            module,
-            images,
-            phase,
-            normalisation,
-            hooks,
-            phase_hooks.loss(phase),
-            # One phase draws what it drew before there were several.
-            seed=seed if number == 1 else derive_seed(seed, "phase", number),
-            device=device,
-            checkpoint=folder / CHECKPOINT,
-            label=label if len(phases) == 1 else f"{label} phase {number} of {len(phases)}",
-            phase=number,
-        )
-        if number == len(phases):
-            return phase
-        if part().rank == 0:
-            metadata = {EXTRA: json.dumps(hooks.extra_state())}
-            phase_hooks.save(_after(folder, number), phase, metadata)
-            (folder / CHECKPOINT).unlink(missing_ok=True)
-        number += 1
+    phases = len(training.phases)
+    for number in range(_done(training) + 1, phases + 1):
+        train_phase(training, number, log)
+        if number < phases and part().rank == 0:
+            path = _after(training.folder, number)
+            training.save(path, number, {EXTRA: json.dumps(training.extra())})
+            (training.folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _after(folder: Path, number: int) -> Path:
     return folder / f"phase{number}.safetensors"
 
 
-def _begin(
-    module: nn.Module, settings: TrainingSettings, hooks: LoopHooks, folder: Path, phases: int
-) -> int:
-    """Load the weights that the first phase not done begins with; returns its number, from 1."""
+def _done(training: SupervisedTraining) -> int:
+    """How many phases are done, once the weights that the next begins with are loaded."""
+    module, folder = training.module, training.folder
     state: dict[str, Any] | None = None
     if part().rank == 0:
-        done = [number for number in range(1, phases) if _after(folder, number).exists()]
+        earlier = range(1, len(training.phases))
+        done = [number for number in earlier if _after(folder, number).exists()]
         state = {"done": done[-1] if done else 0}
         if done:
             state["tensors"], state["metadata"] = load_weights(_after(folder, done[-1]))
             check_names_and_shapes(state["tensors"], module.state_dict(), _after(folder, done[-1]))
-        elif settings.start_from is not None:
-            state["tensors"] = read_start(settings.start_from, module)
+        elif training.settings.start_from is not None:
+            state["tensors"] = read_start(training.settings.start_from, module)
     state = state_of_first(state)
     assert state is not None
     if "tensors" in state:
         module.load_state_dict(state["tensors"])
         if state["done"]:
-            hooks.load_extra_state(json.loads(state["metadata"][EXTRA]))
-    return int(state["done"]) + 1
+            training.load_extra(json.loads(state["metadata"][EXTRA]))
+    return int(state["done"])

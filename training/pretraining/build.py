@@ -64,9 +64,10 @@ def draw_inputs(
     `pixels` are the part `own` of the batch. Partners of mixtures come from the whole of it, for
     which the processes send each other their views.
     """
-    seen = normalisation.mean, normalisation.std, normalisation.size
     views = [
-        draw_view(pixels, config.views, *seen, torch_stream(seed, "view", number, step), own)
+        draw_view(
+            pixels, config.views, normalisation, torch_stream(seed, "view", number, step), own
+        )
         for number in (1, 2)
     ]
     mixture = None

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.augment.images import normalise
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
 
@@ -28,11 +27,10 @@ def features_of(
     `encoder` is on `device`; it is in evaluation mode afterwards.
     """
     encoder.eval()
-    seen = normalisation.mean, normalisation.std, normalisation.size
     rows = []
     with torch.inference_mode():
         for pixels, _ in images.batches(torch.arange(len(images)), BATCH, device):
-            x = normalise(pixels, *seen).contiguous(memory_format=torch.channels_last)
+            x = normalisation.apply(pixels).contiguous(memory_format=torch.channels_last)
             rows.append(encoder(x).float().cpu())
     return torch.cat(rows), images.labels
 

@@ -22,15 +22,15 @@ from training.data.normalisation import Normalisation
 from training.data.training_data import check_fit
 from training.device import choose_device, set_threads
 from training.loop.batches import steps_per_epoch
-from training.loop.phases import CHECKPOINT, initialise
+from training.loop.loop import CHECKPOINT, train_phase
+from training.loop.phases import initialise
 from training.network_file import TrainedNetwork, save_network
 from training.network_training import calibrate
 from training.optim.build import binary_weights
 from training.pretraining.build import build_method
 from training.pretraining.config import PretrainConfig, PretrainStage
 from training.pretraining.encoder import Encoder, num_features
-from training.pretraining.loop import train_method
-from training.pretraining.method import Method
+from training.pretraining.pretraining import Pretraining
 from training.pretraining.probes import Line, features_of, fit_line, score_features
 from training.pretraining.swav import lightly_parts
 from training.processes.distributed import check_sharing, locked, on_first, part, processes
@@ -114,20 +114,30 @@ def prepare(stage: PretrainStage, architecture: Path | None) -> Prepared:
             f"{len(data.train)} training images"
         )
     steps = steps_per_epoch(data.train, config) * config.epochs
-    normalisation = Normalisation(data.mean, data.std, spec.image_size)
+    normalisation = data.seen_by(spec)
     device = choose_device(config.device)
     return Prepared(space, chosen, spec, data, normalisation, device, steps)
 
 
-def begin(stage: PretrainStage, prepared: Prepared) -> tuple[Network, Method]:
-    """The network and the method that shares its blocks, as they are before the first step."""
-    config = stage.pretrain
+def plan(stage: PretrainStage, prepared: Prepared, folder: Path) -> Pretraining:
+    """The pre-training as it begins: a network, and the method that shares its blocks."""
+    config, device = stage.pretrain, prepared.device
     torch.manual_seed(derive_seed(stage.seed, STAGE, "initialise", prepared.architecture.id))
     network = build(prepared.spec)
     initialise(network, config.beginning())
     set_binarization(network, config.binarization)
-    network.to(device=prepared.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network, build_method(Encoder(network), config).to(prepared.device)
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Pretraining(
+        module=build_method(Encoder(network), config).to(device),
+        images=prepared.data.train,
+        seen=prepared.normalisation,
+        seed=derive_seed(stage.seed, STAGE),
+        device=device,
+        folder=folder,
+        label=STAGE,
+        network=network,
+        settings=config,
+    )
 
 
 def _pretrain(stage: PretrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
@@ -136,28 +146,17 @@ def _pretrain(stage: PretrainStage, prepared: Prepared, folder: RunFolder) -> di
     # Kept for a resume: another number of threads gives other last bits.
     found = set_threads(config.threads)
     threads = set_threads(on_first(lambda: folder.record_once("threads", found)))
-    network, method = begin(stage, prepared)
+    training = plan(stage, prepared, folder.path)
 
     def say_started() -> None:
         print(f"{STAGE}: {device}, {threads} thread(s), fp32, not compiled", file=sys.stderr)
         folder.log("started", device=str(device), threads=threads, steps=prepared.steps)
 
     on_first(say_started)
-    checkpoint = folder.path / CHECKPOINT
     with TrainingLog(folder, STAGE, config.tensorboard and part().rank == 0) as log:
-        train_method(
-            method,
-            data.train,
-            config,
-            prepared.normalisation,
-            log,
-            seed=derive_seed(stage.seed, STAGE),
-            device=device,
-            checkpoint=checkpoint,
-            label=STAGE,
-        )
+        train_phase(training, 1, log)
     # A copy: its BatchNorms wait for no other process.
-    return on_first(lambda: _finish(stage, prepared, stand_alone_copy(network), folder))
+    return on_first(lambda: _finish(stage, prepared, stand_alone_copy(training.network), folder))
 
 
 def _finish(

@@ -6,14 +6,13 @@ grey, which need colours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.augment.config import AugmentConfig
 from training.augment.images import augment
+from training.data.normalisation import Normalisation
 from training.processes.distributed import WHOLE, Part
 
 
@@ -36,9 +35,7 @@ class ViewConfig(BaseModel):
 def draw_view(
     images: Tensor,
     config: ViewConfig,
-    mean: Sequence[float],
-    std: Sequence[float],
-    size: int,
+    seen: Normalisation,
     generator: torch.Generator,
     own: Part = WHOLE,
 ) -> Tensor:
@@ -47,9 +44,7 @@ def draw_view(
     Args:
         images: uint8 (N, C, S, S) on any device, the part `own` of a batch.
         config: how a view differs.
-        mean: of each channel, pixels in [0, 1].
-        std: of each channel.
-        size: side of the views, pixels.
+        seen: side of the views, and their normalisation.
         generator: on the CPU; equal states give equal views.
 
     Returns:
@@ -57,13 +52,14 @@ def draw_view(
     """
     cropped = AugmentConfig(crop="resized", min_scale=config.min_scale, flip=config.flip)
     channels = images.shape[1]
-    x = augment(images, cropped, [0.0] * channels, [1.0] * channels, size, generator, own)
+    plain = Normalisation((0.0,) * channels, (1.0,) * channels, seen.size)
+    x = augment(images, cropped, plain, generator, own)
     draws = own.of(torch.rand(3, len(images) * own.size, 1, 1, 1, generator=generator), 1)
     is_jittered = draws[0] < config.jitter_probability
     brightness = torch.where(is_jittered, 1 + config.brightness * (2 * draws[1] - 1), 1.0)
     contrast = torch.where(is_jittered, 1 + config.contrast * (2 * draws[2] - 1), 1.0)
     x = jitter(x, brightness.to(x.device), contrast.to(x.device))
-    shown = torch.tensor([[*mean], [*std]]).view(2, -1, 1, 1).to(x.device)
+    shown = torch.tensor([seen.mean, seen.std]).view(2, -1, 1, 1).to(x.device)
     return (x - shown[0]) / shown[1]
 
 

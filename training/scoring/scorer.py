@@ -26,8 +26,8 @@ from supernet.files import UserError
 from supernet.network import Network, stand_alone_copy
 from supernet.spaces import space_from_description
 from supernet.supernet import Supernet
-from training.augment.images import normalise
 from training.data.config import DataConfig
+from training.data.normalisation import Normalisation
 from training.data.training_data import TrainingData
 from training.device import DeviceName, PrecisionName, choose_device, choose_precision
 from training.scoring.calibration import calibrate_batch_norm, top1, use_batch_statistics
@@ -86,9 +86,9 @@ class Scorer:
         self.supernet.set_binarization(Binarization.from_description(setting))
         self._calibration = tensors["calibration"]
         self._images, self._labels = tensors["images"], tensors["labels"]
-        self._mean, self._std = tensors["mean"].tolist(), tensors["std"].tolist()
         space = self.supernet.space
-        self._size = space.decode(space.first()).image_size
+        mean, std = (tuple(tensors[name].tolist()) for name in ("mean", "std"))
+        self._seen = Normalisation(mean, std, space.decode(space.first()).image_size)
 
     def __call__(self, architecture: Architecture) -> float:
         return self.score(architecture)
@@ -165,7 +165,7 @@ class Scorer:
         return network
 
     def _prepare(self, pixels: Tensor) -> Tensor:
-        x = normalise(pixels.to(self.device), self._mean, self._std, self._size)
+        x = self._seen.apply(pixels.to(self.device))
         return x.contiguous(memory_format=torch.channels_last)
 
 

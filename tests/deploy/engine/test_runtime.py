@@ -20,7 +20,7 @@ from deploy.plan.plan import Operation, Plan
 from deploy.plan.preprocessing import Preprocessing
 from supernet.files import UserError
 from tests.deploy.random_plans import MEAN, STD, random_images, random_parameters
-from training.augment.images import normalise
+from training.data.normalisation import Normalisation
 
 ROOT = Path(__file__).resolve().parents[3]
 native = library.load() is not None
@@ -53,7 +53,7 @@ def uint8_images(count: int, seed: int = 1) -> np.ndarray:
 
 
 def as_trained(images: np.ndarray) -> torch.Tensor:
-    return normalise(torch.from_numpy(images), MEAN[:3], STD[:3], PLAN.size)
+    return Normalisation(MEAN[:3], STD[:3], PLAN.size).apply(torch.from_numpy(images))
 
 
 def test_levels_and_normalised_floats_give_the_same_bits():

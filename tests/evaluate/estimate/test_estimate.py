@@ -12,9 +12,11 @@ from evaluate.estimate import planned_training, rehearsal
 from evaluate.estimate.rehearsal import Clock, Rehearsal, clocked, parts_of, peak_memory_bytes
 from evaluate.estimate.run import estimate
 from evaluate.retrain.config import RetrainStage
+from evaluate.retrain.trainings import NetworkTrainings
 from supernet.architecture_file import save_architecture
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.compilation import CompileDecision
+from training.loop.training import Training
 from training.supernet_stage import SupernetStage
 
 
@@ -53,8 +55,8 @@ def test_a_loop_ends_when_its_time_is_over_and_leaves_nothing(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     done: list[int] = []
 
-    def endless(clock: Clock, checkpoint: Path, log: object) -> None:
-        checkpoint.write_bytes(b"weights")
+    def endless(clock: Clock, folder: Path, log: object) -> None:
+        (folder / "checkpoint.pt").write_bytes(b"weights")
         while True:
             clock.tick()
             done.append(1)
@@ -69,22 +71,22 @@ def test_the_steps_are_the_training_s_own(
     stages: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     optimiser_steps: list[int] = []
-    whole = rehearsal.train
+    whole = rehearsal.train_phase
 
     def watched(*given: object, **more: object) -> None:
-        from training.loop import loop
+        from training.loop import supervised
 
-        step_within = loop.step_within
+        step_within = supervised.step_within
 
         def counted(*arguments: object) -> None:
             optimiser_steps.append(1)
             step_within(*arguments)  # type: ignore[arg-type]
 
         with monkeypatch.context() as patched:
-            patched.setattr(loop, "step_within", counted)
+            patched.setattr(supervised, "step_within", counted)
             whole(*given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(rehearsal, "train", watched)
+    monkeypatch.setattr(rehearsal, "train_phase", watched)
     monkeypatch.setattr(rehearsal, "SECONDS", 0.0)
     made = estimate(supernet_stage(stages, epochs=5), tmp_path / "run")
     # 128 images less 32 of the search split: 8 steps of 16 an epoch.
@@ -97,13 +99,14 @@ def test_every_phase_is_rehearsed_as_it_is(
     stages: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, float]] = []
-    whole = rehearsal.train
+    whole = rehearsal.train_phase
 
-    def watched(module: object, images: object, settings: object, *given, **more) -> None:  # type: ignore[no-untyped-def]
-        seen.append((settings.epochs, settings.learning_rate))  # type: ignore[attr-defined]
-        whole(module, images, settings, *given, **more)  # type: ignore[arg-type]
+    def watched(training: Training, number: int, *given, **more) -> None:  # type: ignore[no-untyped-def]
+        settings = training.phases[number - 1]
+        seen.append((settings.epochs, settings.learning_rate))
+        whole(training, number, *given, **more)
 
-    monkeypatch.setattr(rehearsal, "train", watched)
+    monkeypatch.setattr(rehearsal, "train_phase", watched)
     monkeypatch.setattr(rehearsal, "SECONDS", 0.0)
     phases = [{"epochs": 1, "learning_rate": 0.5}, {"epochs": 2, "learning_rate": 0.25}]
     estimate(supernet_stage(stages, phases=phases), tmp_path / "run")
@@ -112,7 +115,7 @@ def test_every_phase_is_rehearsed_as_it_is(
 
 def decided(monkeypatch: pytest.MonkeyPatch, *, compiles: bool, saves_s: float = 400.0) -> None:
     made = CompileDecision(compiles, "as told", takes_s=100.0, saves_s=saves_s)
-    monkeypatch.setattr(planned_training, "compile_decision", lambda *given: made)
+    monkeypatch.setattr(NetworkTrainings, "compile_decision", lambda *given: made)
 
 
 def test_networks_are_counted_with_their_seeds_and_in_rounds(

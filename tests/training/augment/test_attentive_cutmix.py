@@ -28,8 +28,8 @@ from training.augment.mix import mix
 from training.data.image_set import MemoryImageSet
 from training.data.normalisation import Normalisation
 from training.frozen.extractor import open_extractor
-from training.loop import loop
-from training.loop.batches import read_batches, vary
+from training.loop import supervised
+from training.loop.batches import Images, Steps, Variation
 from training.processes.distributed import Part
 from training.run_files.checkpoint import load_checkpoint
 from training.supernet_stage import SupernetStage
@@ -220,7 +220,7 @@ def test_kept_attention_is_right_under_crops_and_flips(config: dict) -> None:
     settings_ = AugmentConfig.model_validate({"flip": True, **config})
     crops = draw_crops(32, 16, settings_, size, seeded(1))
     assert crops.flip is not None and crops.flip.any() and not crops.flip.all()
-    seen = crop(stored, crops, settings_, [0.0], [1.0], size)
+    seen = crop(stored, crops, settings_, Normalisation((0.0,), (1.0,), size))
     known = stored[:, 0].float() / 255
     kept = attention_in_view(known, crops, 4)
     least = known.amin((1, 2))[:, None, None]
@@ -455,7 +455,7 @@ def test_maps_that_lay_channels_last_are_no_maps(tmp_path: Path) -> None:
 
 def test_batches_say_which_images_they_are() -> None:
     images = some_images()
-    steps = list(read_batches(images, 4, Part(1, 2), 6, 12, 3, 0, CPU))
+    steps = list(Steps(images, 4, epochs=2, seed=0).read(3, CPU, Part(1, 2)))
     assert len(steps) == 9
     for pixels, labels, numbers in steps:
         assert torch.equal(images.read(numbers)[0], pixels)
@@ -467,18 +467,18 @@ def test_a_run_with_kept_attention_resumes_bit_for_bit(
 ) -> None:
     stage = attentive_stage(stages, looking, epochs=2, cache=tmp_path / "attention.safetensors")
     train_supernet(stage, tmp_path / "whole")
-    original, steps = loop.training_step, iter(range(100))
+    original, steps = supervised.training_step, iter(range(100))
 
     def killed(*arguments: object) -> Tensor:
         if next(steps) == 5:
             raise SystemExit
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "training_step", killed)
+    monkeypatch.setattr(supervised, "training_step", killed)
     with pytest.raises(SystemExit):
         train_supernet(stage, tmp_path / "cut")
     assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt")["step"] == 5
-    monkeypatch.setattr(loop, "training_step", original)
+    monkeypatch.setattr(supervised, "training_step", original)
     train_supernet(stage, tmp_path / "cut")
     whole_run, cut = (
         load_weights(tmp_path / name / "supernet.safetensors")[0] for name in ("whole", "cut")
@@ -493,14 +493,13 @@ def test_kept_and_live_attention_paste_alike_where_the_map_turns_with_the_image(
     config = AugmentConfig(crop="none", flip=True, mix=(attentive(4, 3),))
     live = Attention(brightness(4), None, CPU)
     kept = Attention(brightness(4), brightness(4)(pixels.float() / 255), CPU)
-    numbers = torch.arange(8)
+    images = Images(pixels, LABELS, torch.arange(8))
     batches = [
-        vary(pixels, LABELS, config, plain, CLASSES, 0, 3, numbers=numbers, attention=attention)
-        for attention in (live, kept)
+        Variation(config, plain, CLASSES, attention)(images, 0, 3) for attention in (live, kept)
     ]
     assert torch.equal(batches[0].images, batches[1].images)
     assert torch.equal(batches[0].labels, batches[1].labels)
-    again = vary(pixels, LABELS, config, plain, CLASSES, 0, 3, numbers=numbers, attention=live)
+    again = Variation(config, plain, CLASSES, live)(images, 0, 3)
     assert torch.equal(batches[0].images, again.images)
 
 
@@ -509,8 +508,9 @@ def test_crops_are_drawn_as_augment_draws_them() -> None:
     for kind in ("none", "pad", "resized"):
         config = AugmentConfig.model_validate({"crop": kind})
         crops = draw_crops(8, 20, config, 16, seeded(2))
-        apart = crop(pixels, crops, config, [0.5], [0.5], 16)
-        assert torch.equal(apart, augment(pixels, config, [0.5], [0.5], 16, seeded(2)))
+        half = Normalisation((0.5,), (0.5,), 16)
+        apart = crop(pixels, crops, config, half)
+        assert torch.equal(apart, augment(pixels, config, half, seeded(2)))
 
 
 def attentive_stage(stages: dict, extractor: str, epochs: int, cache: Path | None) -> SupernetStage:

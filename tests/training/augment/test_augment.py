@@ -7,13 +7,18 @@ from pydantic import ValidationError
 
 from training.augment.config import AugmentConfig
 from training.augment.crops import Crops
-from training.augment.images import _resample, _resize_matrices, augment, normalise
+from training.augment.images import _resample, _resize_matrices, augment
+from training.data.normalisation import Normalisation
 
 MEAN, STD = (0.5, 0.25, 0.0), (0.5, 0.25, 1.0)
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def view(size):
+    return Normalisation(MEAN, STD, size)
 
 
 def levels(images, mean=MEAN, std=STD):
@@ -34,11 +39,11 @@ def test_shape_type_and_determinism(crop, side):
     images = random_images(side=side)
     before = images.clone()
     config = AugmentConfig(crop=crop)
-    first, second = (augment(images, config, MEAN, STD, 32, seeded(3)) for _ in range(2))
+    first, second = (augment(images, config, view(32), seeded(3)) for _ in range(2))
     assert first.shape == (16, 3, 32, 32) and first.dtype == torch.float32
     assert torch.equal(first, second) and torch.equal(images, before)
     assert first.isfinite().all()
-    assert not torch.equal(first, augment(images, config, MEAN, STD, 32, seeded(4)))
+    assert not torch.equal(first, augment(images, config, view(32), seeded(4)))
     # normalised images stay within the range that levels 0 to 255 have
     assert -0.01 <= levels(first).min() and levels(first).max() <= 255.01
 
@@ -59,13 +64,13 @@ def test_each_image_has_its_own_draw(config):
 
 
 def augment_all(images, config):
-    return augment(images, config, MEAN, STD, 32, seeded())
+    return augment(images, config, view(32), seeded())
 
 
 def test_pad_crop_cuts_windows_of_the_bordered_image():
     images = random_images(batch=200, side=8)
     config = AugmentConfig(crop="pad", pad=2, flip=True)
-    results = levels(augment(images, config, MEAN, STD, 8, seeded())).round()
+    results = levels(augment(images, config, view(8), seeded())).round()
     padded = F.pad(images, (2, 2, 2, 2))
     seen = set()
     for image, result in zip(padded, results, strict=True):
@@ -86,21 +91,19 @@ def test_pad_crop_cuts_windows_of_the_bordered_image():
 def test_no_variation_is_normalisation_alone():
     images = random_images()
     config = AugmentConfig(crop="none", flip=False)
-    plain = normalise(images, MEAN, STD, 32)
-    assert torch.equal(augment(images, config, MEAN, STD, 32, seeded()), plain)
+    plain = view(32).apply(images)
+    assert torch.equal(augment(images, config, view(32), seeded()), plain)
     expected = (images / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     assert torch.allclose(plain, expected, atol=1e-5)
 
 
 def test_normalise_crops_the_centre_shrinks_or_enlarges():
     images = random_images(side=36)
-    assert torch.equal(
-        normalise(images, MEAN, STD, 32), normalise(images[:, :, 2:34, 2:34], MEAN, STD, 32)
-    )
+    assert torch.equal(view(32).apply(images), view(32).apply(images[:, :, 2:34, 2:34]))
     for side in (16, 100):
-        assert normalise(random_images(side=side), MEAN, STD, 32).shape == (16, 3, 32, 32)
+        assert view(32).apply(random_images(side=side)).shape == (16, 3, 32, 32)
     flat = torch.full((2, 3, 100, 100), 77, dtype=torch.uint8)
-    assert torch.allclose(levels(normalise(flat, MEAN, STD, 32)), torch.tensor(77.0), atol=1e-3)
+    assert torch.allclose(levels(view(32).apply(flat)), torch.tensor(77.0), atol=1e-3)
 
 
 @pytest.mark.parametrize(("side", "size"), [(40, 16), (16, 40), (33, 32), (32, 32)])
@@ -132,7 +135,7 @@ def test_resized_crop_keeps_the_share_asked_for():
     # a horizontal ramp: the spread of levels in a row tells the width of the window
     ramp = torch.arange(64, dtype=torch.uint8).mul(4).expand(300, 1, 64, 64)
     config = AugmentConfig(crop="resized", min_scale=0.5, flip=False)
-    out = levels(augment(ramp, config, (0.0,), (1.0,), 32, seeded()), (0.0,), (1.0,))
+    out = levels(augment(ramp, config, Normalisation((0.0,), (1.0,), 32), seeded()), (0.0,), (1.0,))
     widths = (out[:, 0].amax((1, 2)) - out[:, 0].amin((1, 2))) / 4
     # narrowest: area 0.5 x 64^2 at width/height 3/4 is sqrt(2048 x 3/4) = 39.2 pixels wide
     assert 34 < widths.min() < 46 and widths.max() > 58
@@ -140,7 +143,7 @@ def test_resized_crop_keeps_the_share_asked_for():
 
 def test_augment_ignores_and_keeps_the_global_generator():
     state = torch.random.get_rng_state()
-    augment(random_images(), AugmentConfig(crop="resized"), MEAN, STD, 32, seeded())
+    augment(random_images(), AugmentConfig(crop="resized"), view(32), seeded())
     assert torch.equal(state, torch.random.get_rng_state())
 
 
@@ -149,8 +152,8 @@ def test_cuda_crops_the_same_windows():
     images = random_images()
     for crop in ("none", "pad", "resized"):
         config = AugmentConfig(crop=crop)
-        cpu = augment(images, config, MEAN, STD, 32, seeded())
-        gpu = augment(images.cuda(), config, MEAN, STD, 32, seeded()).cpu()
+        cpu = augment(images, config, view(32), seeded())
+        gpu = augment(images.cuda(), config, view(32), seeded()).cpu()
         assert torch.allclose(cpu, gpu, atol=0.02 if crop == "resized" else 0)
 
 

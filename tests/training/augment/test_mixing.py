@@ -22,9 +22,9 @@ from training.augment.mix import choose, mix
 from training.augment.random_erasing import erasing_windows
 from training.data.image_set import MemoryImageSet
 from training.data.normalisation import Normalisation
-from training.loop import loop
-from training.loop.batches import vary
-from training.loop.loop import LoopHooks, train
+from training.loop import supervised
+from training.loop.batches import Images, Variation
+from training.loop.loop import train_phase
 from training.loop.losses import DistillationLoss, Targets
 from training.loop.settings import TrainingSettings
 from training.processes.distributed import Part
@@ -198,11 +198,12 @@ def test_rectangles_lie_inside_and_have_the_area_asked_for(
 
 PIXELS = torch.randint(0, 256, (8, 3, 12, 12), generator=seeded()).to(torch.uint8)
 LABELS = torch.arange(8) % CLASSES
+NUMBERS = torch.arange(8)
 SEEN = Normalisation((0.5,) * 3, (0.25,) * 3, 12)
 
 
 def varied(config: AugmentConfig, step: int = 0, seed: int = 0) -> Batch:
-    return vary(PIXELS, LABELS, config, SEEN, CLASSES, seed, step)
+    return Variation(config, SEEN, CLASSES)(Images(PIXELS, LABELS, NUMBERS), seed, step)
 
 
 @pytest.mark.parametrize("name", ["cutmix", "mixup"])
@@ -294,7 +295,7 @@ def test_a_run_that_mixes_resumes_bit_for_bit(
 ) -> None:
     stage = stage_of(stages, epochs=2, sampling=sampling)
     train_supernet(stage, tmp_path / "whole")
-    original = loop.training_step
+    original = supervised.training_step
     counts = {"steps": 0}
 
     def killed(*arguments: object) -> Tensor:
@@ -303,11 +304,11 @@ def test_a_run_that_mixes_resumes_bit_for_bit(
             raise SystemExit
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "training_step", killed)
+    monkeypatch.setattr(supervised, "training_step", killed)
     with pytest.raises(SystemExit):
         train_supernet(stage, tmp_path / "cut")
     assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt")["step"] == 5
-    monkeypatch.setattr(loop, "training_step", original)
+    monkeypatch.setattr(supervised, "training_step", original)
     train_supernet(stage, tmp_path / "cut")
     whole, cut = (load_weights(tmp_path / n / "supernet.safetensors")[0] for n in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
@@ -341,6 +342,16 @@ def test_the_teacher_sees_the_mixed_images(stages: dict, tmp_path: Path) -> None
         seen.append(x)
         return x.new_zeros(len(x), CLASSES)
 
+    class Twice(supervised.SupervisedTraining):
+        def paths(self, step: int) -> list[nn.Module]:
+            return [self.module, self.module]
+
+        def loss(self, settings: object) -> Watched:
+            return Watched(teacher, label_weight=0.5)
+
+        def save(self, *given: object) -> None:
+            raise AssertionError("a phase saves no weights")
+
     settings = TrainingSettings.model_validate(
         {
             "epochs": 1,
@@ -352,12 +363,11 @@ def test_the_teacher_sees_the_mixed_images(stages: dict, tmp_path: Path) -> None
     given: list[Tensor] = []
     network.register_forward_pre_hook(lambda _, x: given.append(x[0]))
     images = MemoryImageSet(PIXELS, LABELS, tuple("abcde"))
-    train(
-        network, images, settings, SEEN,
-        LoopHooks(lambda step: [network, network], lambda **numbers: None),
-        Watched(teacher, label_weight=0.5), seed=0, device=torch.device("cpu"),
-        checkpoint=tmp_path / "checkpoint.pt", label="test",
+    training = Twice(
+        module=network, images=images, seen=SEEN, seed=0, device=torch.device("cpu"),
+        folder=tmp_path, label="test", settings=settings, spec=None,
     )  # fmt: skip
+    train_phase(training, 1, lambda **numbers: None)
     assert len(seen) == 1 and len(given) == len(learned) == 2  # one step of two paths
     assert all(x is seen[0] for x in given)
     for targets in learned:

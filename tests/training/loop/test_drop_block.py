@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from supernet.files import load_weights
-from training.loop import loop
+from training.loop import supervised
 from training.loop.drop_block import DropBlock, DropBlockConfig
 from training.processes.distributed import WHOLE, Part
 from training.run_files.checkpoint import load_checkpoint
@@ -107,7 +107,7 @@ def test_a_run_that_drops_resumes_bit_for_bit(
 
     dropping = {"drop_block": {"keep": 0.7, "size": 2}}
     train_supernet(stage_of(**dropping), tmp_path / "whole")
-    original, counts = loop.training_step, {"steps": 0}
+    original, counts = supervised.training_step, {"steps": 0}
 
     def killed(*arguments: object) -> Tensor:
         counts["steps"] += 1
@@ -115,11 +115,11 @@ def test_a_run_that_drops_resumes_bit_for_bit(
             raise SystemExit
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "training_step", killed)
+    monkeypatch.setattr(supervised, "training_step", killed)
     with pytest.raises(SystemExit):
         train_supernet(stage_of(**dropping), tmp_path / "cut")
     assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt")["step"] == 3
-    monkeypatch.setattr(loop, "training_step", original)
+    monkeypatch.setattr(supervised, "training_step", original)
     train_supernet(stage_of(**dropping), tmp_path / "cut")
     train_supernet(stage_of(), tmp_path / "plain")
     whole, cut, plain = (

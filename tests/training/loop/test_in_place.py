@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.supernet import Supernet
-from training.loop.loop import training_step
 from training.loop.losses import DistillationLoss, InPlaceLoss, LabelLoss, Loss
+from training.loop.supervised import training_step
 from training.path_sampling import PathSamplingConfig, draw_paths
 
 LARGEST, OTHER = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])

@@ -209,10 +209,10 @@ def test_the_target_follows_without_gradients(encoder: Encoder, kind: str) -> No
 
 def test_views_are_drawn_from_the_generator_alone() -> None:
     images = torch.randint(0, 256, (12, 3, 16, 16), dtype=torch.uint8)
-    seen = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 12
+    seen = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 12)
 
     def view(step: int) -> torch.Tensor:
-        return draw_view(images, ViewConfig(), *seen, torch_stream(0, "view", step))
+        return draw_view(images, ViewConfig(), seen, torch_stream(0, "view", step))
 
     assert view(1).shape == (12, 3, 12, 12)
     assert torch.equal(view(1), view(1)) and not torch.equal(view(1), view(2))

@@ -11,7 +11,6 @@ from supernet.architecture_file import save_architecture
 from supernet.files import load_weights
 from supernet.spaces import space_from_description
 from supernet.spaces.mobilenet_groups import MobileNetGroups
-from training.augment.images import normalise
 from training.data import DataConfig, open_training_data
 from training.loop.settings import TrainingSettings
 from training.network_file import load_network
@@ -44,7 +43,7 @@ def test_it_is_the_probe_of_the_summary_and_it_teaches(
     search = open_training_data(trained.data).search
     pixels, labels = search.read(torch.arange(len(search)))
     with torch.no_grad():
-        logits = trained.network(normalise(pixels, seen.mean, seen.std, seen.size))
+        logits = trained.network(seen.apply(pixels))
     top1 = 100 * (logits.argmax(1) == labels).float().mean().item()
     assert top1 == pytest.approx(summary["search_split"]["linear_top1"], abs=1e-3)
     assert top1 > 40  # of four classes
@@ -77,7 +76,7 @@ def test_it_is_the_probe_of_the_summary_and_it_teaches(
     )
     student = load_network(train_network(job)).network
     with torch.no_grad():
-        learned = student(normalise(pixels, seen.mean, seen.std, seen.size))
+        learned = student(seen.apply(pixels))
     agreed = (learned.argmax(1) == logits.argmax(1)).float().mean().item()
     assert agreed > 0.5  # it never saw a label, and chance is a quarter
     lines = (tmp_path / "student" / "log.jsonl").read_text().splitlines()

@@ -28,8 +28,9 @@ from tests.training.processes.two_processes import (
 )
 from training.augment.config import AugmentConfig
 from training.augment.images import augment
-from training.loop.loop import training_step
+from training.data.normalisation import Normalisation
 from training.loop.losses import LabelLoss
+from training.loop.supervised import training_step
 from training.processes.distributed import (
     Part,
     any_process,
@@ -164,11 +165,12 @@ def test_a_batch_that_cannot_be_shared_is_refused_once(stages: dict, tmp_path: P
 
 def test_parts_of_a_batch_are_varied_as_the_whole_batch() -> None:
     images = torch.randint(0, 256, (8, 3, 12, 12), dtype=torch.uint8)
+    seen = Normalisation((0.5,) * 3, (0.25,) * 3, 8)
     for config in (AugmentConfig(), AugmentConfig(crop="resized"), AugmentConfig(crop="none")):
 
         def varied(part: Part, config: AugmentConfig = config) -> torch.Tensor:
             stream = torch_stream(0, "augment", 3)
-            return augment(part.of(images), config, (0.5,) * 3, (0.25,) * 3, 8, stream, part)
+            return augment(part.of(images), config, seen, stream, part)
 
         parts = [varied(Part(rank, 4)) for rank in range(4)]
         assert torch.equal(torch.cat(parts), varied(Part()))
