@@ -51,17 +51,16 @@ def named_space(
 
 
 def _is_width(position: Position) -> bool:
-    return position.name.rpartition(".")[2] == "width"
+    return position.axis == "width"
 
 
 def _offering_widths(space: SearchSpace, description: dict[str, Any]) -> SearchSpace:
     """The space with positions of channels: its own, or its usual ones."""
     if any(map(_is_width, space.positions)):
         return space
-    usual = getattr(space, "usual_widths", ())
-    if not usual:
+    if not space.usual_widths:
         raise UserError(f"--widths: space '{space.name}' has no position of channels as asked for")
-    return space_from_description({**description, "widths": list(usual)})
+    return space_from_description({**description, "widths": list(space.usual_widths)})
 
 
 def _with_groups(

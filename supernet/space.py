@@ -12,20 +12,33 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 from supernet.architecture import Architecture, Choice
 from supernet.costs import cost
 from supernet.files import UserError
 from supernet.spec import BlockSpec, NetworkSpec
 
+Axis = Literal["groups", "width", "percent", "kernel", "depth", "bits", "kind"]
+"""What a position chooses: groups of a convolution; the share of its channels that a block or stage
+has, or their percentage; pixels of a kernel; blocks of a stage; bits; a kind of block."""
+
 
 @dataclass(frozen=True)
 class Position:
-    """One named searchable decision and its choices, in the order of the space's definition."""
+    """One named searchable decision and its choices, in the order of the space's definition.
+
+    An `axis` that is not given is the last part of the name (`block1.width`), or else `kind`.
+    """
 
     name: str
     choices: tuple[Choice, ...]
+    axis: Axis | None = None
+
+    def __post_init__(self) -> None:
+        if self.axis is None:
+            last = self.name.rpartition(".")[2]
+            object.__setattr__(self, "axis", last if last in get_args(Axis) else "kind")
 
 
 class SearchSpace(ABC):
@@ -35,6 +48,9 @@ class SearchSpace(ABC):
 
     supernet_norms_affine: ClassVar[bool] = True
     """Whether the supernet's BatchNorms have a learned factor and shift, as stand-alone ones do."""
+
+    usual_widths: ClassVar[tuple[float, ...]] = ()
+    """Widths to offer where a user names some and the space was not asked to search any."""
 
     @property
     @abstractmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast, get_args
@@ -11,7 +10,7 @@ from typing import cast, get_args
 from supernet.files import UserError
 from supernet.networks import binary_alexnet, binarynet, bireal, reactnet, xnor_net
 from supernet.spec import NetworkSpec
-from supernet.spec.building import Image, Stem
+from supernet.spec.building import Image, Stem, demand_whole, demand_width
 
 
 @dataclass(frozen=True)
@@ -75,25 +74,20 @@ def network_spec(
     found = NETWORKS[name]
     image_size = found.image_size if image_size is None else image_size
     classes = found.classes if classes is None else classes
-    numbers = {"image_size": image_size, "classes": classes, "in_channels": in_channels}
-    for what, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(
-                f"network '{name}': {what} is {value!r}; expected a whole number above 0"
-            )
+    where = f"network '{name}'"
+    demand_whole(where, image_size=image_size, classes=classes, in_channels=in_channels)
     stems = get_args(Stem)
     if stem not in stems:
-        raise UserError(f"network '{name}': no stem '{stem}'; there are {', '.join(stems)}")
+        raise UserError(f"{where}: no stem '{stem}'; there are {', '.join(stems)}")
     if stem != "published" and not found.stems:
-        raise UserError(f"network '{name}' has no stem but its published one")
-    if not math.isfinite(width) or width <= 0:
-        raise UserError(f"network '{name}': width is {width}; expected a finite number above 0")
+        raise UserError(f"{where} has no stem but its published one")
+    demand_width(where, width)
     if width != 1 and not found.widths:
-        raise UserError(f"network '{name}' has no width but 1")
+        raise UserError(f"{where} has no width but 1")
     image = Image(in_channels, image_size)
     try:
         return found.make(name, image, classes, cast(Stem, stem), width)
     except UserError as error:
-        raise UserError(f"network '{name}': {error}") from error
+        raise UserError(f"{where}: {error}") from error
     except ValueError as error:
-        raise UserError(f"network '{name}': images of {image_size} pixels: {error}") from error
+        raise UserError(f"{where}: images of {image_size} pixels: {error}") from error

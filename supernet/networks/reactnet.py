@@ -12,22 +12,16 @@ from collections.abc import Sequence
 
 from supernet.files import UserError
 from supernet.networks.bireal import UNITS_18, UNITS_34, basic_stages
-from supernet.spec import BinaryUnitSpec, HeadSpec, NetworkSpec, RealDoublingSpec, StemSpec
-from supernet.spec.building import Chain, Image, Stem, resnet_stem
-
-STEM_CHANNELS = 32
-BLOCKS = (
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    *((512, 1),) * 5,
-    (1024, 2),
-    (1024, 1),
+from supernet.spec import BlockSpec, HeadSpec, NetworkSpec, RealDoublingSpec, StemSpec
+from supernet.spec.building import (
+    MOBILENET_BLOCKS,
+    MOBILENET_STEM,
+    Chain,
+    Image,
+    Stem,
+    resnet_stem,
 )
-"""(output channels at width 1, stride) of MobileNetV1's 13 blocks."""
+from supernet.spec.units import unit_pair
 
 
 def _mobile(
@@ -41,42 +35,22 @@ def _mobile(
     """Stem, 13 x (3x3, 1x1), head. `real_groups`: those of real doubling 1x1 convolutions."""
     chain = Chain(image, width)
     stride = 1 if stem == "small" else 2
-    before = chain.scaled(STEM_CHANNELS)
+    before = chain.scaled(MOBILENET_STEM)
     chain.add("stem", StemSpec(image.channels, before, 3, stride, image.size))
-    for number, (channels, stride) in enumerate(BLOCKS, start=1):
+    for number, (channels, stride) in enumerate(MOBILENET_BLOCKS, start=1):
         after = chain.scaled(channels)
-        spatial = BinaryUnitSpec(
-            in_channels=before,
-            out_channels=before,
-            kernel_size=3,
-            stride=stride,
-            groups=1,
-            in_size=chain.size,
-            shortcut="pool" if stride == 2 else "identity",
-            activation="rprelu",
-            rsign=True,
+        pointwise: BlockSpec
+        spatial, pointwise = unit_pair(
+            before, after, chain.size, stride=stride, activation="rprelu", rsign=True
         )
-        chain.add(f"block{number}_spatial", spatial)
-        pointwise: BinaryUnitSpec | RealDoublingSpec
         if after != before and real_groups is not None:
             if before % real_groups:
                 raise UserError(
                     f"width {width} makes {before} channels, which {real_groups} groups do not "
                     f"divide; choose a greater width"
                 )
-            pointwise = RealDoublingSpec(before, real_groups, chain.size, "rprelu")
-        else:
-            pointwise = BinaryUnitSpec(
-                in_channels=before,
-                out_channels=after,
-                kernel_size=1,
-                stride=1,
-                groups=1,
-                in_size=chain.size,
-                shortcut="identity" if after == before else "duplicate",
-                activation="rprelu",
-                rsign=True,
-            )
+            pointwise = RealDoublingSpec(before, real_groups, spatial.out_size, "rprelu")
+        chain.add(f"block{number}_spatial", spatial)
         chain.add(f"block{number}_pointwise", pointwise)
         before = after
     chain.add("head", HeadSpec(before, classes, chain.size))

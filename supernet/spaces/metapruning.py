@@ -10,7 +10,6 @@ shift (in the code, in MobileNetV1, the stem's and each depthwise one's have).
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
@@ -21,7 +20,7 @@ from supernet.files import UserError
 from supernet.space import Position, SearchSpace
 from supernet.spaces.metapruning_plans import PlannedBlock, Pruned, plan_network
 from supernet.spec import BlockSpec, NetworkSpec
-from supernet.spec.building import Image, Stem
+from supernet.spec.building import Image, Stem, demand_whole, demand_width
 
 PERCENTS = tuple(range(10, 101, 3))
 """The paper's 31 scales: 10 %, 13 %, ..., 100 %."""
@@ -52,15 +51,11 @@ class MetaPruning(SearchSpace):
     stem: Stem = "published"
 
     def __post_init__(self) -> None:
-        for what in ("image_size", "classes", "in_channels"):
-            if (value := getattr(self, what)) < 1:
-                raise UserError(
-                    f"space '{self.name}': {what} is {value!r}; expected a whole number above 0"
-                )
-        if not math.isfinite(self.width) or self.width <= 0:
-            raise UserError(
-                f"space '{self.name}': width is {self.width}; expected a finite number above 0"
-            )
+        where = f"space '{self.name}'"
+        demand_whole(
+            where, image_size=self.image_size, classes=self.classes, in_channels=self.in_channels
+        )
+        demand_width(where, self.width)
         distinct = len(set(self.percents)) == len(self.percents)
         if not self.percents or not distinct or not all(1 <= p <= 100 for p in self.percents):
             raise UserError(
@@ -93,7 +88,7 @@ class MetaPruning(SearchSpace):
             if field in block.widths
         )
         names = dict.fromkeys(width.position for width in widths if width.position)
-        return tuple(Position(name, self.percents) for name in names)
+        return tuple(Position(name, self.percents, "percent") for name in names)
 
     def describe(self) -> dict[str, Any]:
         """Name and all options; tuples as JSON lists."""

@@ -23,24 +23,11 @@ from supernet.spec import (
     SeparableSpec,
     StemSpec,
 )
-from supernet.spec.building import Image, Stem
+from supernet.spec.building import MOBILENET_BLOCKS, MOBILENET_STEM, Chain, Image, Stem
 
 Pruned = Literal["mobilenet-v1", "mobilenet-v2", "resnet-50"]
 PRUNED: tuple[Pruned, ...] = get_args(Pruned)
 
-V1_STEM = 32
-V1_BLOCKS = (
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    *((512, 1),) * 5,
-    (1024, 2),
-    (1024, 1),
-)
-"""(output channels, stride)."""
 V2_STEM, V2_LAST = 44, 1280
 V2_STAGES = (
     (22, 1, 1),
@@ -91,21 +78,21 @@ class PlannedBlock(NamedTuple):
 
 @dataclass
 class Plan:
-    """Blocks so far, and the size and width of the map that the last one gives."""
+    """Blocks so far, the chain that they are when whole, and the width of the last one's map.
 
-    image: Image
-    factor: float
-    """On the paper's numbers of channels; what is no whole number is rounded down."""
+    The chain's factor on the paper's numbers of channels here rounds down.
+    """
+
+    whole: Chain
     blocks: list[PlannedBlock] = field(default_factory=list)
-    size: int = field(init=False)
     last: Width = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size, self.last = self.image.size, Width(self.image.channels)
+        self.last = Width(self.whole.image.channels)
 
     def width(self, channels: int, position: str = "") -> Width:
-        """That width at this plan's factor."""
-        return Width(int(channels * Fraction(str(self.factor))), position)
+        """That width at the chain's factor."""
+        return Width(int(channels * Fraction(str(self.whole.width))), position)
 
     def add(
         self,
@@ -117,9 +104,9 @@ class Plan:
     ) -> None:
         """Append a block; the width of the map so far goes into its field `reads`."""
         widths = {reads: self.last, **widths}
-        block = PlannedBlock(name, kind, widths, {**fixed, "in_size": self.size})
+        block = PlannedBlock(name, kind, widths, {**fixed, "in_size": self.whole.size})
         self.blocks.append(block)
-        self.size = getattr(block.spec({}), "out_size", self.size)
+        self.whole.add(name, block.spec({}))
         self.last = widths.get("out_channels", self.last)
 
 
@@ -131,7 +118,7 @@ def plan_network(
     Raises:
         UserError: `factor` leaves a layer without channels.
     """
-    plan = Plan(image, factor)
+    plan = Plan(Chain(image, factor))
     makers = {
         "mobilenet-v1": _mobilenet_v1,
         "mobilenet-v2": _mobilenet_v2,
@@ -148,11 +135,11 @@ def plan_network(
 
 def _mobilenet_v1(plan: Plan, small: bool) -> None:
     """Every output has a position but the last."""
-    stem, stride = {"out_channels": plan.width(V1_STEM, "stem")}, 1 if small else 2
+    stem, stride = {"out_channels": plan.width(MOBILENET_STEM, "stem")}, 1 if small else 2
     plan.add("stem", StemSpec, stem, kernel_size=3, stride=stride, relu=True)
-    for number, (channels, stride) in enumerate(V1_BLOCKS, start=1):
+    for number, (channels, stride) in enumerate(MOBILENET_BLOCKS, start=1):
         name = f"block{number}"
-        out = plan.width(channels, name if number < len(V1_BLOCKS) else "")
+        out = plan.width(channels, name if number < len(MOBILENET_BLOCKS) else "")
         plan.add(name, SeparableSpec, {"out_channels": out}, stride=stride)
 
 

@@ -107,7 +107,7 @@ class MixedPrecision(SearchSpace):
     @cached_property
     def positions(self) -> tuple[Position, ...]:
         """`stage1_unit1`, ...; of the MobileNet `block1_spatial`, `block1_pointwise`, ..."""
-        return tuple(Position(name, tuple(self._pairs)) for name in self._units)
+        return tuple(Position(name, tuple(self._pairs), "bits") for name in self._units)
 
     def describe(self) -> dict[str, Any]:
         """Name and all options; tuples as JSON lists."""

@@ -24,22 +24,19 @@ from supernet.spec import (
     Shortcut,
     StemSpec,
 )
+from supernet.spec.building import (
+    MOBILENET_BLOCKS,
+    MOBILENET_STEM,
+    Chain,
+    Image,
+    demand_whole,
+    demand_width,
+    is_whole,
+    scaled,
+)
 from supernet.spec.units import unit_pair
 
 GROUPS = (1, 2, 4, 8, 16, 32)
-STEM_CHANNELS = 32
-BLOCKS = (
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    *((512, 1),) * 5,
-    (1024, 2),
-    (1024, 1),
-)
-"""(output channels at width 1, stride) of MobileNetV1's 13 blocks."""
 
 
 @dataclass(frozen=True)
@@ -63,31 +60,26 @@ class MobileNetGroups(SearchSpace):
     search_pointwise: bool = False
     shortcut: Literal["duplicate", "conv"] = "duplicate"
     activation: Activation = "prelu"
-    blocks: tuple[tuple[int, int], ...] = BLOCKS
+    blocks: tuple[tuple[int, int], ...] = MOBILENET_BLOCKS
     widths: tuple[float, ...] = ()
     rsign: bool = False
     """ReActNet's learned thresholds (arXiv 2003.03488) in every binary unit's sign."""
 
     def __post_init__(self) -> None:
-        for what in ("image_size", "classes", "in_channels"):
-            if not _is_whole(value := getattr(self, what)) or value <= 0:
-                raise UserError(
-                    f"space '{self.name}': {what} is {value!r}; expected a whole number above 0"
-                )
-        if not math.isfinite(self.width) or self.width <= 0:
-            raise UserError(
-                f"space '{self.name}': width is {self.width}; expected a finite number above 0"
-            )
+        where = f"space '{self.name}'"
+        demand_whole(
+            where, image_size=self.image_size, classes=self.classes, in_channels=self.in_channels
+        )
+        demand_width(where, self.width)
         if self.stem_stride not in (1, 2):
             raise UserError(f"space '{self.name}': stem_stride must be 1 or 2")
-        whole = all(map(_is_whole, self.groups))
         distinct = len(set(self.groups)) == len(self.groups)
-        if not self.groups or not whole or not distinct or min(self.groups) < 1:
+        if not self.groups or not all(map(is_whole, self.groups)) or not distinct:
             raise UserError(f"space '{self.name}': groups must be distinct numbers above 0")
         if not self.blocks:
             raise UserError(f"space '{self.name}': blocks must hold at least one block")
         for number, (channels, stride) in enumerate(self.blocks, start=1):
-            if not _is_whole(channels) or channels <= 0:
+            if not is_whole(channels):
                 raise UserError(
                     f"space '{self.name}': blocks: block {number} has {channels!r} channels; "
                     f"expected a whole number above 0"
@@ -119,16 +111,11 @@ class MobileNetGroups(SearchSpace):
     @cached_property
     def _channels(self) -> tuple[int, ...]:
         """Channels after the stem and after each block, at this width."""
-        channels = []
-        for base in (STEM_CHANNELS, *(out for out, _ in self.blocks)):
-            scaled = base * self.width
-            if scaled != int(scaled):
-                raise UserError(
-                    f"space '{self.name}': width {self.width} makes {scaled:g} of {base} channels; "
-                    f"choose a width that gives whole numbers"
-                )
-            channels.append(int(scaled))
-        return tuple(channels)
+        bases = (MOBILENET_STEM, *(channels for channels, _ in self.blocks))
+        try:
+            return tuple(scaled(channels, self.width) for channels in bases)
+        except UserError as error:
+            raise UserError(f"space '{self.name}': {error}") from error
 
     @cached_property
     def positions(self) -> tuple[Position, ...]:
@@ -136,13 +123,13 @@ class MobileNetGroups(SearchSpace):
         positions = []
         for number in range(1, len(self.blocks) + 1):
             before, after = self._numbers(number - 1), self._numbers(number)
-            positions.append(Position(f"block{number}.spatial", self._legal(number, *before)))
+            legal = self._legal(number, *before)
+            positions.append(Position(f"block{number}.spatial", legal, "groups"))
             if self.search_pointwise:
-                positions.append(
-                    Position(f"block{number}.pointwise", self._legal(number, *before, *after))
-                )
+                legal = self._legal(number, *before, *after)
+                positions.append(Position(f"block{number}.pointwise", legal, "groups"))
             if self.widths:
-                positions.append(Position(f"block{number}.width", self.widths))
+                positions.append(Position(f"block{number}.width", self.widths, "width"))
         return tuple(positions)
 
     def _numbers(self, number: int) -> tuple[int, ...]:
@@ -177,17 +164,15 @@ class MobileNetGroups(SearchSpace):
 
     def decode(self, architecture: Architecture) -> NetworkSpec:
         """The chain stem, (spatial, pointwise) x blocks, head."""
-        size = self.image_size
-        stem = StemSpec(self.in_channels, self._channels[0], 3, self.stem_stride, size)
-        names, blocks = ["stem"], [stem]
-        chain: list[BlockSpec] = list(blocks)
-        size = stem.out_size
+        chain = Chain(Image(self.in_channels, self.image_size))
+        stem = self._channels[0]
+        chain.add("stem", StemSpec(self.in_channels, stem, 3, self.stem_stride, chain.size))
         for number, (_, stride) in enumerate(self.blocks, start=1):
             before, after = (self._given(architecture, n) for n in (number - 1, number))
             spatial, pointwise = unit_pair(
                 before,
                 after,
-                size,
+                chain.size,
                 stride=stride,
                 groups=int(architecture[f"block{number}.spatial"]),
                 pointwise_groups=int(architecture.get(f"block{number}.pointwise", 1)),
@@ -195,19 +180,11 @@ class MobileNetGroups(SearchSpace):
                 activation=self.activation,
                 rsign=self.rsign,
             )
-            size = spatial.out_size
-            names += [f"block{number}_spatial", f"block{number}_pointwise"]
-            chain += [spatial, pointwise]
+            chain.add(f"block{number}_spatial", spatial)
+            chain.add(f"block{number}_pointwise", pointwise)
         channels = self._given(architecture, len(self.blocks))
-        chain.append(HeadSpec(channels, self.classes, size))
-        return NetworkSpec(
-            self.name,
-            self.in_channels,
-            self.image_size,
-            self.classes,
-            (*names, "head"),
-            tuple(chain),
-        )
+        chain.add("head", HeadSpec(channels, self.classes, chain.size))
+        return chain.network(self.name, self.classes)
 
     def _given(self, architecture: Architecture, number: int) -> int:
         """Channels that block `number` gives, 0 being the stem."""
@@ -241,7 +218,7 @@ class MobileNetGroups(SearchSpace):
         Where widths are searched, `uniform g=N w=W` for each of them.
         """
         found: dict[Architecture, str] = {}
-        groups = [p for p in self.positions if not p.name.endswith(".width")]
+        groups = [p for p in self.positions if p.axis == "groups"]
         for number, width in itertools.product(sorted(self.groups), self.widths or (1.0,)):
             if all(min(map(int, position.choices)) <= number for position in groups):
                 name = f"uniform g={number}" + (f" w={width:g}" if self.widths else "")
@@ -252,7 +229,7 @@ class MobileNetGroups(SearchSpace):
         """At each position the largest legal choice of at most `groups`; `width` where searched."""
         chosen: dict[str, Choice] = {}
         for position in self.positions:
-            if position.name.endswith(".width"):
+            if position.axis == "width":
                 chosen[position.name] = width
                 continue
             legal = [int(choice) for choice in position.choices if int(choice) <= groups]
@@ -263,8 +240,3 @@ class MobileNetGroups(SearchSpace):
                 )
             chosen[position.name] = max(legal)
         return self.architecture(chosen)
-
-
-def _is_whole(value: Any) -> bool:
-    """Whether it is an integer; bool is one in Python, but True is no number of channels."""
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -18,6 +18,7 @@ from supernet.architecture import Architecture, Choice
 from supernet.files import UserError
 from supernet.space import Position, SearchSpace
 from supernet.spec import BlockSpec, HeadSpec, NetworkSpec, ShuffleBlockSpec, StemSpec
+from supernet.spec.building import Chain, Image, demand_whole
 
 CHOICES = ("3x3", "5x5", "7x7", "xception")
 STAGES = ((64, 4), (160, 4), (320, 8), (640, 4))
@@ -53,11 +54,14 @@ class SposBlocks(SearchSpace):
     widths: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for what in ("image_size", "classes", "in_channels", "stem_channels", "last_channels"):
-            if (value := getattr(self, what)) < 1:
-                raise UserError(
-                    f"space '{self.name}': {what} is {value!r}; expected a whole number above 0"
-                )
+        demand_whole(
+            f"space '{self.name}'",
+            image_size=self.image_size,
+            classes=self.classes,
+            in_channels=self.in_channels,
+            stem_channels=self.stem_channels,
+            last_channels=self.last_channels,
+        )
         if self.stem_stride not in (1, 2):
             raise UserError(f"space '{self.name}': stem_stride must be 1 or 2")
         if not self.stages:
@@ -113,10 +117,11 @@ class SposBlocks(SearchSpace):
     def positions(self) -> tuple[Position, ...]:
         """`block1`, `block2`, ...; then `block1.width`, ... where widths are searched."""
         numbers = range(1, len(self._shapes) + 1)
-        kinds = tuple(Position(f"block{number}", CHOICES) for number in numbers)
+        kinds = tuple(Position(f"block{number}", CHOICES, "kind") for number in numbers)
         if not self.widths:
             return kinds
-        return (*kinds, *(Position(f"block{number}.width", self.widths) for number in numbers))
+        widths = (Position(f"block{number}.width", self.widths, "width") for number in numbers)
+        return (*kinds, *widths)
 
     def describe(self) -> dict[str, Any]:
         """Name and all options; tuples as JSON lists."""
@@ -128,26 +133,16 @@ class SposBlocks(SearchSpace):
 
     def decode(self, architecture: Architecture) -> NetworkSpec:
         """The chain stem, blocks, last convolution, head."""
-        stem = StemSpec(
-            self.in_channels, self.stem_channels, 3, self.stem_stride, self.image_size, relu=True
-        )
-        names, chain, size = ["stem"], list[BlockSpec]([stem]), stem.out_size
+        chain = Chain(Image(self.in_channels, self.image_size))
+        stem = (self.in_channels, self.stem_channels, 3, self.stem_stride, chain.size)
+        chain.add("stem", StemSpec(*stem, relu=True))
         for number, shape in enumerate(self._shapes, start=1):
-            scale = self._scale(architecture, number)
-            block = _block(str(architecture[f"block{number}"]), *shape, scale, size)
-            names.append(f"block{number}")
-            chain.append(block)
-            size = block.out_size
-        last = StemSpec(self.stages[-1][0], self.last_channels, 1, 1, size, relu=True)
-        head = HeadSpec(self.last_channels, self.classes, size, bias=False)
-        return NetworkSpec(
-            self.name,
-            self.in_channels,
-            self.image_size,
-            self.classes,
-            (*names, "last_conv", "head"),
-            (*chain, last, head),
-        )
+            name, scale = f"block{number}", self._scale(architecture, number)
+            chain.add(name, _block(str(architecture[name]), *shape, scale, chain.size))
+        last = self.last_channels
+        chain.add("last_conv", StemSpec(self.stages[-1][0], last, 1, 1, chain.size, relu=True))
+        chain.add("head", HeadSpec(last, self.classes, chain.size, bias=False))
+        return chain.network(self.name, self.classes)
 
     def _scale(self, architecture: Architecture, number: int) -> float:
         """The factor on the channels inside a block's branches."""

@@ -23,10 +23,8 @@ from supernet.spec import (
     NetworkSpec,
     StemSpec,
 )
+from supernet.spec.building import MOBILENET_STAGES, MOBILENET_STEM, Chain, Image, demand_whole
 from supernet.spec.units import unit_pair
-
-STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
-"""(channels, blocks, stride of the first) of MobileNetV1's 13 blocks."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,9 @@ class WideBinary(SearchSpace):
     image_size: int = 224
     classes: int = 1000
     in_channels: int = 3
-    stem_channels: int = 32
+    stem_channels: int = MOBILENET_STEM
     stem_stride: int = 2
-    stages: tuple[tuple[int, int, int], ...] = STAGES
+    stages: tuple[tuple[int, int, int], ...] = MOBILENET_STAGES
     widths: tuple[float, ...] = (0.5, 0.75, 1.0)
     kernels: tuple[int, ...] = (3, 5)
     groups: tuple[int, ...] = (1, 2, 4, 8)
@@ -56,9 +54,14 @@ class WideBinary(SearchSpace):
     rsign: bool = False
 
     def __post_init__(self) -> None:
-        for what in ("image_size", "classes", "in_channels", "stem_channels", "min_blocks"):
-            if (value := getattr(self, what)) < 1:
-                raise self._error(f"{what} is {value!r}; expected a whole number above 0")
+        demand_whole(
+            f"space '{self.name}'",
+            image_size=self.image_size,
+            classes=self.classes,
+            in_channels=self.in_channels,
+            stem_channels=self.stem_channels,
+            min_blocks=self.min_blocks,
+        )
         if self.stem_stride not in (1, 2):
             raise self._error("stem_stride must be 1 or 2")
         for what in ("widths", "kernels", "groups"):
@@ -102,14 +105,15 @@ class WideBinary(SearchSpace):
         """One of a single choice is left out: there is nothing to search."""
         for stage, (_, blocks, _) in enumerate(self.stages, start=1):
             depths = tuple(range(min(self.min_blocks, blocks), blocks + 1))
-            offered: list[tuple[str, tuple[Choice, ...]]] = [
-                (f"stage{stage}.width", self.widths),
-                (f"stage{stage}.depth", depths),
+            offered = [
+                Position(f"stage{stage}.width", self.widths, "width"),
+                Position(f"stage{stage}.depth", depths, "depth"),
             ]
             for block in range(1, blocks + 1):
-                offered.append((f"stage{stage}.block{block}.kernel", self.kernels))
-                offered.append((f"stage{stage}.block{block}.groups", self.groups))
-            yield from (Position(name, found) for name, found in offered if len(found) > 1)
+                place = f"stage{stage}.block{block}"
+                offered.append(Position(f"{place}.kernel", self.kernels, "kernel"))
+                offered.append(Position(f"{place}.groups", self.groups, "groups"))
+            yield from (position for position in offered if len(position.choices) > 1)
 
     def describe(self) -> dict[str, Any]:
         """Name and all options; tuples as JSON lists."""
@@ -121,9 +125,8 @@ class WideBinary(SearchSpace):
 
     def decode(self, architecture: Architecture) -> NetworkSpec:
         """The chain stem, (spatial, pointwise) x blocks that are there, head."""
-        stem = StemSpec(self.in_channels, self.stem_channels, 3, self.stem_stride, self.image_size)
-        names, chain = ["stem"], list[BlockSpec]([stem])
-        before, size = stem.out_channels, stem.out_size
+        chain, before = Chain(Image(self.in_channels, self.image_size)), self.stem_channels
+        chain.add("stem", StemSpec(self.in_channels, before, 3, self.stem_stride, chain.size))
         for stage, (channels, blocks, first_stride) in enumerate(self.stages, start=1):
             width = float(architecture.get(f"stage{stage}.width", self.widths[0]))
             depth = int(architecture.get(f"stage{stage}.depth", blocks))
@@ -134,31 +137,22 @@ class WideBinary(SearchSpace):
                 spatial, pointwise = unit_pair(
                     before,
                     after,
-                    size,
+                    chain.size,
                     stride=stride,
                     kernel_size=int(architecture.get(f"{place}.kernel", self.kernels[0])),
                     groups=int(architecture.get(f"{place}.groups", self.groups[0])),
                     activation=self.activation,
                     rsign=self.rsign,
                 )
-                size = spatial.out_size
-                block_name = place.replace(".", "_")
-                names += [f"{block_name}_spatial", f"{block_name}_pointwise"]
-                chain += [spatial, pointwise]
+                chain.add(f"stage{stage}_block{block}_spatial", spatial)
+                chain.add(f"stage{stage}_block{block}_pointwise", pointwise)
                 before = after
-        chain.append(HeadSpec(before, self.classes, size))
-        return NetworkSpec(
-            self.name,
-            self.in_channels,
-            self.image_size,
-            self.classes,
-            (*names, "head"),
-            tuple(chain),
-        )
+        chain.add("head", HeadSpec(before, self.classes, chain.size))
+        return chain.network(self.name, self.classes)
 
     def block_candidates(self) -> dict[str, tuple[BlockSpec, ...]]:
         """A block depends on its stage's width, the width before it, its kernel and its groups."""
-        deepest = {p.name: p.choices[-1] for p in self.positions if p.name.endswith(".depth")}
+        deepest = {p.name: p.choices[-1] for p in self.positions if p.axis == "depth"}
         centre = self.architecture({**dict(self.first().choices), **deepest})
         known = {position.name for position in self.positions}
         near = []
@@ -175,13 +169,10 @@ class WideBinary(SearchSpace):
         found: dict[Architecture, str] = {}
         for groups in self.groups:
             for width in self.widths:
-                values = {"groups": groups, "width": width}
+                values: dict[str | None, Choice] = {"groups": groups, "width": width}
                 chosen = {
-                    position.name: values.get(
-                        kind := position.name.rpartition(".")[2],
-                        position.choices[-1 if kind == "depth" else 0],
-                    )
-                    for position in self.positions
+                    p.name: values.get(p.axis, p.choices[-1 if p.axis == "depth" else 0])
+                    for p in self.positions
                 }
                 found.setdefault(self.architecture(chosen), f"g={groups} w={width:g}")
         return {name: architecture for architecture, name in found.items()}

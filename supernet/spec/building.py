@@ -1,7 +1,8 @@
-"""What the builders of networks share: the image, the stem, and a chain of named blocks."""
+"""What builders of networks share, published or a space's: MobileNetV1's table, chain, checks."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -12,12 +13,63 @@ from supernet.spec.plain import PoolSpec
 Stem = Literal["published", "small"]
 """`small`: 3x3 with stride 1 and no pool, for images of about 32 pixels."""
 
+MOBILENET_STEM = 32
+MOBILENET_STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
+"""(output channels, blocks, stride of the first) of MobileNetV1 (arXiv 1704.04861, table 1)."""
+MOBILENET_BLOCKS = tuple(
+    (channels, 1 if number else stride)
+    for channels, blocks, stride in MOBILENET_STAGES
+    for number in range(blocks)
+)
+"""(output channels, stride) of its 13 blocks."""
+
 
 class Image(NamedTuple):
     """Channels, and pixels a side."""
 
     channels: int
     size: int
+
+
+def is_whole(number: object) -> bool:
+    """Whether it is a whole number above 0; bool is an int in Python, but True is no number."""
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
+
+
+def demand_whole(where: str, **numbers: object) -> None:
+    """Demand whole numbers above 0.
+
+    Raises:
+        UserError: `where`, and by its name the first that is none.
+    """
+    for name, number in numbers.items():
+        if not is_whole(number):
+            raise UserError(f"{where}: {name} is {number!r}; expected a whole number above 0")
+
+
+def demand_width(where: str, width: float) -> None:
+    """Demand a factor on numbers of channels.
+
+    Raises:
+        UserError: it is not finite, or not above 0.
+    """
+    if not math.isfinite(width) or width <= 0:
+        raise UserError(f"{where}: width is {width}; expected a finite number above 0")
+
+
+def scaled(channels: int, width: float) -> int:
+    """A paper's number of channels, at this width.
+
+    Raises:
+        UserError: that is no whole number.
+    """
+    number = channels * width
+    if number != int(number):
+        raise UserError(
+            f"width {width} makes {number:g} of {channels} channels; choose a width that gives "
+            f"whole numbers"
+        )
+    return int(number)
 
 
 @dataclass
@@ -36,18 +88,8 @@ class Chain:
         self.size = self.image.size
 
     def scaled(self, channels: int) -> int:
-        """The paper's number of channels, at this width.
-
-        Raises:
-            UserError: that is no whole number.
-        """
-        scaled = channels * self.width
-        if scaled != int(scaled):
-            raise UserError(
-                f"width {self.width} makes {scaled:g} of {channels} channels; choose a width that "
-                f"gives whole numbers"
-            )
-        return int(scaled)
+        """The paper's number of channels, at this chain's width; as the function `scaled`."""
+        return scaled(channels, self.width)
 
     def add(self, name: str, block: BlockSpec) -> None:
         """Append a block; one with an `out_size` sets the size."""

@@ -3,9 +3,10 @@
 from itertools import product
 
 from supernet.costs import cost
-from supernet.space import SearchSpace
+from supernet.space import Position, SearchSpace
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spaces.spos_blocks import SposBlocks
+from supernet.spec.building import MOBILENET_BLOCKS
 
 
 def test_largest_and_smallest_have_most_and_fewest_parameters(tiny_space: MobileNetGroups) -> None:
@@ -28,3 +29,21 @@ def choices_of(space: SearchSpace) -> list[dict]:
 
 def parameters_of(space: SearchSpace, choices: dict) -> int:
     return cost(space.decode(space.architecture(choices))).parameters
+
+
+def test_what_a_position_chooses_is_said_or_the_end_of_its_name(tiny_space: MobileNetGroups):
+    axes = [
+        Position(name, (1, 2)).axis for name in ("block1.width", "stage2.depth", "block1", "a.b")
+    ]
+    assert axes == ["width", "depth", "kind", "kind"]
+    assert Position("block1.spatial", (1, 2), "groups").axis == "groups"
+    assert {position.axis for position in tiny_space.positions} == {"groups"}
+    widths = MobileNetGroups(widths=(0.5, 1.0)).positions
+    assert [position.axis for position in widths] == ["groups", "width"] * 13
+
+
+def test_mobilenet_has_13_blocks_and_halves_its_map_4_times_after_the_stem():
+    assert len(MOBILENET_BLOCKS) == 13
+    halving = [number for number, (_, stride) in enumerate(MOBILENET_BLOCKS, 1) if stride == 2]
+    assert halving == [2, 4, 6, 12]
+    assert [channels for channels, _ in MOBILENET_BLOCKS][::4] == [64, 256, 512, 1024]

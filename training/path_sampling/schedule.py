@@ -7,7 +7,7 @@ was trained first and narrower ones joined later (CanyonWind/Single-Path-One-Sho
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, ClassVar
@@ -31,10 +31,10 @@ class NarrowedSpace(SearchSpace):
     def __init__(self, whole: SearchSpace, allowed: Allowed) -> None:
         self._whole = whole
         self._positions = tuple(
-            Position(
-                position.name,
+            replace(
+                position,
                 # In the whole space's order, and as it writes them: 2.0 in a config may be its 2.
-                tuple(
+                choices=tuple(
                     choice
                     for choice in position.choices
                     if choice in allowed.get(position.name, position.choices)

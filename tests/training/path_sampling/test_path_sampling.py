@@ -159,6 +159,7 @@ def test_widening_goes_from_the_largest_down(tiny_space: MobileNetGroups) -> Non
         5: (1, 2, 4),
     }
     assert all(positions[2].choices == (1, 2, 4) for positions in found.values())
+    assert {one.axis for positions in found.values() for one in positions} == {"groups"}
     at_once = {"pattern": "*", "from_epoch": 0}
     first = periods_of(tiny_space, PathSamplingConfig(widen=at_once))[0]
     assert [position.choices for position in first.space.positions] == [(1, 2)] * 3
