@@ -13,8 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from supernet.blocks.binary_unit import BinaryUnit
-from supernet.blocks.plain import BinaryLayer
+from supernet.blocks.block import BinaryBlock
 from supernet.blocks.quantised_unit import QuantisedUnit
 from supernet.files import UserError
 from supernet.layers.sign import hard_sign
@@ -48,7 +47,7 @@ def fold_scale(network: Network) -> Network:
     return copy
 
 
-def _fold(name: str, part: BinaryUnit | BinaryLayer) -> None:
+def _fold(name: str, part: BinaryBlock) -> None:
     if not part.binarization.is_binary:
         setting = part.binarization
         raise UserError(

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from supernet.blocks.binary_unit import BinaryUnit, compute_unit
+from supernet.blocks.block import BinaryBlock, Block, Compute
 from supernet.blocks.building import build_block
-from supernet.blocks.ends import Stem
-from supernet.blocks.plain import BinaryLayer
-from supernet.blocks.quantised_unit import QuantisedUnit
-from supernet.layers.nested_conv import NestedPath
 from supernet.sharing.shared_path import SharedPath
-from supernet.spec import (
-    NetworkSpec,
-)
+from supernet.spec import NetworkSpec
 
 
 class Network(nn.Module):
@@ -37,9 +32,7 @@ class Network(nn.Module):
         """The state dict of the stand-alone network, also where weights live in a supernet."""
         state = self.state_dict()
         for name, block in self.named_children():
-            if isinstance(block, BinaryUnit):
-                state[f"{name}.conv.weight"] = block.conv.weight.detach()
-            elif isinstance(block, SharedPath):
+            if isinstance(block, Block):
                 state |= {f"{name}.{own}": tensor for own, tensor in block.tensors().items()}
         for name, norm in self.named_modules():
             # One without factor and shift (in a supernet) computes what 1 and 0 make of it.
@@ -61,12 +54,7 @@ class Network(nn.Module):
             module = self.get_submodule(block)
             if name in own:
                 own[name].copy_(tensor)
-            elif isinstance(module, SharedPath):
-                if not module.put(within, tensor):
-                    without_place.append(name)
-            elif isinstance(module, BinaryUnit) and isinstance(module.conv, NestedPath):
-                module.conv.put(tensor)
-            else:
+            elif not (isinstance(module, Block) and module.put(within, tensor)):
                 without_place.append(name)
         return without_place
 
@@ -96,25 +84,20 @@ def stand_alone_copy(network: Network) -> Network:
     copy = build_from(
         network.spec, {name: tensor.clone() for name, tensor in network.tensors().items()}
     )
-    for (_, own), (_, original) in zip(binary_parts(copy), binary_parts(network), strict=True):
-        own.conv.precision = original.conv.precision
-        own.set_binarization(original.binarization)
-    for unit, original_unit in zip(_quantised(copy), _quantised(network), strict=True):
-        unit.set_binarization(original_unit.binarization)
-    for stem, original_stem in zip(_stems(copy), _stems(network), strict=True):
-        stem.precision = original_stem.precision
+    for own, original in zip(_blocks(copy), _blocks(network), strict=True):
+        own.take_settings(original)
     return copy.train(network.training)
 
 
-def binary_parts(network: nn.Module) -> Iterator[tuple[str, BinaryUnit | BinaryLayer]]:
+def binary_parts(network: nn.Module) -> Iterator[tuple[str, BinaryBlock]]:
     """What holds one binary convolution and the norm after it, in order, with its name."""
     for name, module in _modules(network):
-        if isinstance(module, (BinaryUnit, BinaryLayer)):
+        if isinstance(module, BinaryBlock):
             yield name, module
 
 
-def _stems(network: nn.Module) -> Iterator[Stem]:
-    return (part for _, part in _modules(network) if isinstance(part, Stem))
+def _blocks(network: nn.Module) -> Iterator[Block]:
+    return (part for _, part in _modules(network) if isinstance(part, Block))
 
 
 def _modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -127,10 +110,6 @@ def _modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, module
 
 
-def _quantised(network: nn.Module) -> Iterator[QuantisedUnit]:
-    return (part for _, part in _modules(network) if isinstance(part, QuantisedUnit))
-
-
 def compile_units(network: nn.Module) -> None:
     """Compile binary units and stems below `network`: one graph for each distinct shape and choice.
 
@@ -140,9 +119,11 @@ def compile_units(network: nn.Module) -> None:
     # far too low: 9 shapes x 6 choices x (train, eval) = 108 graphs in the default space.
     torch._dynamo.config.recompile_limit = 1024
     torch._dynamo.config.accumulated_recompile_limit = 4096
-    compiled = torch.compile(compute_unit, dynamic=False)
+
+    @cache
+    def compiled(function: Compute) -> Compute:
+        return torch.compile(function, dynamic=False)
+
     for part in network.modules():
-        if isinstance(part, BinaryUnit):
-            part.compute = compiled
-        elif isinstance(part, Stem):
-            part.compile(dynamic=False)
+        if isinstance(part, Block):
+            part.compile_parts(compiled)

@@ -6,7 +6,6 @@ Single Path One-Shot (Guo et al., ECCV 2020, arXiv 1904.00420).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
@@ -19,10 +18,10 @@ from supernet.files import UserError
 from supernet.layers.binary_conv import Precision
 from supernet.network import Network, compile_units, stand_alone_copy
 from supernet.sharing import FROM_LARGEST, Sharing
+from supernet.sharing.choices import Choices
 from supernet.sharing.independent import BlockChoices
-from supernet.sharing.kinds import SlicedKinds, check_slices, sliced_blocks
+from supernet.sharing.kinds import check_slices, sliced_blocks
 from supernet.sharing.nested import BinaryUnitChoices
-from supernet.sharing.sliced import SlicedBlock
 from supernet.space import SearchSpace
 from supernet.spec import BinaryUnitSpec, BlockSpec
 
@@ -83,11 +82,7 @@ class Supernet(nn.Module):
 
     def set_precision(self, precision: Precision) -> None:
         """Choose where the operands are bf16, for every path."""
-        for block in self.modules():
-            if isinstance(block, SlicedBlock):
-                block.set_precision(precision)
-        for unit in self._every_unit():
-            set_precision(unit, precision)
+        set_precision(self, precision)
 
     def set_binarization(self, binarization: Binarization) -> None:
         """Choose how the binary convolutions of every path are made."""
@@ -98,26 +93,12 @@ class Supernet(nn.Module):
 
     def compile_units(self) -> None:
         """Compile the binary units of every path, each on its first use."""
-        for unit in self._every_unit():
-            compile_units(unit)
+        if self.sharing not in FROM_LARGEST:
+            compile_units(self)
 
     def _active(self, name: str, spec: BlockSpec, binarization: Binarization) -> nn.Module:
         block = self.blocks[name]
-        if isinstance(block, SlicedKinds):
-            return block.path(spec, binarization)
-        if isinstance(block, BinaryUnitChoices):
-            return block.unit(cast(BinaryUnitSpec, spec))
-        if isinstance(block, BlockChoices):
-            return block.block(spec)
-        return block
-
-    def _every_unit(self) -> Iterator[nn.Module]:
-        """Every alternative that has a module of its own."""
-        if self.sharing in FROM_LARGEST:
-            return
-        for name, specs in self.space.block_candidates().items():
-            for spec in specs:
-                yield self._active(name, spec, self.binarization)
+        return block.path(spec, binarization) if isinstance(block, Choices) else block
 
 
 def check_shareable(space: SearchSpace, sharing: Sharing) -> None:

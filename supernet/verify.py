@@ -7,10 +7,8 @@ import warnings
 import torch
 from torch import nn
 
-from supernet.blocks.quantised_unit import QuantisedUnit
 from supernet.costs.count import REAL_BITS, Costs, cost
-from supernet.layers.binary_conv import BinaryConv2d
-from supernet.layers.dorefa import DorefaConv2d
+from supernet.layers.binary_conv import LatentConv2d
 from supernet.network import Network, build
 from supernet.spec import NetworkSpec
 
@@ -22,9 +20,8 @@ class CostMismatch(Exception):
 def measure(network: Network) -> Costs:
     """Costs read off a module by one forward pass, by the convention of `supernet.costs`.
 
-    fvcore counts the real convolutions and linear layers; hooks on `BinaryConv2d` and
-    `DorefaConv2d` count the others from the shapes of their actual weights and outputs, as real
-    ones where what they read is no sign.
+    fvcore counts the real convolutions and linear layers; hooks on those with latent weights count
+    these from their actual weights and outputs, as real ones where what they read is no sign.
     """
     with warnings.catch_warnings():
         # fvcore still decorates with torch.jit.script, which warns of its own deprecation.
@@ -34,23 +31,20 @@ def measure(network: Network) -> Costs:
     spec = network.spec
     image = torch.zeros(1, spec.in_channels, spec.image_size, spec.image_size)
     bops = flops = bitops = 0
-    quantised = [module for module in network.modules() if isinstance(module, QuantisedUnit)]
-    # What a quantised unit's convolution reads; one that is in none reads signs, or the image.
-    read_bits: dict[nn.Module, int] = {unit.conv: unit.activation_bits for unit in quantised}
 
-    def count(conv: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    def count(conv: LatentConv2d, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         nonlocal bops, flops, bitops
         # Cin/g * k * k multiply-adds for each of the output's elements.
-        macs = conv.weight[0].numel() * output[0].numel()  # type: ignore[index]
+        macs = conv.weight[0].numel() * output[0].numel()
         # Both operands must be 1-bit: a first layer reads the image, here of zeros.
         signs = bool((inputs[0].abs() == 1).all())
-        if signs and isinstance(conv, BinaryConv2d):
+        if signs and conv.bits == 1:
             bops += macs
         else:
             flops += macs
-        bitops += macs * _weight_bits(conv) * (1 if signs else read_bits.get(conv, REAL_BITS))
+        bitops += macs * conv.bits * (1 if signs else conv.input_bits)
 
-    latent = [m for m in network.modules() if isinstance(m, (BinaryConv2d, DorefaConv2d))]
+    latent = [module for module in network.modules() if isinstance(module, LatentConv2d)]
     hooks = [module.register_forward_hook(count) for module in latent]
     network.eval()
     with torch.no_grad():
@@ -66,19 +60,15 @@ def measure(network: Network) -> Costs:
         if isinstance(network.get_submodule(name), (nn.Conv2d, nn.Linear))
     )
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    saved_bits = sum(conv.weight.numel() * (REAL_BITS - _weight_bits(conv)) for conv in latent)
+    saved_bits = sum(conv.weight.numel() * (REAL_BITS - conv.bits) for conv in latent)
     return Costs(
         flops=flops + int(by_fvcore),
         bops=bops,
         bitops=bitops + int(by_fvcore) * REAL_BITS**2,
         parameters=parameters,
-        binary_parameters=sum(c.weight.numel() for c in latent if isinstance(c, BinaryConv2d)),
+        binary_parameters=sum(conv.weight.numel() for conv in latent if conv.bits == 1),
         bits=parameters * REAL_BITS - saved_bits,
     )
-
-
-def _weight_bits(conv: nn.Module) -> int:
-    return conv.bits if isinstance(conv, DorefaConv2d) else 1
 
 
 def verify(spec: NetworkSpec) -> dict[str, int | float]:

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from supernet.binarization import Binarization
-from supernet.layers.binary_conv import BinaryConv2d
-from supernet.layers.binary_input import BinaryInput
-from supernet.layers.nested_conv import NestedPath
+from supernet.blocks.block import BinaryBlock, Compute
+from supernet.layers.binary_conv import BinaryConv2d, LatentConv2d, Precision
 from supernet.layers.rprelu import RPReLU
 from supernet.layers.rsign import RSign
 from supernet.spec import BinaryUnitSpec, RealDoublingSpec
@@ -102,21 +101,16 @@ def build_conv(spec: BinaryUnitSpec) -> BinaryConv2d:
     )
 
 
-OWN_INPUT = BinaryInput(surrogate="approx")
-
-
-class BinaryUnit(nn.Module):
+class BinaryUnit(BinaryBlock):
     """y = activation(norm(conv(sign(x))) + shortcut(x)); shapes (N, C, H, W).
 
     `sign` is an RSign, or None for ApproxSign, which has no parameters. `binarization` can put
     something real in place of the signs.
     """
 
-    conv: BinaryConv2d | NestedPath
-
     def __init__(
         self,
-        conv: BinaryConv2d | NestedPath,
+        conv: LatentConv2d,
         norm: nn.Module,
         shortcut: nn.Module,
         activation: nn.Module,
@@ -125,8 +119,7 @@ class BinaryUnit(nn.Module):
         super().__init__()
         self.sign = sign
         self.conv, self.norm, self.shortcut, self.activation = conv, norm, shortcut, activation
-        self.binarization, self.function = Binarization(), OWN_INPUT
-        self.compute: Callable[[BinaryUnit, Tensor, Tensor, Tensor | None], Tensor] = compute_unit
+        self.compute: Compute = compute_unit
 
     @classmethod
     def from_spec(cls, spec: BinaryUnitSpec) -> BinaryUnit:
@@ -141,10 +134,22 @@ class BinaryUnit(nn.Module):
 
     def set_binarization(self, binarization: Binarization) -> None:
         """Choose how the convolution is made; None leaves the unit's own."""
-        self.binarization, self.function = binarization, OWN_INPUT.under(binarization)
+        super().set_binarization(binarization)
         if self.sign is not None:
             self.sign.set_binarization(binarization)
-        self.conv.set_binarization(binarization)
+
+    def set_precision(self, precision: Precision) -> None:
+        self.conv.precision = precision
+
+    def compile_parts(self, compiled: Callable[[Compute], Compute]) -> None:
+        self.compute = compiled(compute_unit)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The latent weight, which may be kept in a supernet."""
+        return {"conv.weight": self.conv.weight.detach()}
+
+    def put(self, name: str, tensor: Tensor) -> bool:
+        return name == "conv.weight" and self.conv.put(tensor)
 
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         """The shortcut takes `source` where it is given, else x."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from supernet.blocks.binary_unit import BinaryUnit, ConvShortcut, build_conv
+from supernet.blocks.block import Block
 from supernet.layers.binary_input import leaky_clip
 from supernet.spec import BinaryUnitSpec, BottleneckSpec
 
@@ -26,7 +27,7 @@ class RealNarrow(nn.Module):
         return self.norm(self.conv(leaky_clip(x)))
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Block):
     """Two streams to two streams; `BottleneckSpec` has the formulas.
 
     Narrow (N, Cin/4, H, W) and wide (N, Cin, H, W) to (N, Cout/4, H', W') and (N, Cout, H', W').

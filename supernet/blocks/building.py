@@ -6,6 +6,7 @@ from torch import nn
 
 from supernet.binarization import Binarization
 from supernet.blocks.binary_unit import BinaryUnit
+from supernet.blocks.block import Block
 from supernet.blocks.bottleneck import Bottleneck
 from supernet.blocks.conv_norm import ConvChain
 from supernet.blocks.ends import Head, Stem
@@ -15,7 +16,6 @@ from supernet.blocks.real_doubling import RealDoubling
 from supernet.blocks.shuffle import ShuffleBlock
 from supernet.files import UserError
 from supernet.layers.binary_conv import Precision
-from supernet.sharing.nested import BinaryUnitChoices
 from supernet.spec import (
     BinaryLayerSpec,
     BinaryUnitSpec,
@@ -78,14 +78,12 @@ def set_binarization(module: nn.Module, binarization: Binarization) -> None:
     quantised unit has its own reading of it (`QuantisedUnit.set_binarization`).
     """
     for part in module.modules():
-        if isinstance(part, (BinaryUnit, BinaryLayer, BinaryUnitChoices, QuantisedUnit)):
+        if isinstance(part, Block):
             part.set_binarization(binarization)
 
 
-def set_precision(network: nn.Module, precision: Precision) -> None:
-    """Choose where the operands of binary units and of stems below `network` are bf16."""
-    for part in network.modules():
-        if isinstance(part, BinaryUnit):
-            part.conv.precision = precision
-        elif isinstance(part, Stem):
-            part.precision = precision
+def set_precision(module: nn.Module, precision: Precision) -> None:
+    """Choose where the operands of binary units and of stems below `module` are bf16."""
+    for part in module.modules():
+        if isinstance(part, Block):
+            part.set_precision(precision)

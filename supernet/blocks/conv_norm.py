@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from supernet.blocks.block import Block
 from supernet.spec import ConvChainSpec
 from supernet.spec.layers import ConvNormSpec
 
@@ -32,7 +33,7 @@ class ConvNorm(nn.Module):
         return self.activation(self.norm(self.conv(x)))
 
 
-class ConvChain(nn.Module):
+class ConvChain(Block):
     """y = activation(steps(x) + shortcut(x)): (N, Cin, H, W) -> (N, Cout, H/s, W/s).
 
     Without a shortcut nothing is added; the activation is a ReLU or nothing.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from supernet.blocks.block import Block, Compute
 from supernet.layers.binary_conv import Precision
 from supernet.layers.shift_norm import ShiftNorm
 from supernet.spec import HeadSpec, StemSpec
 
 
-class Stem(nn.Module):
+class Stem(Block):
     """Real k x k convolution, BatchNorm, ReLU or not: (N, Cin, H, W) -> (N, Cout, H/s, W/s).
 
     Under the precision bf16 the convolution rounds images, weights and sums to bf16.
@@ -32,6 +36,16 @@ class Stem(nn.Module):
         self.activation = nn.ReLU() if spec.relu else nn.Identity()
         self.precision: Precision = "fp32"
 
+    def set_precision(self, precision: Precision) -> None:
+        self.precision = precision
+
+    def take_settings(self, other: Self) -> None:
+        self.precision = other.precision
+
+    def compile_parts(self, compiled: Callable[[Compute], Compute]) -> None:
+        """All of it, by torch's own way for a module."""
+        self.compile(dynamic=False)
+
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.norm(self._convolve(x)))
 
@@ -42,7 +56,7 @@ class Stem(nn.Module):
         return F.conv2d(low, weight, None, self.conv.stride, self.conv.padding).to(x.dtype)
 
 
-class Head(nn.Module):
+class Head(Block):
     """Global average pooling and a linear layer: (N, C, H, W) -> (N, classes)."""
 
     def __init__(self, spec: HeadSpec) -> None:

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from supernet.binarization import Binarization
+from supernet.blocks.block import BinaryBlock, Block
 from supernet.layers.binary_conv import BinaryConv2d
 from supernet.layers.binary_input import BinaryInput
 from supernet.layers.shift_norm import ShiftNorm
 from supernet.spec import BinaryLayerSpec, LogitsSpec, PoolSpec
 
-OWN_INPUT = BinaryInput(surrogate="ste")
 
-
-class BinaryLayer(nn.Module):
+class BinaryLayer(BinaryBlock):
     """y = norm(pool(conv(ste_sign(x)))), the order of BinaryNet (arXiv 1602.02830), in fp32.
 
     (N, Cin, H, W) -> (N, Cout, H', W'). An input that is real goes in without a sign, whatever
     `binarization` says of activations.
     """
 
+    own_input = BinaryInput(surrogate="ste")
+
     def __init__(self, spec: BinaryLayerSpec) -> None:
         super().__init__()
-        self.binarization, self.function = Binarization(), OWN_INPUT
         self.is_real = spec.input == "real"
         self.conv = BinaryConv2d(
             spec.in_channels,
@@ -36,17 +35,12 @@ class BinaryLayer(nn.Module):
         self.norm = ShiftNorm(spec.out_channels, spec.norm_eps, spec.norm_momentum)
         self.activation = nn.ReLU() if spec.relu else nn.Identity()
 
-    def set_binarization(self, binarization: Binarization) -> None:
-        """Choose how the convolution is made; None leaves the layer's own."""
-        self.binarization, self.function = binarization, OWN_INPUT.under(binarization)
-        self.conv.set_binarization(binarization)
-
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x if self.is_real else self.function(x))
         return self.activation(self.norm(self.pool(y)))
 
 
-class Pool(nn.Module):
+class Pool(Block):
     """Max pool, then BatchNorm where the spec has one: (N, C, H, W) -> (N, C, H', W')."""
 
     def __init__(self, spec: PoolSpec) -> None:
@@ -58,7 +52,7 @@ class Pool(nn.Module):
         return self.norm(self.pool(x))
 
 
-class Logits(nn.Module):
+class Logits(Block):
     """(N, classes, 1, 1) -> (N, classes)."""
 
     def __init__(self, spec: LogitsSpec) -> None:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from supernet.blocks.binary_unit import Duplicate, build_activation
+from supernet.blocks.block import Block
 from supernet.layers.rsign import RSign
 from supernet.spec import RealDoublingSpec
 
 
-class RealDoubling(nn.Module):
+class RealDoubling(Block):
     """y = activation(norm(concat[conv_a(x + s), conv_b(x + s)]) + concat[x, x]).
 
     (N, C, H, W) -> (N, 2C, H, W); s is the shift of an RSign whose sign is left out.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from supernet.blocks.block import Block
 from supernet.blocks.conv_norm import ConvNorm
 from supernet.spec import ShuffleBlockSpec
 
 
-class ShuffleBlock(nn.Module):
+class ShuffleBlock(Block):
     """Two parts side by side, (N, Cin, H, W) -> (N, Cout, H/s, W/s).
 
     Stride 1: y = concat[x_even, main(x_odd)]; stride 2: y = concat[projection(x), main(x)].

@@ -7,6 +7,7 @@ of the PyTorch repositories of Bi-Real Net and ReActNet.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from supernet.binarization import Binarization, SignOfZero, WeightGradient
 from supernet.layers.binary_weight import BinaryWeight
 from supernet.layers.binary_weight import weight_scale as weight_scale
+from supernet.layers.layer import REAL_BITS, Layer
 from supernet.layers.small_map_conv import small_map_conv2d, suits_small_map
 
 Precision = Literal["fp32", "exact", "bf16"]
@@ -107,18 +109,37 @@ class ConvOptions:
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
 
-class LatentConv2d(nn.Module):
-    """What binary convolutions have in common, however their latent weights are shared.
+class LatentConv2d(Layer):
+    """What convolutions with latent weights have in common, however these are shared.
 
-    `options` are those now in force, `precision` says where bf16 is used.
+    `weight` is the latent weight, (Cout, Cin/groups, k, k). `options` are those now in force,
+    `precision` says where bf16 is used, `input_bits` what it reads where that is no sign.
     """
+
+    weight: Tensor
 
     def __init__(self, own: ConvOptions, stride: int, padding: int, groups: int) -> None:
         super().__init__()
         self._own = self.options = own
         self.stride, self.padding, self.groups = stride, padding, groups
         self.precision: Precision = "fp32"
+        self.input_bits = REAL_BITS
         self.num_products = 0
+
+    def hold_weight(self, in_channels: int, out_channels: int, kernel_size: int) -> nn.Parameter:
+        """A latent weight of its own, freshly drawn, to be kept as `weight`."""
+        self.num_products = in_channels // self.groups * kernel_size**2
+        weight = torch.empty(out_channels, in_channels // self.groups, kernel_size, kernel_size)
+        initialise_latent(weight)
+        return nn.Parameter(weight)
+
+    def latent_weights(self) -> Iterator[tuple[nn.Parameter, int]]:
+        """Its own parameters: none where the weight is kept elsewhere."""
+        return ((weight, self.num_products) for weight in self.parameters(recurse=False))
+
+    def put(self, weight: Tensor) -> bool:
+        """Copy a latent weight to where it is kept, if that is elsewhere; whether it is."""
+        return False
 
     def set_binarization(self, binarization: Binarization) -> None:
         """Choose the options; None leaves the layer's own."""
@@ -165,7 +186,6 @@ class LatentConv2d(nn.Module):
 class BinaryConv2d(LatentConv2d):
     """Binary convolution over +-1 inputs; `binary_conv2d` has the formulas and the options.
 
-    Attribute `weight` holds the latent weights.
     Raises ValueError where the groups do not divide the channels, or for an unknown option.
     """
 
@@ -196,11 +216,7 @@ class BinaryConv2d(LatentConv2d):
         for name, value in (("pad_value", pad_value), ("zero", zero)):
             if value not in get_args(SignOfZero):
                 raise ValueError(f"{name} is {value!r}, expected -1, 0 or 1")
-        self.num_products = in_channels // groups * kernel_size**2
-        self.weight = nn.Parameter(
-            torch.empty(out_channels, in_channels // groups, kernel_size, kernel_size)
-        )
-        initialise_latent(self.weight)
+        self.weight = self.hold_weight(in_channels, out_channels, kernel_size)
 
     def forward(self, signs: Tensor, latent: Tensor | None = None) -> Tensor:
         """Convolve with `latent`, which a caller may have read from `weight` before."""

@@ -7,17 +7,10 @@ et al., arXiv 1606.06160), equation 9. Its 1-bit case, a scale times signs, is `
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from supernet.layers.binary_conv import (
-    ConvOptions,
-    LatentConv2d,
-    binary_conv2d,
-    initialise_latent,
-)
-
-REAL_BITS = 32
-"""Weights as they are."""
+from supernet.layers.binary_conv import ConvOptions, LatentConv2d, binary_conv2d
+from supernet.layers.layer import REAL_BITS
 
 
 def dorefa_weight(latent: Tensor, bits: int) -> Tensor:
@@ -44,9 +37,8 @@ def dorefa_weight(latent: Tensor, bits: int) -> Tensor:
 class DorefaConv2d(LatentConv2d):
     """Convolution with `dorefa_weight`s of 2 to 8 bits, or of 32: the weights as they are.
 
-    Attribute `weight` holds the latent weights, of a `BinaryConv2d`'s shape. A setting of real
-    weights leaves the quantiser out; no setting of signs concerns it. In fp32, whatever
-    `precision` says.
+    A setting of real weights leaves the quantiser out; no setting of signs concerns it. In fp32,
+    whatever `precision` says.
     """
 
     def __init__(
@@ -64,11 +56,7 @@ class DorefaConv2d(LatentConv2d):
         if not 2 <= bits <= 8 and bits != REAL_BITS:
             raise ValueError(f"bits is {bits}, expected 2 to 8, or {REAL_BITS}")
         self.bits = bits
-        self.num_products = in_channels // groups * kernel_size**2
-        self.weight = nn.Parameter(
-            torch.empty(out_channels, in_channels // groups, kernel_size, kernel_size)
-        )
-        initialise_latent(self.weight)
+        self.weight = self.hold_weight(in_channels, out_channels, kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, H, W) -> (N, Cout, H', W')."""

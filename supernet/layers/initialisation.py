@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from supernet.layers.binary_conv import BinaryConv2d, initialise_latent
-from supernet.layers.dorefa import DorefaConv2d
-from supernet.layers.nested_conv import NestedBinaryConv2d
+from supernet.layers.binary_conv import initialise_latent
+from supernet.layers.layer import Layer
 from supernet.layers.sign import hard_sign
 
 WeightRule = Literal["uniform", "kaiming", "positive", "glorot-sign"]
@@ -27,16 +26,13 @@ POSITIVE_BOUND = 0.001
 def initialise_weights(module: nn.Module, rule: WeightRule) -> None:
     """Draw all latent weights below `module` anew, from torch's global generator, in order.
 
-    A ring of a `NestedBinaryConv2d` has the fan in of the convolution that uses it with the most
-    groups, Cin/groups * k * k: the ring holds a part of that convolution's filters, and every
-    finer convolution leaves it out.
-
     Raises:
         ValueError: an unknown rule.
     """
     if rule not in get_args(WeightRule):
         raise ValueError(f"rule is {rule!r}, expected one of {', '.join(get_args(WeightRule))}")
-    for weight, fan_in in _latent_weights(module):
+    layers = (part for part in module.modules() if isinstance(part, Layer))
+    for weight, fan_in in itertools.chain.from_iterable(one.latent_weights() for one in layers):
         match rule:
             case "uniform":
                 initialise_latent(weight)
@@ -48,13 +44,3 @@ def initialise_weights(module: nn.Module, rule: WeightRule) -> None:
                 nn.init.normal_(weight)  # the deviation is nothing to a sign
                 with torch.no_grad():
                     weight.copy_(hard_sign(weight))
-
-
-def _latent_weights(module: nn.Module) -> Iterator[tuple[Tensor, int]]:
-    """Every latent weight with its fan in."""
-    for part in module.modules():
-        if isinstance(part, (BinaryConv2d, DorefaConv2d)):
-            yield part.weight, part.num_products
-        elif isinstance(part, NestedBinaryConv2d):
-            for ring, groups in zip(part.rings, part.levels, strict=True):
-                yield ring, part.in_channels // groups * part.kernel_size**2

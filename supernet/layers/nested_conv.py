@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from supernet.layers.binary_conv import ConvOptions, LatentConv2d, initialise_latent
+from supernet.layers.layer import Layer
 
 
-class NestedBinaryConv2d(nn.Module):
+class NestedBinaryConv2d(Layer):
     """One weight for several group numbers: block diagonals that lie inside one another.
 
     The weight between an output and an input channel means the same pair for every group number.
@@ -48,6 +49,15 @@ class NestedBinaryConv2d(nn.Module):
             self.rings.append(nn.Parameter(torch.empty(rows, columns, kernel_size, kernel_size)))
         for ring in self.rings:
             initialise_latent(ring)
+
+    def latent_weights(self) -> Iterator[tuple[nn.Parameter, int]]:
+        """The rings. A ring has the fan in of the convolution that uses it with the most groups.
+
+        Cin/groups * k * k: the ring holds a part of that convolution's filters, and every finer
+        convolution leaves it out.
+        """
+        for ring, groups in zip(self.rings, self.levels, strict=True):
+            yield ring, self.in_channels // groups * self.kernel_size**2
 
     def weight(self, groups: int) -> Tensor:
         """The latent weight of `groups` groups, (Cout, Cin/groups, k, k)."""
@@ -91,13 +101,14 @@ class NestedPath(LatentConv2d):
         self.num_products = nested.in_channels // groups * nested.kernel_size**2
 
     @property
-    def weight(self) -> Tensor:
+    def weight(self) -> Tensor:  # type: ignore[override]
         """The latent weight of this group number, (Cout, Cin/groups, k, k)."""
         return self._nested[0].weight(self.groups)
 
-    def put(self, weight: Tensor) -> None:
-        """Copy a latent weight of this group number to where it is kept."""
+    def put(self, weight: Tensor) -> bool:
+        """Copy a latent weight of this group number into the rings."""
         self._nested[0].put(self.groups, weight)
+        return True
 
     def forward(self, signs: Tensor, latent: Tensor | None = None) -> Tensor:
         """Convolve with `latent`, which a caller may have read from `weight` before."""

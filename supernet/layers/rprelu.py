@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from supernet.layers.layer import Layer
 
-class RPReLU(nn.Module):
+
+class RPReLU(Layer):
     """Per-channel shifted PReLU.
 
     Forward:   y = x - gamma + zeta where x > gamma, else beta * (x - gamma) + zeta.
@@ -18,6 +20,8 @@ class RPReLU(nn.Module):
                dy/dbeta = min(0, x - gamma).
     Shape: (N, C, H, W); `gamma`, `beta`, `zeta` are (C,), starting at 0, 0.25, 0.
     """
+
+    shifts = ("gamma", "zeta")
 
     def __init__(self, channels: int) -> None:
         super().__init__()

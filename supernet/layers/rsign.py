@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from supernet.binarization import Binarization, SignOfZero, Surrogate
 from supernet.layers.binary_input import BinaryInput
+from supernet.layers.layer import Layer
 
 
-class RSign(nn.Module):
+class RSign(Layer):
     """Sign of the input shifted by a learned number a channel.
 
     Forward:   y = +1 where x + beta >= 0, else -1. The paper's threshold alpha is -beta.
@@ -21,6 +22,8 @@ class RSign(nn.Module):
     Shape: (N, C, H, W); `beta` is (C,), starting at 0. `zero` is sign(0).
     Under real activations: y = f(x + beta).
     """
+
+    shifts = ("beta",)
 
     def __init__(
         self, channels: int, zero: SignOfZero = 1, surrogate: Surrogate = "approx"

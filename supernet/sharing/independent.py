@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from supernet.binarization import Binarization
+from supernet.sharing.choices import Choices
 from supernet.spec import BlockSpec
 
 
-class BlockChoices(nn.Module):
+class BlockChoices(Choices):
     """The blocks that one block of a supernet can be: a whole module each, no weight shared."""
 
     def __init__(self, candidates: Mapping[BlockSpec, nn.Module]) -> None:
@@ -17,6 +19,6 @@ class BlockChoices(nn.Module):
         self.candidates = nn.ModuleList(candidates.values())
         self._numbers = {spec: number for number, spec in enumerate(candidates)}
 
-    def block(self, spec: BlockSpec) -> nn.Module:
+    def path(self, spec: BlockSpec, binarization: Binarization) -> nn.Module:
         """The module of `spec`."""
         return self.candidates[self._numbers[spec]]

@@ -11,6 +11,7 @@ from torch import nn
 from supernet.binarization import Binarization
 from supernet.costs import Costs, layer_cost
 from supernet.files import UserError
+from supernet.sharing.choices import Choices
 from supernet.sharing.generated import GeneratedBlock
 from supernet.sharing.sliced import SlicedBlock
 from supernet.sharing.ways import Sharing
@@ -18,7 +19,7 @@ from supernet.space import SearchSpace
 from supernet.spec import BlockSpec
 
 
-class SlicedKinds(nn.Module):
+class SlicedKinds(Choices):
     """The kinds of one block, each with weights of which its alternatives are slices.
 
     A kind's weights are those of its candidate of most bits, the first of several. In sharing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -15,13 +16,15 @@ from supernet.blocks.binary_unit import (
     build_shortcut,
     build_sign,
 )
-from supernet.layers.binary_conv import BinaryConv2d
+from supernet.blocks.block import Compute
+from supernet.layers.binary_conv import LatentConv2d, Precision
 from supernet.layers.nested_conv import NestedBinaryConv2d, NestedPath
+from supernet.sharing.choices import Choices
 from supernet.sharing.ways import Sharing
-from supernet.spec import BinaryUnitSpec
+from supernet.spec import BinaryUnitSpec, BlockSpec
 
 
-class BinaryUnitChoices(nn.Module):
+class BinaryUnitChoices(Choices):
     """The units that one block of a supernet can be: they differ in their groups alone.
 
     Every choice has its own BatchNorm. Sharing: 'independent' gives every choice its own
@@ -51,25 +54,30 @@ class BinaryUnitChoices(nn.Module):
         else:
             self.convs = nn.ModuleDict({f"g{spec.groups}": build_conv(spec) for spec in candidates})
         # A plain dict: these views share the modules registered above and must not be registered.
-        self._units: dict[int, BinaryUnit] = {}
-        self._binarization = Binarization()
+        self._units = {spec.groups: self._unit(spec.groups) for spec in candidates}
+
+    def _unit(self, groups: int) -> BinaryUnit:
+        key = f"g{groups}"
+        conv = (
+            NestedPath(self.nested, groups)
+            if hasattr(self, "nested")
+            else cast(LatentConv2d, self.convs[key])
+        )
+        return BinaryUnit(conv, self.norms[key], self.shortcut, self.activation, self.sign)
 
     def set_binarization(self, binarization: Binarization) -> None:
-        """Choose how the convolutions are made, of every choice."""
-        self._binarization = binarization
+        """Of every choice, as each of the settings."""
         for unit in self._units.values():
             unit.set_binarization(binarization)
 
-    def unit(self, spec: BinaryUnitSpec) -> BinaryUnit:
+    def set_precision(self, precision: Precision) -> None:
+        for unit in self._units.values():
+            unit.set_precision(precision)
+
+    def compile_parts(self, compiled: Callable[[Compute], Compute]) -> None:
+        for unit in self._units.values():
+            unit.compile_parts(compiled)
+
+    def path(self, spec: BlockSpec, binarization: Binarization) -> BinaryUnit:
         """The unit of `spec`, made of this block's own modules."""
-        if spec.groups not in self._units:
-            key = f"g{spec.groups}"
-            conv = (
-                NestedPath(self.nested, spec.groups)
-                if hasattr(self, "nested")
-                else cast(BinaryConv2d, self.convs[key])
-            )
-            unit = BinaryUnit(conv, self.norms[key], self.shortcut, self.activation, self.sign)
-            unit.set_binarization(self._binarization)
-            self._units[spec.groups] = unit
-        return self._units[spec.groups]
+        return self._units[cast(BinaryUnitSpec, spec).groups]

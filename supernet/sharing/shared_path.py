@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from supernet.blocks.block import Block
+
 View = Callable[[Tensor], Tensor]
 """A part of any tensor of one shape."""
 
@@ -34,7 +36,7 @@ class Source(Protocol):
         """Copy `tensor` to where its values lie; whether there is such a place."""
 
 
-class SharedPath(nn.Module):
+class SharedPath(Block):
     """`module` computed with tensors of `sources`, by name, which are read at every pass.
 
     `owner` holds what is shared, and is what is put into training mode.

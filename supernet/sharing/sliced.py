@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from supernet.binarization import Binarization
 from supernet.blocks.building import build_block, set_binarization, set_precision
 from supernet.layers.binary_conv import Precision
+from supernet.sharing.choices import Choices
 from supernet.sharing.shared_path import Region, SharedPath, Source
 from supernet.sharing.slices import cut, is_depthwise, joined
 from supernet.spec import BlockSpec
@@ -64,7 +65,7 @@ class Cut:
         return True
 
 
-class SlicedBlock(nn.Module):
+class SlicedBlock(Choices):
     """The tensors of `candidates[0]`, the largest, which hold those of all others.
 
     `candidates` shows every setting of groups and bits; blocks of other widths and kernels need

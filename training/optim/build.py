@@ -8,10 +8,7 @@ import torch
 from torch import nn
 
 from supernet.files import UserError
-from supernet.layers.binary_conv import BinaryConv2d
-from supernet.layers.nested_conv import NestedBinaryConv2d
-from supernet.layers.rprelu import RPReLU
-from supernet.layers.rsign import RSign
+from supernet.layers.layer import Layer
 from supernet.layers.sign import hard_sign
 from training.optim.bop import Bop
 from training.optim.combined import Combined, Optimiser
@@ -55,10 +52,8 @@ def binary_weights(module: nn.Module) -> list[nn.Parameter]:
     """The latent weights of every binary convolution below `module`, each once."""
     found: dict[nn.Parameter, None] = {}  # an ordered set
     for layer in module.modules():
-        if isinstance(layer, BinaryConv2d):
-            found[layer.weight] = None
-        elif isinstance(layer, NestedBinaryConv2d):
-            found |= dict.fromkeys(layer.rings)
+        if isinstance(layer, Layer) and layer.bits == 1:
+            found |= dict.fromkeys(weight for weight, _ in layer.latent_weights())
     return list(found)
 
 
@@ -105,9 +100,6 @@ def _shift_names(module: nn.Module) -> set[str]:
     """Names of the vectors that are added to a feature map before or after a non-linearity."""
     names: set[str] = set()
     for prefix, layer in module.named_modules():
-        dot = f"{prefix}." if prefix else ""
-        if isinstance(layer, RSign):
-            names.add(f"{dot}beta")
-        elif isinstance(layer, RPReLU):
-            names |= {f"{dot}gamma", f"{dot}zeta"}
+        if isinstance(layer, Layer):
+            names |= {f"{prefix}.{shift}".lstrip(".") for shift in layer.shifts}
     return names

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from supernet.binarization import Binarization
 from supernet.blocks.building import build_block, set_precision
 from supernet.costs import Costs, cost
 from supernet.files import UserError
@@ -162,7 +163,7 @@ def test_choices_of_a_unit_share_one_rsign(sharing: str) -> None:
         BinaryUnitSpec(8, 8, 3, 1, groups, 4, "identity", "rprelu", rsign=True) for groups in (1, 2)
     )
     choices = BinaryUnitChoices(specs, sharing)
-    units = [choices.unit(spec) for spec in specs]
+    units = [choices.path(spec, Binarization()) for spec in specs]
     assert units[0].sign is units[1].sign is choices.sign
     for unit in units:
         choices.zero_grad()
