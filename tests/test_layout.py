@@ -242,6 +242,7 @@ def test_an_import_through_its_own_face_is_reported():
 def test_light_modules_load_no_torch_and_no_ray():
     light = [
         "supernet.costs",
+        "supernet.layers",
         "supernet.spaces",
         "evobit.main",
         "evobit.config",

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 import deploy
 import search
-import supernet
+import supernet.layers
 from docs.generate import command_line, config_reference, schemas
 from supernet.spaces import SPACES
 
@@ -63,7 +63,7 @@ def test_every_paper_of_the_code_is_listed() -> None:
             assert cited <= listed, f"{file.relative_to(ROOT)} cites {cited - listed}"
 
 
-@pytest.mark.parametrize("package", [supernet, search, deploy])
+@pytest.mark.parametrize("package", [supernet, supernet.layers, search, deploy])
 def test_every_public_name_is_in_the_reference(package) -> None:
     page = (ROOT / "docs" / "reference" / "python.md").read_text()
     for name in package._HOME:
