@@ -20,21 +20,11 @@ from deploy.engine.packed_network import PackedNetwork
 from deploy.kernels.binary_conv import BinaryConv
 from deploy.kernels.shapes import Floats
 from deploy.kernels.signs import pack_signs
+from deploy.lowering.network import by_torch
 from deploy.plan.parameters import Parameters, operation_parameters
 from deploy.plan.plan import MapShape, Operation, Plan
-from supernet.blocks.binary_unit import cycled
-from supernet.layers.binary_input import OUTER_SLOPE
-from supernet.layers.sign import approx_sign, hard_sign, ste_sign
+from supernet.layers.sign import hard_sign
 from supernet.network import Network, binary_parts
-from supernet.spec import (
-    BinaryLayerSpec,
-    BinaryUnitSpec,
-    BottleneckSpec,
-    HeadSpec,
-    PoolSpec,
-    RealDoublingSpec,
-    StemSpec,
-)
 
 TOLERANCE = 1e-5
 """Greatest difference of a real value, relative to the greatest magnitude in its map."""
@@ -113,7 +103,7 @@ def check_operations(
             source = values[operation.source]
             added = None if operation.add is None else _nchw(values[operation.add])
             found = _nchw(values[number + 1])
-            expected = _by_torch(network, operation, _nchw(source), added).reshape(found.shape)
+            expected = by_torch(network, operation, _nchw(source), added).reshape(found.shape)
             magnitude = float(expected.abs().max()) or 1.0
             error = float((found - expected).abs().max()) / magnitude
             wrong = 0
@@ -197,59 +187,6 @@ def _with_inputs(
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _by_torch(network: Network, operation: Operation, x: Tensor, added: Tensor | None) -> Tensor:
-    """What the layers that became `operation` compute from the same input."""
-    name, _, layer = operation.name.partition(".")
-    block: Any = network.get_submodule(name)
-    spec = network.spec.blocks[network.spec.block_names.index(name)]
-    match spec:
-        case StemSpec():
-            return block(x)
-        case HeadSpec():
-            return x.mean(dim=(2, 3)) if layer == "pool" else block.linear(x.flatten(1))
-        case BinaryUnitSpec():
-            return _unit_by_torch(block, layer, x, added)
-        case BottleneckSpec():
-            part, _, layer = layer.partition(".")
-            unit = block.get_submodule(part)
-            if spec.first and part == "narrow":
-                return _real_narrow_by_torch(unit, layer, x)
-            return _unit_by_torch(unit, layer, x, added)
-        case RealDoublingSpec():
-            return block(x)
-        case BinaryLayerSpec() | PoolSpec() if layer == "pool":
-            return block.pool(x)
-        case PoolSpec():
-            return block.norm(x)
-        case BinaryLayerSpec():
-            return block.activation(block.norm(block.conv(x if block.is_real else ste_sign(x))))
-    raise TypeError(f"no torch form for {type(spec).__name__}")
-
-
-def _unit_by_torch(unit: Any, layer: str, x: Tensor, added: Tensor | None) -> Tensor:
-    match layer:
-        case "shortcut":
-            return unit.shortcut(x)
-        case "shortcut.pool":
-            return F.avg_pool2d(x, 2, 2, ceil_mode=True)
-        case "shortcut.conv":
-            return unit.shortcut.norm(unit.shortcut.conv(x))
-    y = unit.norm(unit.conv((unit.sign or approx_sign)(x)))
-    if added is not None:
-        y = y + cycled(added, y.shape[1])
-    return unit.activation(y)
-
-
-def _real_narrow_by_torch(unit: Any, layer: str, x: Tensor) -> Tensor:
-    """leaky_clip bends what is above 1 first, and gives its negative."""
-    match layer:
-        case "clip_above":
-            return -torch.lerp(x.clamp(max=1), x, OUTER_SLOPE)
-        case "clip_below":
-            return torch.lerp((-x).clamp(min=-1), -x, OUTER_SLOPE)
-    return unit.norm(unit.conv(x))
 
 
 def _wrong_counts(

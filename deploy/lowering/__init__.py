@@ -1,7 +1,8 @@
 """From a trained torch network to a plan: BatchNorm and scale folded, weights as bits.
 
-`network` lowers a whole network by the table of blocks, `lowering` is the plan so far and the
-lowering of each block, `bottleneck` that of one in a file of its own, `folding` the arithmetic.
+`network` lowers a whole network by the table of blocks; each kind of block has its lowering, and
+what torch computes for its operations, in `ends`, `units`, `plain` or `bottleneck`. `lowering` is
+the plan so far and what these share, `folding` the arithmetic.
 """
 
 from __future__ import annotations

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deploy.lowering.folding import doubles, folded_conv
+from deploy.lowering.lowering import Lowering
+from deploy.lowering.units import lower_unit, unit_by_torch
 from deploy.plan.plan import Operation
 from supernet.spec import BottleneckSpec
 
 if TYPE_CHECKING:
-    from deploy.lowering.lowering import Lowering
+    from torch import Tensor
 
 
 def lower_bottleneck(lowering: Lowering, name: str, spec: BottleneckSpec, module: Any) -> None:
@@ -28,7 +30,7 @@ def lower_bottleneck(lowering: Lowering, name: str, spec: BottleneckSpec, module
             conv = Operation(f"{name}.narrow.shortcut", "conv", added, mid)
             added = lowering.add(conv, doubles(module.narrow.shortcut.weight), np.zeros(mid))
         lowering.unit(f"{name}.narrow", module.narrow, x, added)
-    lowering.binary_unit(f"{name}.spatial", spec.spatial, module.spatial)
+    lower_unit(lowering, f"{name}.spatial", spec.spatial, module.spatial)
     lowering.narrow = lowering.last
     wide: int | None = x
     if spec.begins_stage:
@@ -58,3 +60,28 @@ def _leaky_clip(lowering: Lowering, name: str, source: int, channels: int) -> in
         weight = -ones[:, None, None, None]
         source = lowering.add(bend, weight, 0 * ones, -ones, OUTER_SLOPE * ones, -ones)
     return source
+
+
+def bottleneck_by_torch(
+    module: Any, spec: BottleneckSpec, layer: str, x: Tensor, added: Tensor | None
+) -> Tensor:
+    """Of one of its three units."""
+    part, _, layer = layer.partition(".")
+    unit = module.get_submodule(part)
+    if spec.first and part == "narrow":
+        return _real_narrow_by_torch(unit, layer, x)
+    return unit_by_torch(unit, getattr(spec, part), layer, x, added)
+
+
+def _real_narrow_by_torch(unit: Any, layer: str, x: Tensor) -> Tensor:
+    """leaky_clip bends what is above 1 first, and gives its negative."""
+    import torch
+
+    from supernet.layers.binary_input import OUTER_SLOPE
+
+    match layer:
+        case "clip_above":
+            return -torch.lerp(x.clamp(max=1), x, OUTER_SLOPE)
+        case "clip_below":
+            return torch.lerp((-x).clamp(min=-1), -x, OUTER_SLOPE)
+    return unit.norm(unit.conv(x))

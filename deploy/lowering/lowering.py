@@ -1,9 +1,9 @@
-"""From a trained torch network to a plan: BatchNorm and scale folded, weights as bits."""
+"""The plan so far, and what the lowerings of several kinds of block share."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +17,11 @@ from deploy.lowering.folding import (
     demand_plus_one,
     doubles,
     folded_conv,
-    folded_norm,
     folded_scale,
-    relu_as_prelu,
-    without_groups,
 )
 from deploy.plan.plan import Operation
 from supernet.files import UserError
-from supernet.spec import (
-    BinaryLayerSpec,
-    BinaryUnitSpec,
-    HeadSpec,
-    LogitsSpec,
-    PoolSpec,
-    RealDoublingSpec,
-    StemSpec,
-)
-
-if TYPE_CHECKING:
-    pass
+from supernet.spec import BinaryUnitSpec
 
 
 class Lowering:
@@ -63,18 +49,6 @@ class Lowering:
         self.operations.append(operation)
         return self.last
 
-    def stem(self, name: str, spec: StemSpec, module: Any) -> None:
-        k = spec.kernel_size
-        kind, slope = relu_as_prelu(spec.relu, spec.out_channels)
-        operation = Operation(
-            name, "conv", self.last, spec.out_channels, k, spec.stride, k // 2, activation=kind
-        )
-        self.add(operation, *folded_conv(module.conv, module.norm), *slope)
-
-    def binary_unit(self, name: str, spec: BinaryUnitSpec, module: Any) -> None:
-        source = self.last
-        self.unit(name, module, source, self.shortcut(name, spec, module.shortcut, source))
-
     def unit(self, name: str, module: Any, source: int, added: int | None) -> None:
         """A unit's binary convolution and all after it, its shortcut being `added`."""
         demand_binary(name, module)
@@ -83,13 +57,13 @@ class Lowering:
         thresholds = () if module.sign is None else (-doubles(module.sign.beta),)
         if module.sign is not None:
             demand_plus_one(name, module.sign.zero)
-        operation = self._binary_conv(name, source, module.conv)
+        operation = self.binary_conv(name, source, module.conv)
         operation = replace(
             operation, add=added, activation=kind, thresholds=module.sign is not None
         )
         self.add(operation, *thresholds, *folded_scale(module), *parameters)
 
-    def _binary_conv(self, name: str, source: int, conv: Any) -> Operation:
+    def binary_conv(self, name: str, source: int, conv: Any) -> Operation:
         """The operation of a binary convolution, whose weights are appended, and nothing more."""
         demand_plus_one(name, conv.zero)
         latent = conv.weight.detach()
@@ -106,56 +80,6 @@ class Lowering:
             pad_value=conv.pad_value if conv.padding else 0,
         )
 
-    def real_doubling(self, name: str, spec: RealDoublingSpec, module: Any) -> None:
-        """One convolution of both halves, its groups written out: theirs do not lie side by side.
-
-        W (x + s) = W x + W s, so that the shift is part of the bias.
-        """
-        factor, bias = folded_norm(module.norm)
-        halves = [without_groups(doubles(conv.weight), spec.groups) for conv in module.both()]
-        weight = np.concatenate(halves) * factor[:, None]  # (2C, C)
-        bias = bias + weight @ doubles(module.shift.beta)
-        kind, parameters = activation_of(name, module.activation)
-        source = self.last
-        operation = Operation(name, "conv", source, spec.out_channels, add=source, activation=kind)
-        self.add(operation, weight[:, :, None, None], bias, *parameters)
-
-    def binary_layer(self, name: str, spec: BinaryLayerSpec, module: Any) -> None:
-        """BatchNorm and ReLU go before the pool: neither turns the order of values around."""
-        demand_binary(name, module)
-        conv, (scale, bias) = module.conv, folded_scale(module)
-        kind, slope = relu_as_prelu(spec.relu, spec.out_channels)
-        if spec.input == "sign":
-            operation = self._binary_conv(name, self.last, conv)
-            self.add(replace(operation, activation=kind), scale, bias, *slope)
-        else:
-            from supernet.layers.sign import hard_sign
-
-            weight = doubles(hard_sign(conv.weight, zero=conv.zero)) * scale[:, None, None, None]
-            operation = Operation(
-                name,
-                "conv",
-                self.last,
-                spec.out_channels,
-                spec.kernel_size,
-                spec.stride,
-                spec.padding,
-                activation=kind,
-            )
-            self.add(operation, weight, bias, *slope)
-        if spec.pool_size:
-            window = (spec.out_channels, spec.pool_size, 2)
-            self.add(Operation(f"{name}.pool", "max_pool_inside", self.last, *window))
-
-    def pool(self, name: str, spec: PoolSpec, module: Any) -> None:
-        window = (spec.channels, spec.kernel_size, spec.stride, spec.padding)
-        self.add(Operation(f"{name}.pool", "max_pool_inside", self.last, *window))
-        if spec.norm:
-            factor, bias = folded_norm(module.norm)
-            # A 1x1 convolution of each channel by itself.
-            norm = Operation(f"{name}.norm", "conv", self.last, spec.channels, groups=spec.channels)
-            self.add(norm, factor[:, None, None, None], bias)
-
     def shortcut(self, name: str, spec: BinaryUnitSpec, module: Any, source: int) -> int | None:
         """The value to add: the source itself where the addition takes its channels in a circle."""
         channels = spec.in_channels
@@ -168,13 +92,3 @@ class Lowering:
             conv = Operation(f"{name}.shortcut.conv", "conv", source, spec.out_channels)
             source = self.add(conv, *folded_conv(module.conv, module.norm))
         return source
-
-    def head(self, name: str, spec: HeadSpec, module: Any) -> None:
-        channels = spec.in_channels
-        pooled = self.add(Operation(f"{name}.pool", "global_avg_pool", self.last, channels))
-        linear = Operation(f"{name}.linear", "linear", pooled, spec.num_classes)
-        bias = np.zeros(spec.num_classes) if not spec.bias else doubles(module.linear.bias)
-        self.add(linear, doubles(module.linear.weight), bias)
-
-    def logits(self, name: str, spec: LogitsSpec, module: Any) -> None:
-        """Nothing: the 1 x 1 map before it is the logits."""

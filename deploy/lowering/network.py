@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from deploy.lowering.bottleneck import lower_bottleneck
+from deploy.lowering.bottleneck import bottleneck_by_torch, lower_bottleneck
+from deploy.lowering.ends import (
+    head_by_torch,
+    lower_head,
+    lower_logits,
+    lower_stem,
+    whole_by_torch,
+)
 from deploy.lowering.lowering import Lowering
+from deploy.lowering.plain import layer_by_torch, lower_layer, lower_pool, pool_by_torch
+from deploy.lowering.units import lower_doubling, lower_unit, unit_by_torch
 from deploy.plan.parameters import Parameters
 from deploy.plan.plan import Operation, Plan
 from deploy.plan.preprocessing import Preprocessing
@@ -26,6 +35,8 @@ from supernet.spec import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from deploy.engine.packed_network import PackedNetwork
     from supernet.network import Network
 
@@ -61,24 +72,42 @@ def lower_blocks(
         if not is_packable(block):
             kind = type(block).__name__
             raise UserError(f"block '{name}' ({kind}): there is no packed operation for it")
-        _LOWERED[type(block)](lowering, name, block, module)
+        _LOWERED[type(block)].lower(lowering, name, block, module)
     bits = lowering.bits or [np.zeros(0, np.uint8)]
     reals = [part.ravel() for part in lowering.reals] or [np.zeros(0, np.float32)]
     parameters = Parameters(np.concatenate(bits), np.concatenate(reals))
     return tuple(lowering.operations), parameters
 
 
-_LOWERED: dict[type, Callable[[Lowering, str, Any, Any], None]] = {
-    BottleneckSpec: lower_bottleneck,
-    StemSpec: Lowering.stem,
-    BinaryUnitSpec: Lowering.binary_unit,
-    RealDoublingSpec: Lowering.real_doubling,
-    BinaryLayerSpec: Lowering.binary_layer,
-    PoolSpec: Lowering.pool,
-    LogitsSpec: Lowering.logits,
-    HeadSpec: Lowering.head,
+class Lowered(NamedTuple):
+    """How a kind of block becomes operations, and what torch computes for each of them.
+
+    `lower` appends those of a block by its name, spec and module. `by_torch` computes with the
+    module what its operation named `layer` does, from that one's input and what it adds.
+    """
+
+    lower: Callable[[Lowering, str, Any, Any], None]
+    by_torch: Callable[[Any, Any, str, Tensor, Tensor | None], Tensor]
+
+
+_LOWERED: dict[type, Lowered] = {
+    BottleneckSpec: Lowered(lower_bottleneck, bottleneck_by_torch),
+    StemSpec: Lowered(lower_stem, whole_by_torch),
+    BinaryUnitSpec: Lowered(lower_unit, unit_by_torch),
+    RealDoublingSpec: Lowered(lower_doubling, whole_by_torch),
+    BinaryLayerSpec: Lowered(lower_layer, layer_by_torch),
+    PoolSpec: Lowered(lower_pool, pool_by_torch),
+    LogitsSpec: Lowered(lower_logits, whole_by_torch),
+    HeadSpec: Lowered(lower_head, head_by_torch),
 }
-"""How each kind of block becomes operations; a kind that is not here has none."""
+"""A kind of block that is not here has no operations."""
+
+
+def by_torch(network: Network, operation: Operation, x: Tensor, added: Tensor | None) -> Tensor:
+    """What the layers of `network` that became `operation` compute from the same input."""
+    name, _, layer = operation.name.partition(".")
+    block = network.spec.blocks[network.spec.block_names.index(name)]
+    return _LOWERED[type(block)].by_torch(network.get_submodule(name), block, layer, x, added)
 
 
 def pack(
