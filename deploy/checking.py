@@ -199,7 +199,7 @@ def _wrong_counts(
     limits = _thresholds(arrays, channels)
     signs = _nchw(np.where(source >= limits, np.float32(1), np.float32(-1)))
     signs = F.pad(signs, (conv.padding,) * 4, value=float(conv.pad_value))
-    expected = F.conv2d(signs, hard_sign(conv.weight), None, conv.stride, 0, 1, conv.groups)
+    expected = F.conv2d(signs, hard_sign(conv.latent()), None, conv.stride, 0, 1, conv.groups)
     shape = operation.conv_shape(MapShape(height, width, channels))
     packed = BinaryConv.from_packed(arrays["bits"], shape, operation.pad_value)  # type: ignore[arg-type]
     counts = packed.counts(pack_signs(source, limits, operation.padding))

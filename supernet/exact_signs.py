@@ -54,9 +54,9 @@ def _fold(name: str, part: BinaryBlock) -> None:
             f"layer '{name}' has {setting.weights} weights and {setting.activations} activations; "
             f"expected binary ones: only their scale can be folded"
         )
-    weight = part.conv.weight
-    scale = weight.double().abs().mean(dim=(1, 2, 3))
-    signs = hard_sign(weight, zero=part.conv.zero)
+    weight, latent = part.conv.weight, part.conv.latent()
+    scale = latent.double().abs().mean(dim=(1, 2, 3))
+    signs = hard_sign(latent, zero=part.conv.zero)
     if part.conv.scaled:
         gone = _fold_into(cast(nn.BatchNorm2d, part.norm), scale)
         signs[gone] = 1

@@ -40,7 +40,7 @@ def folded_scale(module: Any) -> tuple[Doubles, Doubles]:
 
     factor, bias = folded_norm(module.norm)
     if module.conv.scaled:
-        factor = doubles(weight_scale(module.conv.weight)).ravel() * factor
+        factor = doubles(weight_scale(module.conv.latent())).ravel() * factor
     return factor, bias
 
 

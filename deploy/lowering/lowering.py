@@ -66,7 +66,7 @@ class Lowering:
     def binary_conv(self, name: str, source: int, conv: Any) -> Operation:
         """The operation of a binary convolution, whose weights are appended, and nothing more."""
         demand_plus_one(name, conv.zero)
-        latent = conv.weight.detach()
+        latent = conv.latent().detach()
         self.bits.append(pack_weights(~(latent >= 0).numpy()))
         return Operation(
             name,

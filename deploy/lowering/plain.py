@@ -31,7 +31,7 @@ def lower_layer(lowering: Lowering, name: str, spec: BinaryLayerSpec, module: An
     else:
         from supernet.layers.sign import hard_sign
 
-        weight = doubles(hard_sign(conv.weight, zero=conv.zero)) * scale[:, None, None, None]
+        weight = doubles(hard_sign(conv.latent(), zero=conv.zero)) * scale[:, None, None, None]
         operation = Operation(
             name,
             "conv",

@@ -196,7 +196,7 @@ class _Unit:
         if module.sign is not None:
             demand_plus_one(name, module.sign.zero)
         self.spec, self.module, self._make_conv = spec, module, make_conv
-        latent = module.conv.weight.detach()
+        latent = module.conv.latent().detach()
         self._weights = pack_weights(~(latent >= 0).numpy())
         self.scale = np.ones(spec.out_channels)
         if module.conv.scaled:

@@ -153,7 +153,7 @@ class BinaryUnit(BinaryBlock):
 
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         """The shortcut takes `source` where it is given, else x."""
-        return self.compute(self, x, self.conv.weight, source)
+        return self.compute(self, x, self.conv.latent(), source)
 
 
 def compute_unit(

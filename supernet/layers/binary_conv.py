@@ -137,6 +137,10 @@ class LatentConv2d(Layer):
         """Its own parameters: none where the weight is kept elsewhere."""
         return ((weight, self.num_products) for weight in self.parameters(recurse=False))
 
+    def latent(self) -> Tensor:
+        """What is made binary: the weight itself, unless a kind of convolution changes it first."""
+        return self.weight
+
     def put(self, weight: Tensor) -> bool:
         """Copy a latent weight to where it is kept, if that is elsewhere; whether it is."""
         return False
@@ -219,5 +223,5 @@ class BinaryConv2d(LatentConv2d):
         self.weight = self.hold_weight(in_channels, out_channels, kernel_size)
 
     def forward(self, signs: Tensor, latent: Tensor | None = None) -> Tensor:
-        """Convolve with `latent`, which a caller may have read from `weight` before."""
-        return self._convolve(signs, self.weight if latent is None else latent)
+        """Convolve with `latent`, which a caller may have read before."""
+        return self._convolve(signs, self.latent() if latent is None else latent)

@@ -111,5 +111,5 @@ class NestedPath(LatentConv2d):
         return True
 
     def forward(self, signs: Tensor, latent: Tensor | None = None) -> Tensor:
-        """Convolve with `latent`, which a caller may have read from `weight` before."""
-        return self._convolve(signs, self.weight if latent is None else latent)
+        """Convolve with `latent`, which a caller may have read before."""
+        return self._convolve(signs, self.latent() if latent is None else latent)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from deploy.lowering.network import lower
+from deploy.checking import check_operations
+from deploy.lowering.network import lower, pack
 from deploy.plan.module import PlanModule
 from deploy.plan.parameters import operation_parameters
 from supernet.costs import cost
 from supernet.files import UserError
+from supernet.layers import BinaryConv2d
 from tests.deploy.networks import FORMS, SMALL, random_images, random_network
 
 
@@ -48,3 +50,21 @@ def test_a_block_without_an_operation_is_refused_by_name():
     network.get_submodule("block2_pointwise").activation = torch.nn.GELU()
     with pytest.raises(UserError, match=r"block2_pointwise.activation' \(GELU\)"):
         lower(network)
+
+
+class CentredConv2d(BinaryConv2d):
+    """A new layer: each filter's mean is taken off before its sign."""
+
+    def latent(self) -> torch.Tensor:
+        return self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
+
+
+def test_what_a_new_convolution_makes_binary_is_packed():
+    network = random_network(SMALL)
+    images = random_images(network, 4, torch.Generator().manual_seed(1))
+    plain = lower(network)[1]
+    network.get_submodule("block2_spatial").conv.__class__ = CentredConv2d
+    assert (lower(network)[1].bits != plain.bits).any()
+    packed = pack(network, (0.5,), (0.25,), tuple(map(str, range(network.spec.num_classes))))
+    checks = check_operations(network, packed, images)
+    assert [check for check in checks if not check.ok] == []
