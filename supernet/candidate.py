@@ -39,6 +39,11 @@ class Candidate:
     images: int | None = None
     correct: bytes | None = None
 
+    @property
+    def counted_top1(self) -> float | None:
+        """Top-1 on all search images; None where scoring failed or `top1` is a guess."""
+        return self.top1 if self.images is None else None
+
     def to_json(self) -> str:
         """One line of `history.jsonl`, without the newline."""
         document: dict[str, Any] = {
@@ -73,9 +78,9 @@ class Candidate:
             if type(document[name]) is not int or document[name] < 0:
                 raise ValueError(f"field '{name}' is {document[name]!r}, expected a count")
         costs, top1, failure = document["costs"], document["top1"], document.get("failure")
-        if not isinstance(costs, dict) or not all(map(_is_number, costs.values())):
+        if not isinstance(costs, dict) or not all(map(is_number, costs.values())):
             raise ValueError("field 'costs' is not an object of numbers")
-        if (top1 is None) == (failure is None) or not (top1 is None or _is_number(top1)):
+        if (top1 is None) == (failure is None) or not (top1 is None or is_number(top1)):
             raise ValueError(f"field 'top1' is {top1!r}, expected percent (or null and a failure)")
         images, correct = document.get("images"), document.get("correct")
         if images is not None and (type(images) is not int or images < 1):
@@ -110,7 +115,8 @@ def _check_fields(document: Mapping[str, Any]) -> None:
         raise ValueError(f"unknown field '{unknown[0]}'")
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value out of JSON is a finite number; true is none."""
     # A whole number may be too large for a float, as 10**400 is.
     return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
@@ -136,7 +142,12 @@ RankKey = tuple[float, float, _ById]
 def rank_key(candidate: Candidate) -> RankKey:
     """Sorting key, best first: higher top-1, then fewer OPs, then architecture id."""
     top1 = -math.inf if candidate.top1 is None else candidate.top1
-    return -top1, candidate.costs.get("ops", 0), _ById(candidate.architecture)
+    return rank(top1, candidate.costs.get("ops", 0), candidate.architecture)
+
+
+def rank(top1: float, ops: float, architecture: Architecture) -> RankKey:
+    """The `rank_key` of a candidate of which no more is known."""
+    return -top1, ops, _ById(architecture)
 
 
 def best(candidates: Iterable[Candidate], count: int) -> list[Candidate]:

@@ -1,15 +1,35 @@
-"""The search history: an append-only file of JSON lines, one a candidate, in index order."""
+"""The search history: an append-only file of JSON lines, one a candidate, in index order.
+
+Whoever goes on with a search reads it by `read_history`, which checks it against the space;
+whoever only shows one, by `read_without_space`; who watches one grow ranks its lines by
+`rank_of_line`.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from supernet.candidate import Candidate, SharedChoices
+from supernet.architecture import Architecture
+from supernet.candidate import Candidate, RankKey, SharedChoices, is_number, rank
 from supernet.files import UserError
 from supernet.space import SearchSpace
+
+_NOT_A_CANDIDATE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What taking a damaged line for a candidate raises."""
 
 
 def read_history(path: str | Path, space: SearchSpace) -> list[Candidate]:
@@ -51,6 +71,65 @@ def _read(path: Path, space: SearchSpace) -> tuple[list[Candidate], int]:
         candidates.append(candidate)
         start = end
     return candidates, start
+
+
+def read_without_space(path: str | Path) -> list[Candidate]:
+    """All whole lines of a history, with their choices as they stand: its space is not known.
+
+    A torn last line is left out, a missing file is empty. `correct` is not kept.
+
+    Raises:
+        UserError: any other line is damaged; names file and line.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    candidates: list[Candidate] = []
+    for line in whole.split(b"\n") if whole else []:
+        try:
+            candidates.append(_as_it_stands(json.loads(line), len(candidates)))
+        except _NOT_A_CANDIDATE as error:
+            number = len(candidates) + 1
+            raise UserError(f"history {path}, line {number}: not a candidate") from error
+    return candidates
+
+
+def _as_it_stands(line: Mapping[str, Any], index: int) -> Candidate:
+    if line["index"] != index:
+        raise ValueError("out of order")
+    costs = {sys.intern(name): float(value) for name, value in line["costs"].items()}
+    top1 = None if line["top1"] is None else float(line["top1"])
+    if not all(map(math.isfinite, [*costs.values(), top1 or 0.0])):
+        raise ValueError("not a number")
+    choices = dict(line["architecture"]).items()
+    return Candidate(
+        index=index,
+        # Names are interned: JSON makes them anew in each line.
+        architecture=Architecture(tuple((sys.intern(name), choice) for name, choice in choices)),
+        costs={name: int(value) if value.is_integer() else value for name, value in costs.items()},
+        top1=top1,
+        generation=int(line["generation"]),
+        origin=sys.intern(str(line["origin"])),
+        failure=line.get("failure"),
+        images=line.get("images"),
+    )
+
+
+def rank_of_line(line: Mapping[str, Any]) -> RankKey:
+    """`rank_key` of a decoded line with a top-1: the search's own order of equals, fewer OPs first.
+
+    Lines of a retraining name no OPs: the first of equals stays. A damaged one comes after equals.
+    """
+    costs, choices = line.get("costs"), line.get("architecture")
+    if (
+        isinstance(costs, dict)
+        and isinstance(choices, dict)
+        and is_number(costs.get("ops", 0))
+        and all(isinstance(choice, int | float | str) for choice in choices.values())
+    ):
+        return rank(line["top1"], costs.get("ops", 0), Architecture(tuple(choices.items())))
+    return rank(line["top1"], math.inf, Architecture(()))
 
 
 class History:

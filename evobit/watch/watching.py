@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from supernet.architecture import Architecture
-from supernet.candidate import Candidate, RankKey, rank_key
+from supernet.candidate import RankKey
 from supernet.files import UserError
+from supernet.history_file import rank_of_line
 from training.run_files.folder import RunFolder
 from training.run_files.progress import PROGRESS_FILE, is_number, read_progress
 
@@ -176,7 +175,7 @@ class _Tail:
             self.last_step = document
         if not is_number(document.get("top1")):
             return
-        rank = _rank(document)
+        rank = rank_of_line(document)
         if self._rank_of_best is None or rank < self._rank_of_best:
             self._rank_of_best = rank
             named = ("index", "name", "top1", "architecture", "costs")
@@ -184,21 +183,6 @@ class _Tail:
             for name in ("architecture", "costs"):
                 if not isinstance(self.best.get(name, {}), dict):
                     del self.best[name]  # damaged, and no reason to show nothing
-
-
-def _rank(line: dict[str, Any]) -> RankKey:
-    """`rank_key` of a line with a top-1: the search's own order of equals, fewer OPs first.
-
-    Lines of a retraining name no OPs: the first of equals stays. A damaged one comes after equals.
-    """
-    costs, choices = line.get("costs"), line.get("architecture")
-    if not (isinstance(costs, dict) and isinstance(choices, dict)) or not (
-        is_number(costs.get("ops", 0))
-        and all(isinstance(choice, int | float | str) for choice in choices.values())
-    ):
-        costs, choices = {"ops": math.inf}, {}
-    architecture = Architecture(tuple(choices.items()))
-    return rank_key(Candidate(0, architecture, costs, line["top1"], 0, ""))
 
 
 def _progress(path: Path) -> list[dict[str, Any]]:

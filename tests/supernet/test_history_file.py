@@ -1,10 +1,13 @@
 """The history file: what is written, what a kill leaves behind, what is refused."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
-from supernet.candidate import Candidate, best
+from supernet.candidate import Candidate, best, rank_key
 from supernet.files import UserError
-from supernet.history_file import History, read_history
+from supernet.history_file import History, rank_of_line, read_history, read_without_space
 
 
 def candidates(space, count=4):
@@ -45,6 +48,38 @@ def test_a_failure_has_its_reason(space, tmp_path):
 
 def test_what_was_written_is_read(space, path):
     assert read_history(path, space) == candidates(space)
+
+
+def test_without_the_space_it_reads_the_same(space, tmp_path):
+    made = candidates(space)
+    made[1] = replace(made[1], top1=None, failure="its worker died")
+    made[2] = replace(made[2], top1=60.0, images=500)
+    made[3] = replace(made[3], correct=b"\x05")
+    lines = [candidate.to_json() for candidate in made]
+    (tmp_path / "h").write_text("\n".join(lines) + '\n{"index":4,')
+    found = read_without_space(tmp_path / "h")
+    assert read_history(tmp_path / "h", space) == made
+    assert found == [*made[:3], replace(made[3], correct=None)]
+    assert [one.counted_top1 for one in found] == [87.25, None, None, 87.25]
+    assert read_without_space(tmp_path / "none") == []
+    names = [{id(name) for name, _ in one.architecture.choices} for one in found]
+    assert names[0] == names[3], "they are kept once"
+
+
+def test_a_line_ranks_as_its_candidate(space):
+    scored = [replace(one, costs={"ops": 9 - k % 3}) for k, one in enumerate(candidates(space))]
+    by_line = sorted(scored, key=lambda one: rank_of_line(json.loads(one.to_json())))
+    assert by_line == sorted(scored, key=rank_key)
+    damaged = rank_of_line({"top1": 87.25, "costs": {"ops": "few"}, "architecture": {}})
+    assert max(map(rank_key, scored)) < damaged < rank_of_line({"top1": 87.0})
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"index": 1}', '{"index": 0}', "[]", ""])
+def test_without_the_space_damage_names_file_and_line(space, path, line):
+    first, rest = path.read_text().split("\n", 1)
+    path.write_text(f"{first}\n{line}\n{rest}")
+    with pytest.raises(UserError, match="history.jsonl, line 2: not a candidate"):
+        read_without_space(path)
 
 
 def test_a_kill_at_any_byte_loses_at_most_the_last_line(space, path, tmp_path):

@@ -1,83 +1,19 @@
-"""What a search's `history.jsonl` says, without the search: candidates, their best, their fronts.
+"""What a search's candidates and a training's log say: the best so far, fronts, curves.
 
-`search` and `evaluate` meet in files alone, so lines are read here as plain data. A line with the
-field `images` was given up early: its top-1 is a guess from so many images. Guesses are shown, but
-are never the best and on no front.
+A candidate with `images` was given up early: its top-1 is a guess from so many images. Guesses are
+shown, but are never the best and on no front.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from supernet.files import UserError
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One line; `top1` is percent on the search split, None where scoring failed."""
-
-    index: int
-    generation: int
-    origin: str
-    top1: float | None
-    choices: Mapping[str, Any]
-    costs: Mapping[str, float]
-    images: int | None = None
-    failure: str | None = None
-
-    @property
-    def counted_top1(self) -> float | None:
-        """Top-1 on all search images; None where it failed or is a guess."""
-        return self.top1 if self.images is None else None
-
-    @property
-    def text(self) -> str:
-        """Its choices in order, as `str(architecture)` has them."""
-        return ",".join(map(str, self.choices.values()))
-
-
-def read_candidates(path: Path) -> list[Candidate]:
-    """All whole lines of a history; a torn last line is left out, a missing file is empty.
-
-    Raises:
-        UserError: any other line is damaged; names file and line.
-    """
-    if not path.exists():
-        return []
-    whole, _, _ = path.read_bytes().rpartition(b"\n")
-    lines = whole.split(b"\n") if whole else []
-    found = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            found.append(_candidate(json.loads(line), index=number - 1))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"history {path}, line {number}: not a candidate") from error
-    return found
-
-
-def _candidate(line: Mapping[str, Any], index: int) -> Candidate:
-    if line["index"] != index:
-        raise ValueError("out of order")
-    costs = {str(name): float(value) for name, value in line["costs"].items()}
-    top1 = None if line["top1"] is None else float(line["top1"])
-    if not all(map(math.isfinite, [*costs.values(), top1 or 0.0])):
-        raise ValueError("not a number")
-    return Candidate(
-        index=index,
-        generation=int(line["generation"]),
-        origin=str(line["origin"]),
-        top1=top1,
-        choices=dict(line["architecture"]),
-        costs={name: int(value) if value.is_integer() else value for name, value in costs.items()},
-        images=line.get("images"),
-        failure=line.get("failure"),
-    )
+from supernet.candidate import Candidate
 
 
 def best_so_far(candidates: Sequence[Candidate]) -> list[tuple[int, float]]:

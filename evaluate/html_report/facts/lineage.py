@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluate.html_report.facts.history import read_candidates
 from supernet.files import UserError, read_json, sha256_file
+from supernet.history_file import read_without_space
 from training.run_files.folder import RunFolder, stage_in
 
 
@@ -135,4 +135,5 @@ def _holds(place: Path, architecture: Mapping[str, Any]) -> bool:
     if provenance.get("supernet_sha256", supernet) != supernet:
         return False
     choices = dict(architecture["choices"])
-    return any(one.choices == choices for one in read_candidates(place / "history.jsonl"))
+    candidates = read_without_space(place / "history.jsonl")
+    return any(dict(one.architecture.choices) == choices for one in candidates)

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from evaluate.html_report.facts.history import (
-    Candidate,
     best_so_far,
     front,
     generations,
-    read_candidates,
     read_events,
     varying_costs,
 )
 from evaluate.html_report.facts.lineage import config_of
+from supernet.candidate import Candidate, rank_key
 from supernet.costs.limits import LIMIT_NAMES, LIMITED
 from supernet.files import as_written, read_json
+from supernet.history_file import read_without_space
 from training.run_files.folder import RunFolder
 
 COLUMNS = ("index", "generation", "origin", "top1", "images", "failure", "choices", "costs")
@@ -32,7 +32,7 @@ def search_facts(run: RunFolder, finalists: Sequence[Mapping[str, Any]]) -> dict
     Raises:
         UserError: a damaged history.
     """
-    candidates = read_candidates(run.path / "history.jsonl")
+    candidates = read_without_space(run.path / "history.jsonl")
     config = config_of(run).get("search", {})
     summary = run.summary or {}
     varying, same = varying_costs(candidates)
@@ -50,7 +50,7 @@ def search_facts(run: RunFolder, finalists: Sequence[Mapping[str, Any]]) -> dict
         "objectives": config.get("objectives"),
         "winner": _winner(candidates, summary),
         "finalists": _finalists(candidates, finalists),
-        "positions": list(candidates[0].choices) if candidates else [],
+        "positions": list(candidates[0].architecture) if candidates else [],
         "costs": varying,
         "same_costs": same,
         "candidates": _table(candidates),
@@ -90,7 +90,7 @@ def _table(candidates: Sequence[Candidate]) -> dict[str, Any]:
             one.top1,
             one.images,
             one.failure,
-            list(one.choices.values()),
+            [choice for _, choice in one.architecture.choices],
             [one.costs.get(name) for name in names],
         ]
         for one in candidates
@@ -100,9 +100,9 @@ def _table(candidates: Sequence[Candidate]) -> dict[str, Any]:
 
 def _winner(candidates: Sequence[Candidate], summary: Mapping[str, Any]) -> int | None:
     """Index of the one the search names; before its end, of the best so far. Ties: fewer OPs."""
-    named = [one for one in candidates if one.text == summary.get("best")]
+    named = [one for one in candidates if str(one.architecture) == summary.get("best")]
     scored = [one for one in candidates if one.counted_top1 is not None]
-    ranked = sorted(scored, key=lambda one: (-(one.top1 or 0.0), one.costs.get("ops", 0)))
+    ranked = sorted(scored, key=lambda one: rank_key(one)[:2])  # of equals the first
     return next((one.index for one in [*named, *ranked]), None)
 
 
@@ -114,7 +114,7 @@ def _finalists(
         str(row["name"]): one.index
         for row in finalists
         for one in candidates
-        if one.choices == row["choices"]
+        if dict(one.architecture.choices) == row["choices"]
     }
 
 

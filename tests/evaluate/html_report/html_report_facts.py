@@ -1,23 +1,31 @@
 """Small documents of facts, written by hand, with values that are easy to place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluate.html_report.facts.history import Candidate
 from evaluate.html_report.facts.search import search_facts
+from supernet.architecture import Architecture, Choice
+from supernet.candidate import Candidate
 from supernet.files import write_json
 from training.run_files.folder import RunFolder
 
 Facts = dict[str, Any]
 
 
-def candidate(index: int, top1: float | None, ops: float, **fields: Any) -> Candidate:
-    """One of two positions; `top1` None is a failure."""
+def candidate(
+    index: int,
+    top1: float | None,
+    ops: float,
+    choices: Mapping[str, Choice] | None = None,
+    **fields: Any,
+) -> Candidate:
+    """One of two positions, or of `choices`; `top1` None is a failure."""
+    chosen = choices or {"block1": 1 + index % 4, "block2": 8}
     known: Facts = {
+        "architecture": Architecture(tuple(chosen.items())),
         "generation": index // 4,
         "origin": ("random", "mutation", "crossover")[index % 3],
-        "choices": {"block1": 1 + index % 4, "block2": 8},
         "costs": {"ops": ops, "bits": 10 * ops, "flops": 7},
         "failure": "out of memory" if top1 is None else None,
     }
@@ -26,22 +34,7 @@ def candidate(index: int, top1: float | None, ops: float, **fields: Any) -> Cand
 
 def history_lines(candidates: Sequence[Candidate]) -> str:
     """As a search writes them."""
-    import json
-
-    lines = []
-    for one in candidates:
-        line = {
-            "index": one.index,
-            "architecture": dict(one.choices),
-            "costs": dict(one.costs),
-            "top1": one.top1,
-            "generation": one.generation,
-            "origin": one.origin,
-        }
-        line |= {} if one.failure is None else {"failure": one.failure}
-        line |= {} if one.images is None else {"images": one.images}
-        lines.append(json.dumps(line) + "\n")
-    return "".join(lines)
+    return "".join(one.to_json() + "\n" for one in candidates)
 
 
 def make_search(path: Path, candidates: Sequence[Candidate], **config: Any) -> RunFolder:

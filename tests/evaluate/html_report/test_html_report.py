@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from evaluate.html_report.facts.history import read_candidates
 from evaluate.html_report.facts.provenance import command
 from evaluate.html_report.facts.report import collect, plain
 from evaluate.html_report.page import embedded, page
@@ -19,6 +18,7 @@ from evaluate.html_report.write import write_plots
 from evobit.main import run
 from supernet.costs import cost
 from supernet.files import UserError, read_json, sha256_file
+from supernet.history_file import read_without_space
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from tests.evaluate.html_report.html_report_facts import candidate, history_lines, make_search
 from tests.latency_tables.group_table import save_group_table
@@ -334,12 +334,12 @@ def test_histories_are_read_as_they_were_written(tmp_path: Path) -> None:
     found = [candidate(0, 50.0, 1.5), candidate(1, None, 2.0), candidate(2, 60.0, 3.0, images=9)]
     path = tmp_path / "history.jsonl"
     path.write_text(history_lines(found) + '{"index": 3, "arch')
-    assert read_candidates(path) == found
-    assert read_candidates(tmp_path / "none.jsonl") == []
+    assert read_without_space(path) == found
+    assert read_without_space(tmp_path / "none.jsonl") == []
     for damage in ('{"index": 0}', "[]", history_lines(found[1:2]).strip()):
         path.write_text(history_lines(found[:1]) + history_lines(found[1:2]) + damage + "\n")
         with pytest.raises(UserError, match=r"history.jsonl, line 3: not a candidate"):
-            read_candidates(path)
+            read_without_space(path)
 
 
 def test_commands_can_be_typed_again() -> None:
