@@ -86,7 +86,7 @@ def sides_of(setting: dict, device: torch.device, folder: Path) -> dict[str, Cal
     attention = AttentionConfig(extractor="resnet50", weights=folder / "resnet50.pth", grid=GRID)
     seen = Normalisation((0.5,) * channels, (0.25,) * channels, size)
     extractor = open_extractor(
-        attention, seen, num_classes=CLASSES, in_channels=channels, device=device
+        attention.network, None, GRID, seen, num_classes=CLASSES, device=device
     )
     known = torch.rand(10_000, GRID, GRID, device=device).half()
     numbers = torch.randint(len(known), (batch,))

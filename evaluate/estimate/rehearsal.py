@@ -16,10 +16,9 @@ from statistics import fmean
 
 import torch
 
-from training.augment.attention import attentive
+from training.augment.attention import attentive, extractor_of
 from training.augment.config import AttentionConfig
 from training.compilation import time_step
-from training.frozen.extractor import open_extractor
 from training.loop.loop import train_phase
 from training.loop.settings import TrainingSettings
 from training.loop.supervised import SupervisedTraining
@@ -155,13 +154,7 @@ def _without_attention(settings: TrainingSettings) -> TrainingSettings:
 def _cache_seconds(config: AttentionConfig, training: Training) -> float:
     """Seconds of asking the extractor once for every image, by those of a first batch."""
     images = training.images
-    extractor = open_extractor(
-        config,
-        training.seen,
-        num_classes=len(images.class_names),
-        in_channels=images.channels,
-        device=training.device,
-    )
+    extractor = extractor_of(config, images, training.seen, training.device)
     drawn = torch.arange(min(EXTRACTED_AT_ONCE, len(images)))
     pixels, _ = next(iter(images.batches(drawn, EXTRACTED_AT_ONCE, training.device)))
     x = training.seen.of_levels(pixels)

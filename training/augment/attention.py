@@ -67,7 +67,7 @@ def check_attention(
     config = attentive(mixes)
     if config is None:
         return
-    extractor = _extractor(config, images, seen, torch.device("cpu"))
+    extractor = extractor_of(config, images, seen, torch.device("cpu"))
     if config.cache is not None:
         check_output(config.cache)
         if config.cache.exists():
@@ -93,7 +93,7 @@ def open_attention(
     config = attentive(mixes)
     if config is None:
         return None
-    extractor = _extractor(config, images, seen, device)
+    extractor = extractor_of(config, images, seen, device)
     path = config.cache
     if path is None or not (may_write or path.exists()):
         return Attention(extractor, None, device)
@@ -112,12 +112,13 @@ def open_attention(
     return Attention(extractor, kept["attention"].to(device), device)
 
 
-def _extractor(
+def extractor_of(
     config: AttentionConfig, images: ImageSet, seen: Normalisation, device: torch.device
 ) -> Extractor:
+    """The extractor of a config, for `images` normalised as `seen`; see `open_extractor`."""
     classes = len(images.class_names)
     return open_extractor(
-        config, seen, num_classes=classes, in_channels=images.channels, device=device
+        config.network, config.size, config.grid, seen, num_classes=classes, device=device
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from training.frozen.config import NAME_IN_WORDS, check_network_name, network_kind
+from training.frozen.config import NAME_IN_WORDS, NamedNetwork, check_network_name
 
 # option -> the one technique that uses it
 ERASING_OPTIONS = {"size": "cutout", "area": "random-erasing", "aspect": "random-erasing"}
@@ -49,14 +49,18 @@ class AttentionConfig(BaseModel):
                 f"cells is {self.cells}, but a grid of {self.grid} x {self.grid} has "
                 f"{self.grid**2} cells"
             )
-        if network_kind(self.extractor) == "network" and self.weights is not None:
-            raise ValueError(f"the extractor {self.extractor} holds its own weights; drop weights")
+        self.network.check_weights()
         return self
 
     @field_validator("extractor")
     @classmethod
     def _well_formed(cls, extractor: str) -> str:
         return check_network_name(extractor)
+
+    @property
+    def network(self) -> NamedNetwork:
+        """The extractor, as it is read."""
+        return NamedNetwork("extractor", self.extractor, self.weights)
 
 
 class MixConfig(BaseModel):

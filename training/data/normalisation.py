@@ -22,6 +22,11 @@ class Normalisation:
     std: tuple[float, ...]
     size: int
 
+    @property
+    def channels(self) -> int:
+        """Of the images: each has a mean of its own."""
+        return len(self.mean)
+
     def apply(self, images: Tensor) -> Tensor:
         """What the network sees in evaluation: the centre, normalised; nothing is drawn.
 
@@ -43,9 +48,10 @@ class Normalisation:
         return ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
     def into(self, other: Normalisation) -> tuple[Tensor, Tensor]:
-        """Scale and shift (C, 1, 1) that make images normalised so be normalised as `other`.
+        """Factor and shift, (C, 1, 1), that make images normalised so be normalised as `other`.
 
-        x = (p - mean) / std; `other` wants (p - m) / s = x * (std / s) + (mean - m) / s.
+        x = (p - mean) / std; `other` wants (p - m) / s = x * (std / s) + (mean - m) / s. Grey
+        images are repeated for three channels, by the broadcast.
         """
         mean, std, m, s = map(_column, (self.mean, self.std, other.mean, other.std))
         return std / s, (mean - m) / s

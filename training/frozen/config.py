@@ -1,7 +1,8 @@
-"""Who teaches and how: the `distillation` part of a training config."""
+"""How a config names a frozen network; who teaches and how, its `distillation` part."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -30,11 +31,34 @@ def check_network_name(name: str) -> str:
     return name
 
 
-def network_kind(name: str) -> Literal["network", "own", "torchvision"]:
-    """A network trained here, the user's own function, or a name of torchvision."""
-    if name.endswith(".safetensors"):
-        return "network"
-    return "own" if ":" in name else "torchvision"
+@dataclass(frozen=True)
+class NamedNetwork:
+    """A frozen network by its name, with a file of weights; messages call it by its `role`."""
+
+    role: Literal["teacher", "extractor"]
+    name: str
+    weights: Path | None
+
+    @property
+    def kind(self) -> Literal["network", "own", "torchvision"]:
+        """A network trained here, the user's own function, or a name of torchvision."""
+        if self.name.endswith(".safetensors"):
+            return "network"
+        return "own" if ":" in self.name else "torchvision"
+
+    @property
+    def file(self) -> Path | None:
+        """The file that its weights are read from; None: they are downloaded, or made."""
+        return Path(self.name) if self.kind == "network" else self.weights
+
+    def check_weights(self) -> None:
+        """Refuse a file of weights beside a network that holds its own.
+
+        Raises:
+            ValueError: there is one.
+        """
+        if self.kind == "network" and self.weights is not None:
+            raise ValueError(f"the {self.role} {self.name} holds its own weights; drop weights")
 
 
 class DistillationConfig(BaseModel):
@@ -61,11 +85,10 @@ class DistillationConfig(BaseModel):
 
     @model_validator(mode="after")
     def _no_ignored_field(self) -> DistillationConfig:
-        if self.kind == "network" and self.weights is not None:
-            raise ValueError(f"the teacher {self.teacher} holds its own weights; drop weights")
+        self.network.check_weights()
         return self
 
     @property
-    def kind(self) -> Literal["network", "own", "torchvision"]:
-        """See `network_kind`."""
-        return network_kind(self.teacher)
+    def network(self) -> NamedNetwork:
+        """The teacher, as it is read."""
+        return NamedNetwork("teacher", self.teacher, self.weights)

@@ -1,4 +1,4 @@
-"""Where a teacher comes from: torchvision, a network trained here, or the user's own function."""
+"""Where frozen networks come from: torchvision, a network trained here, a user's function."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from torch import nn
 
 from supernet.files import UserError, check_names_and_shapes, sha256_file
 from supernet.plugins import load_module
+from supernet.spec import NetworkSpec
+from training.data.normalisation import Normalisation
+from training.frozen.config import NamedNetwork
 from training.frozen.state_file import read_state
 from training.network_file import load_network
 
@@ -19,86 +22,71 @@ TORCHVISION_CHANNELS = 3
 
 
 @dataclass(frozen=True)
-class Student:
-    """What a teacher has to fit: `mean` and `std` are those of the images both are fed with."""
-
-    num_classes: int
-    in_channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    size: int
-
-
-@dataclass(frozen=True)
 class Source:
-    """A teacher's module and the normalisation it was trained with."""
+    """A module and what it was trained to see; `spec`: of a network trained here."""
 
     module: nn.Module
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    seen: Normalisation
+    spec: NetworkSpec | None = None
 
 
-def read_network(path: Path, student: Student) -> Source:
-    """A network file trained here; it holds its own normalisation.
+def read_source(network: NamedNetwork, given: Normalisation, num_classes: int) -> Source:
+    """The network that a config names, to be fed with images that are normalised as `given`.
 
-    Raises:
-        UserError: not such a file, or of other classes, channels or image size.
-    """
-    trained = load_network(path)
-    spec, seen = trained.network.spec, trained.normalisation
-    for what, found, expected in (
-        ("classes", spec.num_classes, student.num_classes),
-        ("channels", spec.in_channels, student.in_channels),
-        ("pixels a side", seen.size, student.size),
-    ):
-        if found != expected:
-            raise UserError(f"teacher {path} has {found} {what}, the student {expected}")
-    return Source(trained.network, seen.mean, seen.std)
-
-
-def read_torchvision(
-    name: str, weights: Path | None, student: Student, role: str = "teacher"
-) -> Source:
-    """A model of torchvision with pretrained weights, or with those of a file.
-
-    A file is taken to be trained with the student's normalisation, unless it is torchvision's.
-    `role` is what messages call the model.
+    A network trained here holds its own normalisation. A user's own is taken to be trained with
+    `given`, and so are a file's weights of a model of torchvision, unless they are torchvision's.
 
     Raises:
-        UserError: the file does not fit, or the download failed.
+        UserError: it cannot be made, read or downloaded, or a file's weights do not fit.
     """
+    match network.kind:
+        case "network":
+            trained = load_network(Path(network.name))
+            return Source(trained.network, trained.normalisation, trained.network.spec)
+        case "own":
+            return Source(_own_module(network, num_classes, given.channels), given)
+        case "torchvision":
+            return _read_torchvision(network, given, num_classes)
+
+
+def _read_torchvision(network: NamedNetwork, given: Normalisation, num_classes: int) -> Source:
     from torchvision.models import get_model
 
+    name, weights = network.name, network.weights
     if weights is None:
         pretrained = _pretrained(name).DEFAULT
-        section = "distillation" if role == "teacher" else "attention"
+        section = "distillation" if network.role == "teacher" else "attention"
         try:
             module = get_model(name, weights=pretrained)
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"{role} {name}: downloading {pretrained.url} failed ({error}); "
+                f"{network.role} {name}: downloading {pretrained.url} failed ({error}); "
                 f"expected a network connection, or that file in {section}.weights"
             ) from error
     else:
-        module = get_model(name, num_classes=student.num_classes)
+        module = get_model(name, num_classes=num_classes)
         load_strictly(module, weights)
         pretrained = _published_as(name, weights)
         if pretrained is not None and hasattr(module, "transform_input"):
             module.transform_input = True  # googlenet, inception_v3: part of those weights
     if pretrained is None:
-        return Source(module, student.mean, student.std)
-    seen = pretrained.transforms()
-    return Source(module, tuple(seen.mean), tuple(seen.std))
+        return Source(module, Normalisation(_three(given.mean), _three(given.std), given.size))
+    own = pretrained.transforms()
+    return Source(module, Normalisation(tuple(own.mean), tuple(own.std), given.size))
 
 
-def check_torchvision(
-    name: str, weights: Path | None, *, num_classes: int, in_channels: int
-) -> None:
-    """Compare the name, channels and pretrained classes, reading no weights.
+def _three(values: tuple[float, ...]) -> tuple[float, ...]:
+    """A value for each channel of torchvision's models, of grey images the one for all."""
+    return values * TORCHVISION_CHANNELS if len(values) == 1 else values
+
+
+def check_torchvision(network: NamedNetwork, *, num_classes: int, in_channels: int) -> None:
+    """Compare a teacher's name, channels and pretrained classes, reading no weights.
 
     Raises:
         UserError: names both sides.
     """
+    name = network.name
     check_torchvision_name(name)
     if in_channels != TORCHVISION_CHANNELS:
         raise UserError(
@@ -106,7 +94,7 @@ def check_torchvision(
             "a 'file.py:function' of your own can take others"
         )
     pretrained_classes = len(_pretrained(name).DEFAULT.meta["categories"])
-    if weights is None and num_classes != pretrained_classes:
+    if network.weights is None and num_classes != pretrained_classes:
         raise UserError(
             f"teacher {name}: its pretrained weights have {pretrained_classes} classes, the "
             f"student {num_classes}; give distillation.weights, trained on the student's classes"
@@ -132,42 +120,37 @@ def check_torchvision_name(name: str) -> None:
         )
 
 
-def own_function(name: str, role: str = "teacher") -> Callable[..., Any]:
+def own_function(network: NamedNetwork) -> Callable[..., Any]:
     """The function 'module:function' or 'file.py:function'.
 
     Raises:
         UserError: no such module, file or function.
     """
-    where, _, function_name = name.rpartition(":")
-    function = getattr(load_module(where, f"{role} '{name}'"), function_name, None)
+    what = f"{network.role} '{network.name}'"
+    where, _, function_name = network.name.rpartition(":")
+    function = getattr(load_module(where, what), function_name, None)
     if not callable(function):
-        raise UserError(f"{role} '{name}': there is no function {function_name} in {where}")
+        raise UserError(f"{what}: there is no function {function_name} in {where}")
     return function
 
 
-def read_own(name: str, weights: Path | None, student: Student, role: str = "teacher") -> Source:
-    """What the user's function makes, with the weights of a file where one is given.
-
-    Raises:
-        UserError: it fails or makes no module, or the file does not fit.
-    """
-    function = own_function(name, role)
+def _own_module(network: NamedNetwork, num_classes: int, in_channels: int) -> nn.Module:
+    """What the user's function makes, with the weights of a file where one is given."""
+    function, what = own_function(network), f"{network.role} '{network.name}'"
     try:
-        module = function(num_classes=student.num_classes, in_channels=student.in_channels)
+        module = function(num_classes=num_classes, in_channels=in_channels)
     except UserError:
         raise
     except Exception as error:
         raise UserError(
-            f"{role} '{name}' failed ({type(error).__name__}: {error}); it is called with "
+            f"{what} failed ({type(error).__name__}: {error}); it is called with "
             "num_classes and in_channels. EVOBIT_DEBUG=1 shows where"
         ) from error
     if not isinstance(module, nn.Module):
-        raise UserError(
-            f"{role} '{name}' returned a {type(module).__name__}, expected a torch.nn.Module"
-        )
-    if weights is not None:
-        load_strictly(module, weights)
-    return Source(module, student.mean, student.std)
+        raise UserError(f"{what} returned a {type(module).__name__}, expected a torch.nn.Module")
+    if network.weights is not None:
+        load_strictly(module, network.weights)
+    return module
 
 
 def load_strictly(module: nn.Module, path: Path) -> None:

@@ -23,10 +23,10 @@ from supernet.spec import NetworkSpec
 from training.augment.attention import attentive, check_attention
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
-from training.frozen.extractor import weights_of
+from training.frozen.teacher import open_teacher
 from training.loop.loop import CHECKPOINT, Log, train_phase
 from training.loop.settings import TrainingSettings
-from training.loop.supervised import SupervisedTraining, teacher_of
+from training.loop.supervised import SupervisedTraining
 from training.network_file import check_start, read_start
 from training.optim.build import binary_weights
 from training.processes.distributed import part, state_of_first
@@ -62,7 +62,9 @@ def check_phases(
     check_attention(settings.augment.mix, images, normalisation)
     for config in dict.fromkeys(config for config in taught if config is not None):
         # Read whole: a teacher of a late phase must not be found wrong when the others are trained.
-        teacher_of(config, spec, normalisation, torch.device("cpu"))
+        open_teacher(
+            config, normalisation, num_classes=spec.num_classes, device=torch.device("cpu")
+        )
     last = settings.in_phases()[-1].binarization
     if not last.is_binary:
         print(
@@ -80,10 +82,9 @@ def inputs_of(settings: TrainingSettings) -> dict[str, Path]:
     files = {"weights to start from": settings.start_from}
     for number, phase in enumerate(settings.in_phases(), start=1):
         if (config := phase.distillation) is not None:
-            own = Path(config.teacher) if config.kind == "network" else config.weights
-            files[f"teacher of phase {number}"] = own
+            files[f"teacher of phase {number}"] = config.network.file
     if (attention := attentive(settings.augment.mix)) is not None:
-        files |= {"extractor": next(iter(weights_of(attention)), None)}
+        files["extractor"] = attention.network.file
     return {name: path for name, path in files.items() if path is not None}
 
 

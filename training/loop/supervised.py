@@ -15,9 +15,7 @@ from torch import Tensor, nn
 from supernet.sharing.shared_path import partial_regions
 from supernet.spec import NetworkSpec
 from training.augment.attention import Attention, open_attention
-from training.data.normalisation import Normalisation
-from training.frozen.config import DistillationConfig
-from training.frozen.teacher import Teacher, open_teacher
+from training.frozen.teacher import open_teacher
 from training.loop.batches import Images, Variation
 from training.loop.drop_block import DropBlock
 from training.loop.losses import DistillationLoss, LabelLoss, Loss
@@ -56,8 +54,19 @@ class SupervisedTraining(Training):
         """The networks whose gradients the step adds up, drawn from the step alone."""
 
     def loss(self, settings: PhaseSettings) -> Loss:
-        """What a phase minimises, its teacher read."""
-        return loss_of(settings, self.spec, self.seen, self.device)
+        """What a phase minimises: by the labels, or by a teacher's distribution, the teacher read.
+
+        Raises:
+            UserError: a teacher that cannot be read or does not fit the network.
+        """
+        config = settings.distillation
+        if config is None:
+            return LabelLoss(settings.label_smoothing)
+        classes = self.spec.num_classes
+        teacher = open_teacher(config, self.seen, num_classes=classes, device=self.device)
+        return DistillationLoss(
+            teacher, config.temperature, config.label_weight, settings.label_smoothing
+        )
 
     @abstractmethod
     def save(self, path: Path, number: int, metadata: Mapping[str, str]) -> None:
@@ -131,41 +140,3 @@ def training_step(
     average_gradients(module.parameters())
     step_within(optimiser, partial_regions(paths))
     return torch.stack(losses).mean()
-
-
-def loss_of(
-    settings: PhaseSettings, spec: NetworkSpec, seen: Normalisation, device: torch.device
-) -> Loss:
-    """The loss of the labels, or of a teacher's distribution, the teacher being read.
-
-    Raises:
-        UserError: a teacher that cannot be read or does not fit the network.
-    """
-    config = settings.distillation
-    if config is None:
-        return LabelLoss(settings.label_smoothing)
-    return DistillationLoss(
-        teacher_of(config, spec, seen, device),
-        config.temperature,
-        config.label_weight,
-        settings.label_smoothing,
-    )
-
-
-def teacher_of(
-    config: DistillationConfig, spec: NetworkSpec, seen: Normalisation, device: torch.device
-) -> Teacher:
-    """The teacher of a network of `spec`.
-
-    Raises:
-        UserError: it cannot be read or does not fit the network.
-    """
-    return open_teacher(
-        config,
-        num_classes=spec.num_classes,
-        in_channels=spec.in_channels,
-        mean=seen.mean,
-        std=seen.std,
-        size=seen.size,
-        device=device,
-    )

@@ -27,7 +27,7 @@ from training.augment.images import augment, crop
 from training.augment.mix import mix
 from training.data.image_set import MemoryImageSet
 from training.data.normalisation import Normalisation
-from training.frozen.extractor import open_extractor
+from training.frozen.extractor import Extractor, open_extractor
 from training.loop import supervised
 from training.loop.batches import Images, Steps, Variation
 from training.processes.distributed import Part
@@ -261,11 +261,15 @@ def looking(tmp_path: Path) -> str:
 SEEN = Normalisation((0.4,), (0.3,), 16)
 
 
+def opened(config: AttentionConfig, seen: Normalisation = SEEN) -> Extractor:
+    return open_extractor(config.network, config.size, config.grid, seen, num_classes=5, device=CPU)
+
+
 def test_the_last_map_that_is_large_enough_is_watched(looking: str) -> None:
     images = torch.randn(3, 1, 16, 16, generator=seeded())
     for grid, side in ((7, 8), (4, 4)):
         config = AttentionConfig(extractor=looking, grid=grid, cells=1)
-        extractor = open_extractor(config, SEEN, num_classes=5, in_channels=1, device=CPU)
+        extractor = opened(config)
         module = extractor.module
         assert not module.training
         before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -285,7 +289,7 @@ def test_a_resnet50_looks_at_its_last_stage(tmp_path: Path) -> None:
     torch.save(theirs.state_dict(), path)
     config = AttentionConfig(extractor="resnet50", weights=path)
     grey = Normalisation((0.4,), (0.3,), 32)
-    extractor = open_extractor(config, grey, num_classes=5, in_channels=1, device=CPU)
+    extractor = opened(config, grey)
     images = torch.randn(2, 1, 32, 32, generator=seeded())
     attention = extractor(images)
     assert attention.shape == (2, 7, 7) and extractor.size == 224
@@ -310,7 +314,7 @@ def test_extractors_are_refused(config: dict, expected: str, looking: str) -> No
     name = looking if config["extractor"] == "LOOKING" else config["extractor"]
     asked = AttentionConfig.model_validate({**config, "extractor": name})
     with pytest.raises(UserError, match=expected):
-        open_extractor(asked, SEEN, num_classes=5, in_channels=1, device=CPU)
+        opened(asked)
 
 
 @pytest.mark.parametrize(
@@ -448,7 +452,7 @@ def test_maps_that_lay_channels_last_are_no_maps(tmp_path: Path) -> None:
         "    return nn.Sequential(conv, Turn(), Mean(), nn.Linear(12, num_classes))\n"
     )
     config = AttentionConfig(extractor=f"{path}:make", grid=4, cells=1)
-    extractor = open_extractor(config, SEEN, num_classes=5, in_channels=1, device=CPU)
+    extractor = opened(config)
     images = torch.randn(3, 1, 16, 16, generator=seeded())
     assert torch.allclose(extractor(images), extractor.module[0](images).mean(1), atol=1e-6)  # type: ignore[index]
 

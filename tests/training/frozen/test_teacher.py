@@ -63,7 +63,10 @@ not_callable = 3
 
 def opened(teacher: str | Path, weights: Path | None = None, **student: Any) -> Teacher:
     config = DistillationConfig(teacher=str(teacher), weights=weights)
-    return open_teacher(config, **{**COLOUR, **student}, device=CPU)
+    asked = {**COLOUR, **student}
+    seen = Normalisation(asked["mean"], asked["std"], asked["size"])
+    assert seen.channels == asked["in_channels"]
+    return open_teacher(config, seen, num_classes=asked["num_classes"], device=CPU)
 
 
 def pixels(channels: int, size: int) -> Tensor:
