@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from evobit.errors import say
+from supernet.plain_data import flatten, plain
 from training.run_files.progress import is_first_process
 
 
@@ -36,12 +36,15 @@ class Output:
         The table leaves out the entries named in `only_json`.
         """
         if self.as_json:
-            self.stream.write(json.dumps(_plain(document), indent=2) + "\n")
+            self.stream.write(json.dumps(plain(document, finite=True), indent=2) + "\n")
         elif text:
             self.stream.write(text.rstrip("\n") + "\n")
         else:
             shown = {name: value for name, value in document.items() if name not in only_json}
-            self.table(("", ""), list(_rows(shown)), title=title)
+            rows = flatten(shown, numbered_from=None)
+            self.table(
+                ("", ""), [(name, _text(value)) for name, value in rows.items()], title=title
+            )
         self.stream.flush()
 
     def table(
@@ -72,15 +75,6 @@ def output(as_json: bool) -> Iterator[Output]:
         yield Output(stdout, as_json)
 
 
-def _rows(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Entries as (dotted name, value) with thousands separated."""
-    for name, value in document.items():
-        if isinstance(value, Mapping):
-            yield from _rows(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", _text(value)
-
-
 def _text(value: Any) -> str:
     """A value as a table shows it; of a list of mappings, which only JSON holds, the length."""
     if isinstance(value, (list, tuple)):
@@ -90,17 +84,6 @@ def _text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "-" if value is None else str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
-
-
-def _plain(value: Any) -> Any:
-    """JSON-able data: paths as text; what is not a number (nan, inf) as null."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
 
 
 SHARED = ("space", "data", "seed")

@@ -7,7 +7,7 @@ is read off a spec: `costs/` count it, `network` and `verify` build and count th
 `layers/` and `blocks/`; `supernet` builds all of a space's, `sharing/` their weights;
 `binarization` says how convolutions are made binary while they are trained, `exact_signs` makes
 their weights -1 and +1 after it. `files`, `image_file` and `plugins` read what a user gives,
-`charts/` draw, `lazy` serves packages' faces.
+`plain_data` is what files hold, `charts/` draw, `lazy` serves packages' faces.
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ WITHOUT_TORCH = (
             "history_file",
             "image_file",
             "lazy",
+            "plain_data",
             "plugins",
             "space",
         )

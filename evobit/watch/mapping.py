@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from supernet.plain_data import flatten
 
 STEPS = ("step", "index", "generation")
 """A line is at the first of these that it has."""
@@ -45,20 +47,13 @@ def point_of(line: Mapping[str, Any], prefix: str = "") -> Point | None:
 
 def numbers_of(document: Mapping[str, Any]) -> dict[str, float]:
     """All finite numbers, nested ones by dotted name; lists and text left out."""
-    return {name: float(value) for name, value in _flat(document, "") if _is_number(value)}
+    found = flatten(document, numbered_from=None)
+    return {name: float(value) for name, value in found.items() if _is_number(value)}
 
 
 def parameters_of(config: Mapping[str, Any]) -> dict[str, str]:
     """The settings of a resolved config by dotted name, as text."""
-    return {name: str(value) for name, value in _flat(config, "")}
-
-
-def _flat(document: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in document.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    return {name: str(value) for name, value in flatten(config, numbered_from=None).items()}
 
 
 def _is_number(value: Any) -> bool:
