@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from search.limits.constraints import Limits
 from search.limits.latency import COST, LatencyConfig
 from search.searchers import SearcherConfig
 from search.searchers.nsga2 import OBJECTIVES
-from training.data.config import DataConfig
+from training.run_files.same_run import CAN_GROW, CHANGES_NOTHING, NOT_RECORDED
 from training.scoring.scorer import ScoringConfig
-
-HOW_IT_RUNS = ("workers", "address", "arrays_at", "timeout_s", "batch", "batch_mib")
-"""Fields of `search` that no result depends on: a run may be resumed with others."""
+from training.stage import Stage
 
 
 class SearchScoringConfig(ScoringConfig):
@@ -41,13 +39,13 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
 
     searcher: Literal["evolution", "nsga2", "regularized", "random"] = "evolution"
     generations: int = Field(default=20, ge=0)
-    evaluations: int | None = Field(default=None, ge=1)
-    workers: int = Field(default=0, ge=0)
-    address: str | None = None
-    arrays_at: str | None = None
-    timeout_s: float | None = Field(default=None, gt=0)
-    batch: int = Field(default=1, ge=1)
-    batch_mib: int = Field(default=1024, ge=1)
+    evaluations: Annotated[int | None, CAN_GROW] = Field(default=None, ge=1)
+    workers: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=0, ge=0)
+    address: Annotated[str | None, CHANGES_NOTHING, NOT_RECORDED] = None
+    arrays_at: Annotated[str | None, CHANGES_NOTHING, NOT_RECORDED] = None
+    timeout_s: Annotated[float | None, CHANGES_NOTHING, NOT_RECORDED] = Field(default=None, gt=0)
+    batch: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=1, ge=1)
+    batch_mib: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=1024, ge=1)
     start_with: tuple[Path, ...] | None = Field(default=None, min_length=1)
     feasibility_samples: int = Field(default=2000, ge=1)
     scoring: SearchScoringConfig = Field(default_factory=SearchScoringConfig)
@@ -117,15 +115,26 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
         return self.population * (1 + self.generations)
 
 
-class SearchStage(BaseModel):
+class SearchStage(Stage):
     """Everything `run_search` needs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    space: dict[str, Any]
-    data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
     search: SearchConfig = Field(default_factory=SearchConfig)
     seed: int = 0
+
+    def recorded(self) -> dict[str, Any]:
+        """See `Stage.recorded`; budget and objectives as one, in whichever way they were given."""
+        config = super().recorded()
+        search = config["search"]
+        # Two ways to give one budget; recorded as one, so that a resume can compare it.
+        search["evaluations"] = self.search.budget
+        del search["generations"]
+        # As before there was a choice.
+        if self.search.scoring.engine == "torch":
+            del search["scoring"]["engine"]
+        if self.search.racing is None:
+            del search["racing"]
+        search["objectives"] = list(self.search.minimised) or None
+        return config
 
 
 STAGE = "search"

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from search.config import HOW_IT_RUNS, STAGE, SearchConfig, SearchStage
+from search.config import STAGE, SearchConfig, SearchStage
 from search.limits.feasibility import Feasibility, check_feasibility
 from search.limits.latency import measured_costs, open_latency
 from search.limits.measure import CostMeter, Measure
@@ -34,6 +34,7 @@ from training.data import open_training_data
 from training.device import choose_device
 from training.run_files.folder import RunFolder, open_finished, stage_in
 from training.run_files.progress import Progress
+from training.run_files.same_run import CHANGES_NOTHING, differences, marked, recorded_config
 from training.scoring.scorer import check_scoring, scoring_arrays
 from training.seeds import stream
 from training.supernet_file import load_supernet
@@ -41,7 +42,6 @@ from training.supernet_file import load_supernet
 __all__ = ["SearchConfig", "SearchStage", "run_search"]
 
 SUPERNET_STAGE = "supernet"
-GROWABLE = ("search.evaluations",)
 LAG_A_WORKER = 2
 """Candidates a worker holds at once: with a lag below, some find nothing to score at times."""
 
@@ -84,7 +84,7 @@ def run_search(
     space.check_searchable()
     trained = open_finished(supernet, SUPERNET_STAGE)
     _check_supernet(trained, space)
-    _check_budget(run, stage.search.budget)
+    _check_budget(run, stage)
     splits = None
     if scorer_factory is None:
         splits = _check_splits(trained, stage)
@@ -102,7 +102,7 @@ def run_search(
     inputs |= {f"architecture {n}": path for n, path in enumerate(files, start=1)}
     if stage.search.latency_table is not None:
         inputs["latency table"] = stage.search.latency_table
-    folder = RunFolder.open(run, STAGE, _run_config(stage, space), inputs, growable=GROWABLE)
+    folder = RunFolder.open(run, STAGE, recorded_config(stage), inputs, SearchStage)
     with folder.lock():
         if folder.summary is not None:
             return folder.summary
@@ -146,7 +146,8 @@ def _search(
     with ExitStack() as stack:
         history = stack.enter_context(History(folder.path / "history.jsonl", space))
         done = len(history.candidates)
-        folder.log("start", recorded=done, **{name: getattr(config, name) for name in HOW_IT_RUNS})
+        how_it_runs = marked(SearchConfig, CHANGES_NOTHING)
+        folder.log("start", recorded=done, **{name: getattr(config, name) for name in how_it_runs})
         leader = best(history.candidates, 1)
         started: list[tuple[ScoringPool, Progress]] = []
 
@@ -188,34 +189,16 @@ def _feasibility(stage: SearchStage, space: SearchSpace, measure: CostMeter) -> 
     return check_feasibility(space, measure, search.limits(), search.feasibility_samples, samples)
 
 
-def _run_config(stage: SearchStage, space: SearchSpace) -> dict[str, Any]:
-    """The resolved config, without what may differ when the run is resumed."""
-    config = {**stage.model_dump(mode="json"), "space": space.describe()}
-    config["search"] = {
-        name: value for name, value in config["search"].items() if name not in HOW_IT_RUNS
-    }
-    # Two ways to give one budget; recorded as one, so that a resume can compare it.
-    config["search"]["evaluations"] = stage.search.budget
-    del config["search"]["generations"]
-    # As before there was a choice.
-    if stage.search.scoring.engine == "torch":
-        del config["search"]["scoring"]["engine"]
-    if stage.search.racing is None:
-        del config["search"]["racing"]
-    config["search"]["objectives"] = list(stage.search.minimised) or None
-    return config
-
-
-def _check_budget(run: Path, budget: int) -> None:
+def _check_budget(run: Path, stage: SearchStage) -> None:
     """Refuse a budget below the one that the run in this folder has."""
     if stage_in(run) != STAGE:
         return
-    recorded = RunFolder(run, STAGE).config["search"].get("evaluations", 0)
-    if budget < recorded:
-        raise UserError(
-            f"{run}: its budget is {recorded:,} candidates, now {budget:,}: a budget can only grow "
-            f"(search.evaluations, or search.population and search.generations)"
-        )
+    for one in differences(RunFolder(run, STAGE).config, recorded_config(stage), SearchStage):
+        if one.growth < 0:
+            raise UserError(
+                f"{run}: its budget is {one.was:,} candidates, now {one.now:,}: a budget can only "
+                f"grow (search.evaluations, or search.population and search.generations)"
+            )
 
 
 def _check_supernet(trained: RunFolder, space: SearchSpace) -> None:

@@ -69,6 +69,7 @@ WITHOUT_TORCH = (
     "supernet/charts/*.py",
     "supernet/spaces/*.py",
     "supernet/networks/*.py",
+    "training/run_files/same_run.py",
     "search/limits/constraints.py",
     "search/results/front.py",
     "search/searchers/*.py",

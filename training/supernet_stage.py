@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from supernet.files import UserError
 from supernet.sharing import FROM_LARGEST, Sharing
 from supernet.space import SearchSpace
 from supernet.supernet import Supernet, check_shareable
-from training.data import DataConfig
 from training.data.training_data import TrainingData, check_fit
 from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases
 from training.loop.settings import TrainingSettings
 from training.path_sampling import PathSamplingConfig, check_sampling
 from training.seeds import stream
+from training.stage import Stage
 
 
 class SupernetConfig(TrainingSettings):
@@ -27,13 +24,9 @@ class SupernetConfig(TrainingSettings):
     sampling: PathSamplingConfig = PathSamplingConfig()
 
 
-class SupernetStage(BaseModel):
+class SupernetStage(Stage):
     """Everything `train_supernet` needs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    space: dict[str, Any]
-    data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
     supernet: SupernetConfig = SupernetConfig()
     seed: int = 0
 

@@ -38,6 +38,7 @@ from training.path_sampling import DrawRecord, PathDrawer
 from training.processes.distributed import check_sharing, locked, on_first, part, processes
 from training.run_files.folder import RunFolder
 from training.run_files.log import TrainingLog
+from training.run_files.same_run import recorded_config
 from training.seeds import derive_seed, stream
 from training.supernet_file import STAGE, WEIGHTS
 from training.supernet_stage import SupernetConfig, SupernetStage, check_stage
@@ -57,10 +58,10 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
     # command must not meet the folder of a mistaken one.
     data = open_training_data(stage.data)
     check_stage(space, stage, data)
-    config = {**stage.model_dump(mode="json"), "space": space.describe()}
     with processes(settings.device):
         check_sharing(settings.batch_size, settings.compile, settings.shared_norms)
-        folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs_of(settings)))
+        config, inputs = recorded_config(stage), inputs_of(settings)
+        folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs, SupernetStage))
         with locked(folder):
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary

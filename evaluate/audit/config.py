@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evaluate.retrain.config import RepeatedTraining, RetrainConfig
-from training.data import DataConfig
 from training.device import DeviceName, PrecisionName
 from training.loop.settings import TrainingSettings
 from training.path_sampling import PathSamplingConfig
+from training.run_files.same_run import CHANGES_NOTHING, NOT_RECORDED
 from training.scoring.scorer import BatchNormMode, ScoringConfig
+from training.stage import Stage
 from training.supernet_stage import SupernetConfig
 
 
@@ -100,15 +101,12 @@ class AuditConfig(RepeatedTraining):
         return self
 
 
-class AuditStage(BaseModel):
+class AuditStage(Stage):
     """Everything `audit` needs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    space: dict[str, Any]
-    data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
     supernet: SupernetConfig = SupernetConfig()
-    retrain: RetrainConfig = RetrainConfig()
+    # `audit` has taken its part of it.
+    retrain: Annotated[RetrainConfig, CHANGES_NOTHING, NOT_RECORDED] = RetrainConfig()
     audit: AuditConfig = AuditConfig()
     seed: int = 0
 

@@ -27,13 +27,14 @@ from training.device import choose_device
 from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases
 from training.run_files.folder import open_finished
+from training.run_files.same_run import CHANGES_ROUNDING, differences, recorded_config
 from training.seeds import stream
 from training.supernet_file import load_supernet
 from training.supernet_stage import SupernetStage, check_stage
 
 STAGE, SUPERNET = "audit", "supernet"
-NOT_COMPARED = ("tensorboard", "checkpoint_seconds", "threads", "device", "compile")
-"""Fields of the `supernet` section that may differ in a supernet that is given."""
+COMPARED = (SUPERNET, "seed")
+"""Sections that a supernet that is given must share; space and images are compared as such."""
 
 
 @dataclass(frozen=True)
@@ -180,21 +181,10 @@ def _check_supernet(rule: TrainedRule, space: SearchSpace, splits: Mapping[str, 
     used = folder.manifest["data"]["splits"]
     if any(splits[part]["sha256"] != used[part]["sha256"] for part in ("train", "search")):
         raise UserError(f"supernet {rule.trained}: was trained on another split of the data")
-    now, then = (_flat(one) for one in (rule.stage.model_dump(mode="json"), recorded))
-    # A field that its program did not have yet is at its default.
-    changed = [name for name, value in then.items() if now.get(name) != value]
-    if changed:
-        raise UserError(
-            f"supernet {rule.trained}: was trained with another config: {changed[0]} was "
-            f"{then[changed[0]]!r}, is {now.get(changed[0])!r}"
-        )
-
-
-def _flat(config: dict[str, Any]) -> dict[str, Any]:
-    """What of the `supernet` section changes its weights, and the seed."""
-    flat: dict[str, Any] = {"seed": config["seed"]}
-    for name, value in config["supernet"].items():
-        if name not in NOT_COMPARED:
-            inner = value if isinstance(value, dict) else {"": value}
-            flat |= {f"supernet.{name}.{key}".rstrip("."): one for key, one in inner.items()}
-    return flat
+    found = differences(recorded, recorded_config(rule.stage), SupernetStage, CHANGES_ROUNDING)
+    for one in found:
+        if one.name.partition(".")[0] in COMPARED:
+            raise UserError(
+                f"supernet {rule.trained}: was trained with another config: {one.name} was "
+                f"{one.was!r}, is {one.now!r}"
+            )

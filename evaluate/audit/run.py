@@ -26,6 +26,7 @@ from training.compilation import decided_once
 from training.loop.phases import inputs_of
 from training.run_files.folder import RunFolder, stage_in
 from training.run_files.progress import Progress
+from training.run_files.same_run import recorded_config
 from training.scoring.scorer import Scorer, scoring_arrays
 from training.supernet_training import train_supernet
 
@@ -50,18 +51,11 @@ def audit(stage: AuditStage, run: Path, supernet: Path | None = None) -> AuditRe
         inputs[SUPERNET] = supernet
     if stage_in(run) == STAGE:
         _check_same_supernet(RunFolder(run, STAGE), supernet)
-    folder = RunFolder.open(run, STAGE, _run_config(stage, prepared.space), inputs)
+    folder = RunFolder.open(run, STAGE, recorded_config(stage), inputs, AuditStage)
     with folder.lock():
         if folder.summary is None:
             _audit(stage, prepared, folder)
         return AuditReport.read(folder.path)
-
-
-def _run_config(stage: AuditStage, space: SearchSpace) -> dict[str, Any]:
-    """The resolved config, without what changes no result; `audit` has its part of `retrain`."""
-    config = {**stage.model_dump(mode="json"), "space": space.describe()}
-    del config["retrain"], config["audit"]["workers"]
-    return config
 
 
 def _check_same_supernet(folder: RunFolder, supernet: Path | None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from training.data import DataConfig
 from training.loop.settings import TrainingSettings
+from training.run_files.same_run import CHANGES_NOTHING, NOT_RECORDED
+from training.stage import Stage
 
 STAGE = "retrain"
 
@@ -22,7 +23,7 @@ class RepeatedTraining(TrainingSettings):
     """
 
     seeds: int = Field(3, ge=1)
-    workers: int = Field(0, ge=0)
+    workers: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(0, ge=0)
 
 
 class RetrainConfig(RepeatedTraining):
@@ -40,12 +41,8 @@ class RetrainConfig(RepeatedTraining):
     latency_table: Path | None = None
 
 
-class RetrainStage(BaseModel):
+class RetrainStage(Stage):
     """Everything `retrain` needs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    space: dict[str, Any]
-    data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
     retrain: RetrainConfig = RetrainConfig()
     seed: int = 0

@@ -31,6 +31,7 @@ from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases, inputs_of
 from training.processes.distributed import check_sharing, locked, on_first, processes
 from training.run_files.folder import RunFolder
+from training.run_files.same_run import recorded_config
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,6 @@ def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> di
     """
     # All checks come before the folder is made: a corrected command is then no "other config".
     prepared = prepare(stage, architectures)
-    config = {**stage.model_dump(mode="json"), "space": prepared.space.describe()}
-    # How many train at a time changes no result; a run may be resumed with another number.
-    del config["retrain"]["workers"]
     inputs = {f"architecture {n}": Path(path) for n, path in enumerate(architectures, start=1)}
     inputs |= inputs_of(stage.retrain)
     with processes(stage.retrain.device) as own:
@@ -78,7 +76,9 @@ def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> di
                 f"one network together, expected 0"
             )
         check_sharing(stage.retrain.batch_size, stage.retrain.compile, stage.retrain.shared_norms)
-        folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs))
+        folder = on_first(
+            lambda: RunFolder.open(run, STAGE, recorded_config(stage), inputs, RetrainStage)
+        )
         with locked(folder):
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary

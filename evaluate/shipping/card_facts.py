@@ -14,18 +14,27 @@ from typing import Any
 
 from deploy.card_file import NOT_MEASURED, card_path, described, read_card, table
 from deploy.engine.packed_network import PackedNetwork
+from evaluate.retrain.config import RepeatedTraining
 from evaluate.retrain.spread import spread
 from supernet.costs import cost
 from supernet.files import UserError, read_json
+from supernet.plain_data import flatten
+from training.data.config import DataConfig
 from training.network_file import TrainedNetwork
 from training.network_training import WEIGHTS
+from training.pretraining.config import PretrainConfig
 from training.run_files.folder import RunFolder
+from training.run_files.same_run import CHANGES_NOTHING, CHANGES_ROUNDING, marked
 
 NO_RUN = "Not known: the network's file does not lie in the run folder that made it."
 NO_CARD = "Not known: a packed model does not say it, and its card is not beside it."
 SCORES = {"test": "test_score.json", "search": "search_score.json"}
-HOW_IT_RAN = ("workers", "threads", "checkpoint_seconds", "tensorboard", "compile", "device")
-PLACES = ("root", "cache", "loader_workers")
+HOW_IT_RAN = {
+    name
+    for config in (RepeatedTraining, PretrainConfig)
+    for name in marked(config, CHANGES_NOTHING, CHANGES_ROUNDING)
+}
+PLACES = {"root", "cache", *marked(DataConfig, CHANGES_NOTHING)}
 """Of a data set: where it lies on one machine, and how it is read there."""
 
 
@@ -137,7 +146,7 @@ def _network(trained: TrainedNetwork) -> str:
 
 
 def _data(trained: TrainedNetwork, origin: Origin | None) -> str:
-    settings = trained.data.model_dump(mode="json", exclude_none=True, exclude=set(PLACES))
+    settings = trained.data.model_dump(mode="json", exclude_none=True, exclude=PLACES)
     rows: dict[str, Any] = _flat(settings)
     splits = (origin.manifest.get("data") or {}).get("splits") or {} if origin else {}
     for name, split in splits.items():
@@ -196,17 +205,12 @@ def _accuracy(score: Mapping[str, Any] | None, origin: Origin | None, of: Traine
     return "Of the trained network in torch, once, by the run that trained it.\n\n" + table(rows)
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings by dotted name, what is none or empty left out; of files their names."""
-    if isinstance(value, Mapping):
-        flat: dict[str, Any] = {}
-        for name, inner in value.items():
-            flat |= _flat(inner, f"{prefix}.{name}" if prefix else str(name))
-        return flat
-    if isinstance(value, (list, tuple)) and any(isinstance(inner, Mapping) for inner in value):
-        return _flat({str(n): inner for n, inner in enumerate(value, start=1)}, prefix)
-    if value is None or value == [] or value == ():
-        return {}
-    if isinstance(value, str) and Path(value).is_absolute():
-        value = Path(value).name
-    return {prefix: value}
+    flat = flatten(settings, numbered_from=1)
+    return {n: _told(value) for n, value in flat.items() if value not in (None, [], ())}
+
+
+def _told(value: Any) -> Any:
+    is_file = isinstance(value, str) and Path(value).is_absolute()
+    return Path(value).name if is_file else value

@@ -1,9 +1,11 @@
 """Which images are used and how they are split: the `data` section of a config."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from training.run_files.same_run import CHANGES_NOTHING
 
 Part = Literal["train", "test"]
 
@@ -38,7 +40,9 @@ class DataConfig(BaseModel):
         0.2, gt=0, lt=1, description="share of each class in the test split of a folder without one"
     )
     cache: Path | None = Field(None, description="folder that 'evobit cache' wrote (imagefolder)")
-    loader_workers: int = Field(2, ge=0, description="processes that decode images of a folder")
+    loader_workers: Annotated[int, CHANGES_NOTHING] = Field(
+        2, ge=0, description="processes that decode images of a folder"
+    )
 
     @field_validator("name")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,7 @@ from training.device import DeviceName, PrecisionName
 from training.frozen.config import DistillationConfig
 from training.loop.drop_block import DropBlockConfig
 from training.optim import OptimiserConfig
+from training.run_files.same_run import CHANGES_NOTHING, CHANGES_ROUNDING
 
 
 class PhaseSettings(BaseModel):
@@ -60,12 +61,12 @@ class TrainingSettings(PhaseSettings):
     augment: AugmentConfig = AugmentConfig()
     drop_block: DropBlockConfig | None = None
     precision: PrecisionName = "auto"
-    compile: Literal["auto", "on", "off"] = "auto"
-    device: DeviceName = "auto"
-    threads: int | None = Field(None, ge=1)
+    compile: Annotated[Literal["auto", "on", "off"], CHANGES_ROUNDING] = "auto"
+    device: Annotated[DeviceName, CHANGES_ROUNDING] = "auto"
+    threads: Annotated[int | None, CHANGES_ROUNDING] = Field(None, ge=1)
     shared_norms: bool = True
-    checkpoint_seconds: float = Field(60.0, ge=0)
-    tensorboard: bool = True
+    checkpoint_seconds: Annotated[float, CHANGES_NOTHING] = Field(60.0, ge=0)
+    tensorboard: Annotated[bool, CHANGES_NOTHING] = True
 
     @model_validator(mode="before")
     @classmethod

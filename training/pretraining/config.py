@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from supernet.binarization import Binarization
 from supernet.layers.initialisation import WeightRule
-from training.data import DataConfig
 from training.device import DeviceName
 from training.loop.settings import TrainingSettings
 from training.optim import OptimiserConfig
 from training.pretraining.unmix import ImageMixtureConfig
 from training.pretraining.views import ViewConfig
+from training.run_files.same_run import CHANGES_NOTHING, CHANGES_ROUNDING
+from training.stage import Stage
 
 # field -> the field that decides whether it is used, and the values of that one that use it
 USED_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -78,10 +79,10 @@ class PretrainConfig(BaseModel):
     calibration_images: int = Field(0, ge=0)
     neighbours: int = Field(200, ge=1)
     neighbour_temperature: float = Field(0.1, gt=0)
-    device: DeviceName = "auto"
-    threads: int | None = Field(None, ge=1)
-    checkpoint_seconds: float = Field(60.0, ge=0)
-    tensorboard: bool = True
+    device: Annotated[DeviceName, CHANGES_ROUNDING] = "auto"
+    threads: Annotated[int | None, CHANGES_ROUNDING] = Field(None, ge=1)
+    checkpoint_seconds: Annotated[float, CHANGES_NOTHING] = Field(60.0, ge=0)
+    tensorboard: Annotated[bool, CHANGES_NOTHING] = True
 
     @model_validator(mode="before")
     @classmethod
@@ -134,12 +135,8 @@ class PretrainConfig(BaseModel):
         )
 
 
-class PretrainStage(BaseModel):
+class PretrainStage(Stage):
     """Everything `pretrain` needs. The labels of `data` score the features; they teach nothing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    space: dict[str, Any]
-    data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
     pretrain: PretrainConfig = PretrainConfig()
     seed: int = 0

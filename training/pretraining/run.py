@@ -36,6 +36,7 @@ from training.pretraining.swav import lightly_parts
 from training.processes.distributed import check_sharing, locked, on_first, part, processes
 from training.run_files.folder import RunFolder
 from training.run_files.log import TrainingLog
+from training.run_files.same_run import recorded_config
 from training.seeds import derive_seed, torch_stream
 
 STAGE = "pretrain"
@@ -69,9 +70,9 @@ def pretrain(stage: PretrainStage, architecture: Path | None, run: Path) -> dict
     """
     with processes(stage.pretrain.device):
         prepared = prepare(stage, architecture)
-        config = {**stage.model_dump(mode="json"), "space": prepared.space.describe()}
+        config = recorded_config(stage)
         inputs = {} if architecture is None else {"architecture": architecture}
-        folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs))
+        folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs, PretrainStage))
         with locked(folder):
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary

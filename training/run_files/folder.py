@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -28,7 +28,11 @@ from supernet.files import (
     write_json,
     write_text,
 )
-from supernet.spaces import space_from_description
+from supernet.plain_data import plain
+from training.run_files.same_run import differences
+
+if TYPE_CHECKING:
+    from training.stage import Stage
 
 FORMAT = "evobit/run"
 VERSION = 1
@@ -57,6 +61,8 @@ class RunFolder:
     stage: str
     opened_with: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     """The config of `open`; None where the folder is only looked at."""
+    model: type[Stage] | None = field(default=None, compare=False, repr=False)
+    """Whose marks say what of the config may differ; without one it must be the same."""
 
     @classmethod
     def open(
@@ -65,34 +71,40 @@ class RunFolder:
         stage: str,
         config: Mapping[str, Any],
         inputs: Mapping[str, Path] | None = None,
-        growable: tuple[str, ...] = (),
+        model: type[Stage] | None = None,
     ) -> RunFolder:
         """Create the run folder, or open it again to resume.
 
-        `inputs` are the runs or files this one builds on, recorded with their hashes. `growable`
-        are dotted config fields that may differ by having grown, which reopens a finished run.
+        `inputs` are the runs or files this one builds on, recorded with their hashes. `model`
+        says by its marks what a resume may change; what has grown reopens a finished run. The
+        folder's config stays the one that it was begun with, or has grown to.
 
         Raises:
             UserError: the folder holds another stage or config (the differences are shown), or is
                 not a run folder and not empty.
         """
-        folder = cls(Path(path), stage, config)
+        folder = cls(Path(path), stage, config, model)
         hashes = {name: _describe_input(source) for name, source in (inputs or {}).items()}
-        folder._refuse_what_is_no_run()
+        folder.check_place()
         folder.path.mkdir(parents=True, exist_ok=True)
         with folder._held():
             for left in folder.path.rglob(f".*{PARTIAL}"):
                 left.unlink()  # a killed process was writing it
             if (folder.path / "manifest.json").exists():
-                folder._check(config, hashes, growable)
+                folder._check(config, hashes)
             else:
                 folder._create(config, hashes)
         return folder
 
-    def _refuse_what_is_no_run(self) -> None:
+    def check_place(self) -> None:
+        """Demand that a run is here, or can be made here.
+
+        Raises:
+            UserError: it is a file, or a folder of other things.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: is a file, expected a run folder")
-        if not (self.path / "manifest.json").exists() and any(
+        if not self.manifest_file.exists() and any(
             not found.name.startswith(".") for found in self.path.glob("*")
         ):
             raise UserError(f"{self.path}: is not empty and is not a run folder")
@@ -113,20 +125,13 @@ class RunFolder:
                 "machine": f"{platform.machine()} {platform.system()}",
                 "versions": {name: _version(name) for name in _PACKAGES},
                 "inputs": dict(inputs),
-                "config": _plain(config),
+                "config": plain(config),
             },
         )
-        self._write_config(config)
+        self._write_config()
 
-    def _check(
-        self, config: Mapping[str, Any], inputs: Mapping[str, Any], growable: tuple[str, ...]
-    ) -> None:
-        if self.manifest.get("stage") != self.stage:
-            raise UserError(
-                f"{self.path}: holds a run of stage '{self.manifest.get('stage')}', "
-                f"not '{self.stage}'"
-            )
-        has_grown = self._check_config(config, growable)
+    def _check(self, config: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+        has_grown = self.check_run(config)
         for name, described in inputs.items():
             recorded = self.manifest["inputs"].get(name, {})
             if recorded.get("sha256") != described["sha256"]:
@@ -136,27 +141,33 @@ class RunFolder:
                 )
         if has_grown:
             # One write: a kill leaves the old finished run or the new unfinished one.
-            manifest = {**self.manifest, "config": _plain(config), "summary": None}
+            manifest = {**self.manifest, "config": plain(config), "summary": None}
             write_json(self.path / "manifest.json", manifest)
-        self._write_config(config)
+        self._write_config()
 
-    def _check_config(self, config: Mapping[str, Any], growable: tuple[str, ...] = ()) -> bool:
-        """Demand that the run has this config; whether a growable field of it has grown."""
-        old, new = _flatten(_with_newer_options(self.config)), _flatten(_plain(config))
-        changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-        grown = [key for key in changed if key in growable and _has_grown(old.get(key), new[key])]
-        if different := [key for key in changed if key not in grown]:
-            differences = "; ".join(
-                f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in different[:5]
-            )
+    def check_run(self, config: Mapping[str, Any], *, may_grow: bool = True) -> bool:
+        """Demand that the run here is of this stage and config; whether the config has grown.
+
+        Raises:
+            UserError: it is another run, with the first five differences.
+        """
+        if self.manifest.get("stage") != self.stage:
             raise UserError(
-                f"{self.path}: holds a run of another config ({differences}); "
+                f"{self.path}: holds a run of stage '{self.manifest.get('stage')}', "
+                f"not '{self.stage}'"
+            )
+        changed = differences(self.config, config, self.model)
+        refused = [one for one in changed if one.growth <= 0 or not may_grow]
+        if refused:
+            raise UserError(
+                f"{self.path}: holds a run of another config "
+                f"({'; '.join(map(str, refused[:5]))}); "
                 f"choose another --run folder or restore the config"
             )
-        return bool(grown)
+        return bool(changed)
 
-    def _write_config(self, config: Mapping[str, Any]) -> None:
-        write_text(self.path / "config.yaml", yaml.safe_dump(_plain(config), sort_keys=False))
+    def _write_config(self) -> None:
+        write_text(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
 
     @property
     def manifest_file(self) -> Path:
@@ -205,7 +216,7 @@ class RunFolder:
         if recorded is None:
             self.record(key, value)
             return value
-        if key == "data" and recorded != _plain(value):
+        if key == "data" and recorded != plain(value):
             raise UserError(
                 f"{self.path}: the data set '{recorded.get('name')}' has changed since the run was "
                 f"started; choose another --run folder"
@@ -236,7 +247,7 @@ class RunFolder:
         """
         with self._held():
             if self.opened_with is not None:
-                self._check_config(self.opened_with)
+                self.check_run(self.opened_with, may_grow=False)
             yield
 
     @contextmanager
@@ -285,36 +296,6 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{file}: not a mapping")
     return config
-
-
-def _plain(value: Any) -> Any:
-    """`value` as JSON has it: tuples as lists, paths as text."""
-    return json.loads(json.dumps(value, default=str))
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names, lists of mappings by number."""
-    if isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value):
-        value = dict(enumerate(value))
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
-
-
-def _with_newer_options(config: dict[str, Any]) -> dict[str, Any]:
-    """`config` with the options that its space has got since it was written, at their defaults."""
-    try:
-        space = space_from_description(config.get("space", {}), trusted=False)
-    except UserError:
-        return config  # no space, or one that this process does not know
-    return {**config, "space": _plain(space.describe())}
-
-
-def _has_grown(old: Any, new: Any) -> bool:
-    return isinstance(old, int) and isinstance(new, int) and new > old
 
 
 def _describe_input(source: Path) -> dict[str, Any]:

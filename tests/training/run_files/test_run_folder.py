@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from search.config import SearchStage
 from supernet.files import UserError, write_text
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.run_files.folder import RunFolder, open_finished
@@ -42,14 +43,12 @@ def test_a_space_that_got_an_option_since_is_the_same(tmp_path: Path) -> None:
 
 
 def test_a_grown_budget_reopens(tmp_path: Path) -> None:
-    folder = RunFolder.open(tmp_path / "run", "search", CONFIG, growable=("search.evaluations",))
+    folder = RunFolder.open(tmp_path / "run", "search", CONFIG, model=SearchStage)
     folder.finish({"best": 1})
     more = {"search": {"evaluations": 20, "max_ops": 5}, "seed": 0}
-    assert not RunFolder.open(
-        tmp_path / "run", "search", more, growable=("search.evaluations",)
-    ).finished
+    assert not RunFolder.open(tmp_path / "run", "search", more, model=SearchStage).finished
     with pytest.raises(UserError, match="search.evaluations was 20, now 10"):
-        RunFolder.open(tmp_path / "run", "search", CONFIG, growable=("search.evaluations",))
+        RunFolder.open(tmp_path / "run", "search", CONFIG, model=SearchStage)
 
 
 def test_foreign_folder_is_left_alone(tmp_path: Path) -> None:
@@ -110,10 +109,9 @@ except UserError as error:
 
 
 def test_a_second_driver_that_was_quicker_is_noticed(tmp_path: Path) -> None:
-    growable = ("search.evaluations",)
-    slow = RunFolder.open(tmp_path / "run", "search", CONFIG, growable=growable)
+    slow = RunFolder.open(tmp_path / "run", "search", CONFIG, model=SearchStage)
     more = {"search": {"evaluations": 20, "max_ops": 5}, "seed": 0}
-    quick = RunFolder.open(tmp_path / "run", "search", more, growable=growable)
+    quick = RunFolder.open(tmp_path / "run", "search", more, model=SearchStage)
     # It would finish with 10 candidates a run that is said to have 20.
     with pytest.raises(UserError, match="search.evaluations was 20, now 10"), slow.lock():
         raise AssertionError("it was given the folder")

@@ -1,0 +1,33 @@
+"""What every stage is asked for, and what of it a run folder records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from training.data.config import DataConfig
+from training.run_files.same_run import NOT_RECORDED
+
+
+class Stage(BaseModel):
+    """A search space and a data set; a stage adds its own section, and the seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    space: dict[str, Any]
+    data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
+
+    def recorded(self) -> dict[str, Any]:
+        """The config as a run folder holds it, with the space as it was given."""
+        return _recorded(self)
+
+
+def _recorded(settings: BaseModel) -> dict[str, Any]:
+    """`settings` as JSON has them, without those that are not recorded."""
+    fields = type(settings).model_fields.items()
+    left_out = {name for name, field in fields if NOT_RECORDED in field.metadata}
+    kept = settings.model_dump(mode="json", exclude=left_out)
+    sections = {name: getattr(settings, name) for name in kept}
+    inner = {name: _recorded(one) for name, one in sections.items() if isinstance(one, BaseModel)}
+    return {**kept, **inner}
