@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evobit.errors import say
 from supernet.files import UserError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from training.stage import Stage
+
+RESUMING = "resuming"
+FINISHED = "already finished; nothing to do"
 
 
 def check_folder(path: Path) -> None:
@@ -26,49 +29,44 @@ def check_folder(path: Path) -> None:
 
 
 @contextmanager
-def announced(path: Path, stage_name: str, stage: BaseModel) -> Iterator[None]:
+def announced(path: Path, stage_name: str, stage: Stage) -> Iterator[None]:
     """Run a stage inside: says that it resumes, or afterwards that it had nothing to do.
 
     Of a folder that the stage will refuse nothing is said: the refusal is the only line.
     """
-    from training.run_files.folder import RunFolder
-
-    check_folder(path)
-    finished = False
-    folder = RunFolder(path, stage_name)
-    if (path / "manifest.json").exists() and folder.manifest.get("stage") == stage_name:
-        same, grown = _compare(folder.config, stage)
-        finished = same and not grown and folder.finished
-        if same and not finished:
-            say(f"{path}: resuming")
+    found = None
+    with suppress(UserError):
+        found = _found(path, stage_name, stage)
+    if found == RESUMING:
+        say(f"{path}: {found}")
     yield
-    if finished:
-        say(f"{path}: already finished; nothing to do")
+    if found == FINISHED:
+        say(f"{path}: {found}")
 
 
-def _compare(recorded: dict[str, Any], stage: BaseModel) -> tuple[bool, bool]:
-    """Whether the run was made with this config, and whether the search's budget grew since."""
-    from supernet.spaces import space_from_description
-
-    now = stage.model_dump(mode="json")
-    now["space"] = space_from_description(now["space"]).describe()
-    recorded = dict(recorded)
-    grown = False
-    if isinstance(recorded.get("search"), dict):
-        # A search records its budget as `evaluations`, in whichever way it was given.
-        search = dict(recorded["search"])
-        budget = search.pop("evaluations", None)
-        search.pop("generations", None)
-        recorded["search"] = search
-        asked = stage.search.budget  # type: ignore[attr-defined]
-        if budget is not None and asked < budget:
-            return False, False
-        grown = budget is not None and asked > budget
-    return _holds(now, recorded), grown
+def foretell(path: Path, stage_name: str, stage: Stage) -> None:
+    """Say before a dry run what the run itself would say of its folder, a refusal too."""
+    try:
+        found = _found(path, stage_name, stage)
+    except UserError as error:
+        say(str(error))
+    else:
+        if found is not None:
+            say(f"{path}: {found}")
 
 
-def _holds(now: Any, recorded: Any) -> bool:
-    """Whether all that `recorded` holds is the same in `now`, which may hold more."""
-    if isinstance(recorded, Mapping) and isinstance(now, Mapping):
-        return all(name in now and _holds(now[name], value) for name, value in recorded.items())
-    return bool(now == recorded)
+def _found(path: Path, stage_name: str, stage: Stage) -> str | None:
+    """What the run of `stage` finds at `path`; None where it is the first there.
+
+    Raises:
+        UserError: the folder holds another run, or other things.
+    """
+    from training.run_files.folder import RunFolder
+    from training.run_files.same_run import recorded_config
+
+    folder = RunFolder(path, stage_name, model=type(stage))
+    folder.check_place()
+    if not folder.manifest_file.exists():
+        return None
+    has_grown = folder.check_run(recorded_config(stage))
+    return FINISHED if folder.finished and not has_grown else RESUMING

@@ -9,7 +9,7 @@ import typer
 
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
 from evobit.output import output
-from evobit.resuming import announced, check_folder
+from evobit.resuming import announced, check_folder, foretell
 
 
 def audit(
@@ -40,6 +40,7 @@ def audit(
         folder = run or run_folder(config, "audit")
         check_folder(folder)
         if dry_run:
+            foretell(folder, "audit", stage)
             from evaluate.estimate.run import estimate_audit
 
             planned = estimate_audit(stage, folder, supernet)

@@ -10,7 +10,7 @@ import typer
 
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
 from evobit.output import output, say_next
-from evobit.resuming import announced, check_folder
+from evobit.resuming import announced, check_folder, foretell
 from supernet.files import UserError
 
 
@@ -54,6 +54,7 @@ def search(
         folder = run or run_folder(config, "search")
         check_folder(folder)
         if dry_run:
+            foretell(folder, "search", stage)
             from evaluate.estimate.run import estimate
 
             _check_feasibility(stage)

@@ -9,7 +9,7 @@ import typer
 
 from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
 from evobit.output import Command, output, own_space, say_next, shared
-from evobit.resuming import announced, check_folder
+from evobit.resuming import announced, check_folder, foretell
 from supernet.files import UserError
 
 
@@ -33,6 +33,7 @@ def train_supernet(
         folder = run or run_folder(config, "supernet")
         check_folder(folder)
         if dry_run:
+            foretell(folder, "supernet", stage)
             from evaluate.estimate.run import estimate
 
             out.show(estimate(stage, folder), title=f"would train a supernet in {folder}")
@@ -87,6 +88,7 @@ def retrain(
         folder = run or run_folder(config, "retrain")
         check_folder(folder)
         if dry_run:
+            foretell(folder, "retrain", stage)
             from evaluate.estimate.run import estimate
 
             out.show(
@@ -140,6 +142,7 @@ def pretrain(
         folder = run or run_folder(config, "pretrain")
         check_folder(folder)
         if dry_run:
+            foretell(folder, "pretrain", stage)
             from evaluate.estimate.run import estimate_pretraining
 
             planned = estimate_pretraining(stage, architecture, folder)
