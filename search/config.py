@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from search.limits.constraints import Limits
 from search.limits.latency import COST, LatencyConfig
-from search.searchers import SearcherConfig
-from search.searchers.nsga2 import OBJECTIVES
+from search.searchers import SEARCHERS, Searcher, SearcherConfig
+from search.searchers.base import OBJECTIVES
 from training.run_files.same_run import CAN_GROW, CHANGES_NOTHING, NOT_RECORDED
 from training.scoring.scorer import ScoringConfig
 from training.stage import Stage
+
+if TYPE_CHECKING:
+    SearcherName = str
+else:
+    SearcherName = Literal[tuple(SEARCHERS)]
 
 
 class SearchScoringConfig(ScoringConfig):
@@ -37,7 +42,7 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    searcher: Literal["evolution", "nsga2", "regularized", "random"] = "evolution"
+    searcher: SearcherName = "evolution"
     generations: int = Field(default=20, ge=0)
     evaluations: Annotated[int | None, CAN_GROW] = Field(default=None, ge=1)
     workers: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=0, ge=0)
@@ -52,16 +57,17 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
 
     @model_validator(mode="after")
     def _has_objectives(self) -> Self:
-        if self.objectives is not None and self.searcher != "nsga2":
-            raise ValueError(f"objectives are for searcher nsga2, not for {self.searcher}")
+        if self.objectives is not None and not self.kind.takes_objectives:
+            able = _names("takes_objectives")
+            raise ValueError(f"objectives are for searcher {able}, not for {self.searcher}")
         return self
 
     @model_validator(mode="after")
     def _screens_by_top1(self) -> Self:
-        if self.screen is not None and self.searcher in ("nsga2", "random"):
+        if self.screen is not None and not self.kind.screens:
             raise ValueError(
-                f"screen orders children by top-1 alone: it is for searcher evolution or "
-                f"regularized, not for {self.searcher}"
+                f"screen orders children by top-1 alone: it is for searcher {_names('screens')}, "
+                f"not for {self.searcher}"
             )
         return self
 
@@ -69,12 +75,12 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     def _races_for_top1(self) -> Self:
         if self.racing is None:
             return self
-        if self.searcher not in ("evolution", "random"):
+        if not self.kind.races:
             raise ValueError(
-                f"racing stops what does not lead by top-1: it is for searcher evolution or "
-                f"random, not for {self.searcher}"
+                f"racing stops what does not lead by top-1: it is for searcher {_names('races')}, "
+                f"not for {self.searcher}"
             )
-        if self.searcher == "evolution" and self.racing.leaders < self.parents:
+        if self.kind.keeps_parents and self.racing.leaders < self.parents:
             raise ValueError(
                 f"racing.leaders {self.racing.leaders} are fewer than the {self.parents} parents, "
                 f"which must be scored in full"
@@ -99,13 +105,18 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
         return self
 
     def _check_shares(self) -> None:
-        if self.searcher != "nsga2":  # Its children fill the population, whatever the shares.
+        if not self.kind.fills_population:
             super()._check_shares()
+
+    @property
+    def kind(self) -> type[Searcher]:
+        """The searcher's class, which says what may be asked of it."""
+        return SEARCHERS[self.searcher]
 
     @property
     def minimised(self) -> tuple[str, ...]:
         """The costs minimised beside top-1; none where the searcher looks at top-1 alone."""
-        return (self.objectives or OBJECTIVES) if self.searcher == "nsga2" else ()
+        return (self.objectives or OBJECTIVES) if self.kind.takes_objectives else ()
 
     @property
     def budget(self) -> int:
@@ -113,6 +124,11 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
         if self.evaluations is not None:
             return self.evaluations
         return self.population * (1 + self.generations)
+
+
+def _names(ability: str) -> str:
+    """The names of the searchers that have it, in words."""
+    return " or ".join(name for name, kind in SEARCHERS.items() if getattr(kind, ability))
 
 
 class SearchStage(Stage):

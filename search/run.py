@@ -22,7 +22,6 @@ from search.results.outcome import finish
 from search.scoring.packed_scorer import check_packed, kernels_in_use
 from search.scoring.scorer import make_scorer
 from search.scoring.tasks import Arrays, ScorerFactory
-from search.searchers import SEARCHERS
 from supernet.architecture import Architecture
 from supernet.architecture_file import describe_difference
 from supernet.candidate import Candidate, best
@@ -142,7 +141,7 @@ def _search(
     config = stage.search
     sampler = FeasibleSampler(space, measure, feasibility.constraints, feasibility.start)
     rng = stream(stage.seed, "search")
-    searcher = SEARCHERS[config.searcher](sampler, config, rng, given)
+    searcher = config.kind(sampler, config, rng, given)
     with ExitStack() as stack:
         history = stack.enter_context(History(folder.path / "history.jsonl", space))
         done = len(history.candidates)

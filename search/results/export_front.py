@@ -9,7 +9,7 @@ from typing import Any
 from search.limits.constraints import UNITS
 from search.results.export import open_search
 from search.results.front import Objectives
-from search.searchers.nsga2 import OBJECTIVES
+from search.searchers.base import OBJECTIVES
 from supernet.architecture_file import save_architecture
 from supernet.candidate import Candidate
 from supernet.charts.scatter import Dot, Series, chart_svg

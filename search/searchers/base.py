@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,6 +20,9 @@ from supernet.candidate import Candidate, SharedChoices
 
 TRIES = 10
 """Draws per wanted mutation or crossover, at most (as in the codes of SPOS and MetaPruning)."""
+
+OBJECTIVES = ("ops",)
+"""The costs minimised beside top-1 where a searcher takes objectives and a config names none."""
 
 
 class SearcherConfig(BaseModel):
@@ -103,7 +106,24 @@ class Searcher(ABC):
     Never does a proposal depend on how many are asked for at a time, or on how many were told
     early. So a history of any length can be replayed, and a larger budget continues a smaller one.
     No architecture is proposed twice and every draw is bounded.
+
+    What a config may ask of a searcher is said by its class, as follows; by default little.
     """
+
+    takes_objectives: ClassVar[bool] = False
+    """Whether costs are minimised beside top-1 (`objectives`)."""
+
+    screens: ClassVar[bool] = False
+    """Whether children are ordered by top-1 alone, so that a guess of it may choose (`screen`)."""
+
+    races: ClassVar[bool] = False
+    """Whether what does not lead by top-1 may be stopped early (`racing`)."""
+
+    keeps_parents: ClassVar[bool] = False
+    """Whether the best `parents` count on: they must be scored in full, however others race."""
+
+    fills_population: ClassVar[bool] = False
+    """Whether children fill the population, whatever `mutations` and `crossovers` say."""
 
     def __init__(
         self,

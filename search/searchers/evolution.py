@@ -22,6 +22,8 @@ class Evolution(Searcher):
     fresh random feasible architectures up to `population`.
     """
 
+    screens = races = keeps_parents = True
+
     _parents: Sequence[Candidate] = ()
 
     @property

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.searchers.base import Searcher, Share
+from search.searchers.base import OBJECTIVES, Searcher, Share
 from search.searchers.operators import crossover, mutate
 from search.searchers.pareto import crowding_distances, sort_into_fronts
 from supernet.architecture import Architecture
 from supernet.candidate import Candidate
-
-OBJECTIVES = ("ops",)
-"""The costs minimised beside top-1 where a config names none."""
 
 
 class Nsga2(Searcher):
@@ -26,6 +23,8 @@ class Nsga2(Searcher):
     of two tournaments of two and is mutated. With a lag candidates join the population one by one
     (steady state), the worst going.
     """
+
+    takes_objectives = fills_population = True
 
     _ranked: Sequence[Candidate] = ()
     """The population, best first."""

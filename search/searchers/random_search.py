@@ -11,6 +11,8 @@ from supernet.candidate import Candidate
 class RandomSearch(Searcher):
     """Every generation is `population` random feasible architectures; scores change nothing."""
 
+    races = True
+
     @property
     def size(self) -> int:
         """Every generation holds `population` proposals."""

@@ -23,6 +23,8 @@ class RegularizedEvolution(Searcher):
     who is alive then: the paper's asynchronous workers, with their delay fixed.
     """
 
+    screens = True
+
     _alive: Sequence[tuple[RankKey, Architecture]] = ()
     """The population, oldest first."""
 
