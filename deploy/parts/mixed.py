@@ -7,7 +7,6 @@ kernels have. No packed file holds such a network: it is for measuring what one 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +19,8 @@ from deploy.engine.packed_network import StepTime, make_program
 from deploy.kernels.library import backend_info
 from deploy.kernels.shapes import Floats
 from deploy.lowering.network import is_packable, lower_blocks
+from deploy.parts.part import PartPlan, unchanged
 from deploy.plan.parameters import operation_parameters
-from deploy.plan.plan import Plan
 from deploy.plan.preprocessing import Preprocessing
 from supernet.spec import BlockSpec, LogitsSpec
 
@@ -90,19 +89,6 @@ class MixedNetwork:
         return values.reshape(len(images), -1)
 
 
-class PlanPart(Plan):
-    """A plan that may end in a map, whose floats (H x W x C) pass for classes."""
-
-    def _check_end(self) -> None:
-        pass
-
-    @property
-    def num_classes(self) -> int:
-        """Floats of the last value."""
-        end = self.shapes()[-1]
-        return math.prod((*end.sides, end.channels))
-
-
 class _PackedPart:
     """A program for some blocks, from (N, C, S, S) without gaps to (N, C', S', S').
 
@@ -119,9 +105,9 @@ class _PackedPart:
         after: str,
     ) -> None:
         operations, parameters = lower_blocks(blocks)
-        plan = PlanPart(channels, size, operations)
+        plan = PartPlan(channels, size, operations)
         if before:  # it takes a map, not an image
-            preprocessing = Preprocessing((0.0,) * channels, (1.0,) * channels)
+            preprocessing = unchanged(channels)
         own = operation_parameters(plan, parameters)
         self._program, self._end = make_program(plan, own, preprocessing), plan.shapes()[-1]
         steps = self._program.step_names

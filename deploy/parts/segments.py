@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from ctypes import addressof
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +16,7 @@ from deploy.kernels import library
 from deploy.kernels.binary_conv import MakeConv
 from deploy.kernels.shapes import Floats, check_array
 from deploy.lowering.network import lower_blocks
+from deploy.parts.part import PartPlan, unchanged
 from deploy.plan.parameters import operation_parameters
 from deploy.plan.plan import MapShape, Plan
 from deploy.plan.preprocessing import Preprocessing
@@ -53,7 +52,7 @@ class PackedSegment:
         modules = map(network.get_submodule, spec.block_names)
         blocks = zip(spec.block_names, spec.blocks, modules, strict=True)
         operations, parameters = lower_blocks(blocks)
-        plan = _Part(source.channels, source.height, operations)
+        plan = PartPlan(source.channels, source.height, operations)
         self._end = plan.shapes()[-1]
         own = operation_parameters(plan, parameters)
         self._run = (
@@ -61,7 +60,7 @@ class PackedSegment:
             if preprocessing is not None
             else _MapProgram(plan, own, make_conv).run
             if library.load() is not None
-            else _MapReference(plan, own, _identity(plan)).run
+            else _MapReference(plan, own, unchanged(plan.channels)).run
         )
 
     def __call__(self, batch: np.ndarray) -> Floats:
@@ -76,30 +75,13 @@ class PackedSegment:
         return self._run(batch).reshape(len(batch), *self._end.sides, self._end.channels)
 
 
-@dataclass(frozen=True)
-class _Part(Plan):
-    """A plan that may begin and end with a map, whose numbers are then its classes."""
-
-    def _check_end(self) -> None:
-        """Any number of pixels will do."""
-
-    @property
-    def num_classes(self) -> int:
-        end = self.shapes()[-1]
-        return math.prod((*end.sides, end.channels))
-
-
-def _identity(plan: Plan) -> Preprocessing:
-    return Preprocessing((0.0,) * plan.channels, (1.0,) * plan.channels)
-
-
 class _MapProgram(Program):
     """Reads a map (N, S, S, C) in place of images."""
 
     def __init__(
         self, plan: Plan, parameters: Sequence[dict[str, np.ndarray]], make_conv: MakeConv
     ) -> None:
-        super().__init__(plan, parameters, _identity(plan), make_conv=make_conv)
+        super().__init__(plan, parameters, unchanged(plan.channels), make_conv=make_conv)
         entry = self._schedule.steps[0].out
         assert entry is not None
         # In place of the step that takes images apart: the native code knows no other beginning,

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deploy.kernels.library import backend_info
-from deploy.lowering import lowering
+from deploy.lowering import network as lowering
 from evobit.main import run
 from latency_tables.build import BuildSettings, build_table
 from latency_tables.layers import distinct_layers, layers_in_torch

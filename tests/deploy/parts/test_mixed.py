@@ -13,7 +13,7 @@ from torch import nn
 
 from deploy import kernels
 from deploy.kernels import library
-from deploy.lowering import lowering
+from deploy.lowering import network as lowering
 from deploy.lowering.network import is_packable, lower, lower_blocks, pack
 from deploy.parts.mixed import MixedNetwork
 from supernet.blocks.building import build_block
