@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.measuring import in_turns, ratio, write_result
 from deploy import kernels
 from deploy.kernels.bits import num_weight_bytes
-from deploy.kernels.shapes import ConvShape, Epilogue, PackedMap, aligned
+from deploy.kernels.shapes import ConvShape, Epilogue, SignMap, aligned
 
 Call = Callable[[], object]
 
@@ -73,8 +73,8 @@ def binary_chain(shape: ConvShape, length: int = CHAIN, pack: bool = True) -> Ca
     for source, target in zip(maps, maps[1:], strict=False):
         size = (shape.out_channels, shape.group_channels, shape.kernel_size, shape.kernel_size)
         conv = kernels.BinaryConv(rng.random(size) < 0.5, shape)
-        packed = PackedMap.empty(source.shape, shape.padding)
-        pack_call = kernels.prepare_pack(source, packed)
+        packed = SignMap.empty(source.shape, shape.padding)
+        pack_call = kernels.prepare_binarize(source, packed)
         pack_call()
         calls += [pack_call] if pack else []
         calls.append(conv.prepare(packed, epilogue, target))
@@ -211,8 +211,8 @@ def fused(rounds: int) -> dict[str, object]:
         vectors = [aligned(v) for v in rng.uniform(0.01, 1, (5, size[3])).astype(np.float32)]
         scale, bias, slope, gamma, zeta = vectors
         residual, out = (aligned(rng.standard_normal(size, np.float32)) for _ in range(2))
-        packed = kernels.pack_signs(residual, None, shape.padding)
-        bits = PackedMap.empty(size, 1)
+        packed = kernels.binarize(residual, None, shape.padding)
+        bits = SignMap.empty(size, 1)
         weights = rng.integers(0, 256, num_weight_bytes(shape), np.uint8)
         conv = kernels.BinaryConv.from_packed(weights, shape)
         prelu = Epilogue(scale, bias, residual, slope)

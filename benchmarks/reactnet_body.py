@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.engine import Call, per_unit, sequence
 from benchmarks.measuring import ratio, spin_briefly, write_result
 from deploy import kernels
-from deploy.kernels.shapes import ConvShape, Epilogue, PackedMap, aligned, aligned_empty
+from deploy.kernels.shapes import ConvShape, Epilogue, SignMap, aligned, aligned_empty
 
 SIZE = 112  # pixels a side, after the stem
 # input channels, output channels, stride
@@ -56,8 +56,8 @@ def binary_body(fused: bool) -> Call:
     rng = np.random.default_rng(0)
     layers = shapes()
     source = aligned(rng.standard_normal(_map_size(layers[0]), np.float32))
-    packed = PackedMap.empty(source.shape, layers[0].padding)
-    calls: list[Call] = [kernels.prepare_pack(source, packed)]
+    packed = SignMap.empty(source.shape, layers[0].padding)
+    calls: list[Call] = [kernels.prepare_binarize(source, packed)]
     for shape, following in zip(layers, [*layers[1:], None], strict=True):
         k = shape.kernel_size
         negative = rng.random((shape.out_channels, shape.group_channels, k, k)) < 0.5
@@ -65,11 +65,11 @@ def binary_body(fused: bool) -> Call:
         epilogue = Epilogue(*(aligned(vector) for vector in vectors))
         size = (1, shape.out_height, shape.out_width, shape.out_channels)
         target = aligned_empty(size, np.float32)
-        bits = None if following is None else PackedMap.empty(size, following.padding)
+        bits = None if following is None else SignMap.empty(size, following.padding)
         written = bits if fused else None
         calls.append(kernels.BinaryConv(negative, shape).prepare(packed, epilogue, target, written))
         if bits is not None:
-            calls += [] if fused else [kernels.prepare_pack(target, bits)]
+            calls += [] if fused else [kernels.prepare_binarize(target, bits)]
             packed = bits
     return sequence(calls)
 

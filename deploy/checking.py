@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from deploy.engine.packed_network import PackedNetwork
 from deploy.kernels.binary_conv import BinaryConv
 from deploy.kernels.shapes import Floats
-from deploy.kernels.signs import pack_signs
+from deploy.kernels.signs import binarize
 from deploy.lowering.network import by_torch
 from deploy.plan.parameters import Parameters, operation_parameters
 from deploy.plan.plan import MapShape, Operation, Plan
@@ -202,7 +202,7 @@ def _wrong_counts(
     expected = F.conv2d(signs, hard_sign(conv.latent()), None, conv.stride, 0, 1, conv.groups)
     shape = operation.conv_shape(MapShape(height, width, channels))
     packed = BinaryConv.from_packed(arrays["bits"], shape, operation.pad_value)  # type: ignore[arg-type]
-    counts = packed.counts(pack_signs(source, limits, operation.padding))
+    counts = packed.counts(binarize(source, limits, operation.padding))
     return int((_nchw(counts) != expected).sum())
 
 

@@ -36,7 +36,8 @@ class Arena:
         """In bytes."""
         home = _shared(self.steps)
         floats, signs = (
-            [b for b in self._schedule.buffers if b.is_packed is packed] for packed in (False, True)
+            [b for b in self._schedule.buffers if b.holds_signs is wanted]
+            for wanted in (False, True)
         )
         self.num_floats = self._place(floats, home) // 4
         self.num_pairs = self._place(signs, home) // 8
@@ -56,7 +57,7 @@ class Arena:
 
     def place_of(self, buffer: Buffer) -> str:
         """A buffer's first float or word, as an expression in C."""
-        if buffer.is_packed:
+        if buffer.holds_signs:
             return f"signs + {self._at[buffer] // 8} * EVOBIT_PAIR_WORDS"
         return f"values + {self._at[buffer] // 4}"
 
@@ -94,4 +95,4 @@ def _shared(steps: Sequence[Step]) -> dict[Buffer, Buffer]:
 
 def _num_bytes(buffer: Buffer) -> int:
     num_values = buffer.shape.height * buffer.shape.width * buffer.shape.channels
-    return 8 * num_pairs(num_values) if buffer.is_packed else 4 * num_values
+    return 8 * num_pairs(num_values) if buffer.holds_signs else 4 * num_values

@@ -14,7 +14,7 @@ from deploy.kernels import library
 from deploy.kernels.binary_conv import BinaryConv, MakeConv, epilogue_struct
 from deploy.kernels.library import backend_info
 from deploy.kernels.real_conv import RealConv
-from deploy.kernels.shapes import ConvShape, Epilogue, Floats, PackedMap, aligned, aligned_empty
+from deploy.kernels.shapes import ConvShape, Epilogue, Floats, SignMap, aligned, aligned_empty
 from deploy.plan.plan import Operation, Plan
 from deploy.plan.preprocessing import Preprocessing
 from supernet.files import UserError
@@ -173,15 +173,15 @@ class Program:
         shape = (self.batch, rows, columns, buffer.shape.channels)
         return self._memory[buffer].view(np.float32).reshape(shape)
 
-    def _packed(self, buffer: Buffer) -> PackedMap:
+    def _signs(self, buffer: Buffer) -> SignMap:
         words = self._memory[buffer].view(np.uint32)
         (height, width), channels = buffer.shape.sides, buffer.shape.channels
-        return PackedMap(words, self.batch, height, width, channels, buffer.padding)
+        return SignMap(words, self.batch, height, width, channels, buffer.padding)
 
     def _operands(self, step: Step) -> tuple[Structure, Structure | None, str]:
         """The step's operands, its epilogue and what runs it."""
         out = None if step.out is None else self._floats(step.out)
-        bits = None if step.bits is None else self._packed(step.bits)
+        bits = None if step.bits is None else self._signs(step.bits)
         if step.kind == "input":
             assert step.out is not None and out is not None
             struct = library.InputStruct(self._plan.channels, self._plan.size, step.out.padding)
@@ -214,7 +214,7 @@ class Program:
                 operation.pad_value,  # type: ignore[arg-type]
             )
             epilogue = self._keep(self._epilogue(step, own, own["scale"]))
-            structs = conv.structs(self._packed(source), epilogue, out, bits)
+            structs = conv.structs(self._signs(source), epilogue, out, bits)
             return *structs, self._keep(conv).kernel
         real = self._keep(RealConv(*_as_conv(operation, source, own["weight"])))
         epilogue = self._keep(self._epilogue(step, own, real.scale))

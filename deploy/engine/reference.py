@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.engine.program import BAD_IMAGE, BAD_LOGITS
-from deploy.kernels.bits import pack_map, unpack_weights
+from deploy.kernels.bits import binarize_map, weights_from_bytes
 from deploy.kernels.reference import apply_epilogue, conv_counts
 from deploy.kernels.shapes import Epilogue, Floats
 from deploy.plan.parameters import Parameters, operation_parameters
@@ -41,15 +41,15 @@ class ReferenceOperation:
     @cached_property
     def _negative(self) -> NDArray[np.bool_]:
         shape = self.operation.conv_shape(self.source)
-        return unpack_weights(np.ascontiguousarray(self.parameters["bits"]), shape)
+        return weights_from_bytes(np.ascontiguousarray(self.parameters["bits"]), shape)
 
     def __call__(self, x: Floats, added: Floats | None = None) -> Floats:
         """Its value (N, H', W', C) for the source (N, H, W, Cin) and the value to be added."""
         own, operation = self.parameters, self.operation
         if operation.kind == "binary_conv":
-            packed = pack_map(x, own.get("thresholds"), operation.padding)
+            signs = binarize_map(x, own.get("thresholds"), operation.padding)
             counts = conv_counts(
-                packed,
+                signs,
                 self._negative,
                 operation.conv_shape(self.source),
                 operation.pad_value,  # type: ignore[arg-type]

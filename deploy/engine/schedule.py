@@ -2,7 +2,7 @@
 
 A value that only binary convolutions read is never written as floats: the convolution that makes
 it writes the signs its reader wants. Further readers with another border or other thresholds, and
-values made by pools or by the input, get a step that packs them.
+values made by pools or by the input, get a step that binarizes them.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from deploy.kernels.shapes import SLACK_WORDS, Floats
 from deploy.plan.plan import MapShape, Operation, Plan
 
 StepKind = Literal["input", "pad", "pack", "binary_conv", "conv", "pool"]
+"""What the native code calls a step; `pack` turns floats into signs."""
 
 
 @dataclass(eq=False)
 class Buffer:
-    """A map in memory: floats, or packed signs, with a border; alive from step first to last."""
+    """A map in memory: floats, or signs, with a border; alive from step first to last."""
 
     shape: MapShape
     padding: int
-    is_packed: bool
+    holds_signs: bool
     first: int
     last: int
 
     def num_bytes(self, batch: int) -> int:
         """Both kinds take 4 bytes a float or word."""
         words = self.shape.channels
-        if self.is_packed:
+        if self.holds_signs:
             words = -(-words // 32)
         rows, columns = (side + 2 * self.padding for side in self.shape.sides)
-        return 4 * (batch * rows * columns * words + (SLACK_WORDS if self.is_packed else 0))
+        return 4 * (batch * rows * columns * words + (SLACK_WORDS if self.holds_signs else 0))
 
 
 @dataclass(frozen=True)
 class Step:
-    """One native call: what it reads, and what it writes (floats, packed signs or both)."""
+    """One native call: what it reads, and what it writes (floats, signs or both)."""
 
     kind: StepKind
     name: str
@@ -130,8 +131,8 @@ class Schedule:
         value, wanted = index + 1, self._wanted[index + 1]
         forms = list(wanted.signs)
         own_form = forms[0] if forms and operation.kind in ("conv", "binary_conv") else None
-        to_pack = forms[1:] if own_form else forms
-        floats = self.keep_all or to_pack or wanted.paddings or not own_form
+        to_binarize = forms[1:] if own_form else forms
+        floats = self.keep_all or to_binarize or wanted.paddings or not own_form
         out = self._write_floats(value, 0) if floats else None
         bits = self._write_signs(value, own_form) if own_form else None
         self._add(
@@ -147,7 +148,7 @@ class Schedule:
             )
         )
         if out is not None:
-            self._add_forms(value, operation.name, out, to_pack)
+            self._add_forms(value, operation.name, out, to_binarize)
 
     def _source_of(self, operation: Operation, thresholds: Floats | None) -> Buffer:
         if operation.kind == "binary_conv":
@@ -184,9 +185,9 @@ class Schedule:
         buffer = self._signs[value, *form] = self._new_buffer(value, form[0], True)
         return buffer
 
-    def _new_buffer(self, value: int, padding: int, is_packed: bool) -> Buffer:
+    def _new_buffer(self, value: int, padding: int, holds_signs: bool) -> Buffer:
         now = len(self.steps)
-        self.buffers.append(Buffer(self._shapes[value], padding, is_packed, now, now))
+        self.buffers.append(Buffer(self._shapes[value], padding, holds_signs, now, now))
         return self.buffers[-1]
 
     def _add(self, step: Step) -> None:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.kernels.bits import unpack_weights
+from deploy.kernels.bits import weights_from_bytes
 from deploy.kernels.shapes import Floats
 from deploy.plan.parameters import Parameters, operation_parameters
 from deploy.plan.plan import MapShape, Operation, Plan
@@ -119,7 +119,7 @@ def _computed(
         case "linear":
             return graph.conv(name, x, own["weight"][:, :, None, None], own["bias"], window, 1)
         case "binary_conv":
-            negative = unpack_weights(
+            negative = weights_from_bytes(
                 np.ascontiguousarray(own["bits"]), operation.conv_shape(source)
             )
             groups, pad_value = operation.groups, operation.pad_value

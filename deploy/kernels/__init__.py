@@ -1,8 +1,8 @@
 """Convolutions of bits and numbers, in compiled code or numpy.
 
 `library` loads the compiled kernels and chooses an instruction set; `binary_conv` and `real_conv`
-are the convolutions, on `shapes` that are checked, `layouts` of weights, `signs` and `bits` packed
-into words; `moments` are a channel's mean and variance; `reference` computes it in numpy.
+are the convolutions, on `shapes` that are checked, `layouts` of weights, `signs` and `bits` as
+words; `moments` are a channel's mean and variance; `reference` computes it in numpy.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from deploy.kernels.library import backend_info as backend_info
     from deploy.kernels.library import select_isa as select_isa
     from deploy.kernels.library import set_threads as set_threads
-    from deploy.kernels.signs import pack_signs as pack_signs
-    from deploy.kernels.signs import prepare_pack as prepare_pack
+    from deploy.kernels.signs import binarize as binarize
+    from deploy.kernels.signs import prepare_binarize as prepare_binarize
 
 __getattr__ = lazily(
     __name__,
@@ -28,8 +28,8 @@ __getattr__ = lazily(
         "BinaryConv": "deploy.kernels.binary_conv",
         "backend_info": "deploy.kernels.library",
         "peak_macs": "deploy.kernels.binary_conv",
-        "pack_signs": "deploy.kernels.signs",
-        "prepare_pack": "deploy.kernels.signs",
+        "binarize": "deploy.kernels.signs",
+        "prepare_binarize": "deploy.kernels.signs",
         "select_isa": "deploy.kernels.library",
         "set_threads": "deploy.kernels.library",
     },

@@ -1,4 +1,4 @@
-"""Sign-and-pack and binary convolution, by the compiled kernels or, without them, by torch."""
+"""Binary convolution, by the compiled kernels or, without them, by torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.kernels import library
-from deploy.kernels.bits import num_weight_bytes, pack_weights, unpack_weights
+from deploy.kernels.bits import num_weight_bytes, weights_from_bytes, weights_to_bytes
 from deploy.kernels.layouts import KIND_NAMES, make_layout
 from deploy.kernels.library import backend_info
-from deploy.kernels.shapes import ConvShape, Epilogue, Floats, PackedMap, PadValue, check_array
+from deploy.kernels.shapes import ConvShape, Epilogue, Floats, PadValue, SignMap, check_array
 from deploy.kernels.signs import check_map
 from supernet.files import UserError
 
@@ -34,13 +34,13 @@ class BinaryConv:
     ) -> None:
         size = (shape.out_channels, shape.group_channels, shape.kernel_size, shape.kernel_size)
         check_array("negative", negative, size, np.bool_)
-        self._lay_out(pack_weights(negative), shape, pad_value)
+        self._lay_out(weights_to_bytes(negative), shape, pad_value)
 
     @classmethod
     def from_packed(
         cls, weights: NDArray[np.uint8], shape: ConvShape, pad_value: PadValue = 0
     ) -> BinaryConv:
-        """From weights as a packed file holds them; see `deploy.kernels.bits.pack_weights`."""
+        """From weights as a packed file holds them; see `deploy.kernels.bits.weights_to_bytes`."""
         conv = cls.__new__(cls)
         conv._lay_out(weights, shape, pad_value)
         return conv
@@ -73,42 +73,42 @@ class BinaryConv:
     @functools.cached_property
     def negative(self) -> NDArray[np.bool_]:
         """The weights for torch, (Cout, Cin/groups, k, k)."""
-        return unpack_weights(self.weights, self.shape)
+        return weights_from_bytes(self.weights, self.shape)
 
     @property
     def kernel(self) -> str:
         """The kernel that runs it."""
         return KIND_NAMES[self._layout.kind] if self._native else "torch-reference"
 
-    def counts(self, packed: PackedMap) -> NDArray[np.int32]:
+    def counts(self, signs: SignMap) -> NDArray[np.int32]:
         """The integer convolution of the signs, (N, H', W', Cout)."""
-        self._check_input(packed)
-        out = np.empty(self._out_shape(packed.batch), np.int32)
+        self._check_input(signs)
+        out = np.empty(self._out_shape(signs.batch), np.int32)
         if self._native is None:
             from deploy.kernels.reference import conv_counts
 
-            return conv_counts(packed, self.negative, self.shape, self.pad_value)
-        self._launch(packed, library.EpilogueStruct(counts=out.ctypes.data))()
+            return conv_counts(signs, self.negative, self.shape, self.pad_value)
+        self._launch(signs, library.EpilogueStruct(counts=out.ctypes.data))()
         return out
 
     def __call__(
         self,
-        packed: PackedMap,
+        signs: SignMap,
         epilogue: Epilogue,
         out: Floats | None = None,
-        bits: PackedMap | None = None,
+        bits: SignMap | None = None,
     ) -> None:
         """Run once; see `prepare`."""
-        self.prepare(packed, epilogue, out, bits)()
+        self.prepare(signs, epilogue, out, bits)()
 
     def prepare(
         self,
-        packed: PackedMap,
+        signs: SignMap,
         epilogue: Epilogue,
         out: Floats | None = None,
-        bits: PackedMap | None = None,
+        bits: SignMap | None = None,
     ) -> Callable[[], None]:
-        """A function that convolves `packed` into `out` (fp32), `bits` (signs) or both.
+        """A function that convolves `signs` into `out` (fp32), `bits` (signs) or both.
 
         `out` is (N, H', W', Cout), contiguous; `bits` may have any border. The function allocates
         nothing and reads and writes the arrays given here.
@@ -116,40 +116,40 @@ class BinaryConv:
         Raises:
             UserError: an operand has another shape or type, or there is no output.
         """
-        self._check_operands(packed, epilogue, out, bits)
+        self._check_operands(signs, epilogue, out, bits)
         if self._native is None:
             from deploy.kernels.reference import run_conv
 
             return lambda: run_conv(
-                packed, self.negative, self.shape, self.pad_value, epilogue, out, bits
+                signs, self.negative, self.shape, self.pad_value, epilogue, out, bits
             )
-        return self._launch(packed, epilogue_struct(epilogue, out, bits), (epilogue, out, bits))
+        return self._launch(signs, epilogue_struct(epilogue, out, bits), (epilogue, out, bits))
 
     def structs(
         self,
-        packed: PackedMap,
+        signs: SignMap,
         epilogue: Epilogue,
         out: Floats | None = None,
-        bits: PackedMap | None = None,
+        bits: SignMap | None = None,
     ) -> tuple[Structure, Structure]:
         """The native operands of `prepare`, for a caller that keeps all arrays and `self` alive.
 
         Raises:
             UserError: as `prepare`.
         """
-        self._check_operands(packed, epilogue, out, bits)
-        return self._conv_struct(packed), epilogue_struct(epilogue, out, bits)
+        self._check_operands(signs, epilogue, out, bits)
+        return self._conv_struct(signs), epilogue_struct(epilogue, out, bits)
 
     def _check_operands(
         self,
-        packed: PackedMap,
+        signs: SignMap,
         epilogue: Epilogue,
         out: Floats | None,
-        bits: PackedMap | None,
+        bits: SignMap | None,
     ) -> None:
-        self._check_input(packed)
-        out_shape = self._out_shape(packed.batch)
-        epilogue.check(self.shape, packed.batch)
+        self._check_input(signs)
+        out_shape = self._out_shape(signs.batch)
+        epilogue.check(self.shape, signs.batch)
         if out is None and bits is None:
             raise UserError("a binary convolution needs `out`, `bits` or both")
         if out is not None:
@@ -157,19 +157,19 @@ class BinaryConv:
         if bits is not None:
             check_map("bits", bits, out_shape, bits.padding)
 
-    def _conv_struct(self, packed: PackedMap) -> Structure:
+    def _conv_struct(self, signs: SignMap) -> Structure:
         struct = library.ConvStruct.from_buffer_copy(self._struct)
-        struct.batch, struct.input = packed.batch, packed.buffer.ctypes.data
-        struct.num_macs = packed.batch * self.shape.num_macs
+        struct.batch, struct.input = signs.batch, signs.buffer.ctypes.data
+        struct.num_macs = signs.batch * self.shape.num_macs
         return struct
 
     def _launch(
-        self, packed: PackedMap, epilogue: Structure, keep: object = None
+        self, signs: SignMap, epilogue: Structure, keep: object = None
     ) -> Callable[[], None]:
         """The native call; `keep` holds what its pointers point to."""
-        struct = self._conv_struct(packed)
+        struct = self._conv_struct(signs)
         assert self._native is not None
-        run, kept = self._native.evobit_run_conv, (packed, keep, self._layout)
+        run, kept = self._native.evobit_run_conv, (signs, keep, self._layout)
         arguments = byref(struct), byref(epilogue)
 
         def launch(_kept: object = kept) -> None:
@@ -181,10 +181,10 @@ class BinaryConv:
 
         return launch
 
-    def _check_input(self, packed: PackedMap) -> None:
+    def _check_input(self, signs: SignMap) -> None:
         shape = self.shape
-        size = (packed.batch, shape.height, shape.width, shape.in_channels)
-        check_map("packed", packed, size, shape.padding)
+        size = (signs.batch, shape.height, shape.width, shape.in_channels)
+        check_map("packed", signs, size, shape.padding)
 
     def _out_shape(self, batch: int) -> tuple[int, int, int, int]:
         return (batch, self.shape.out_height, self.shape.out_width, self.shape.out_channels)
@@ -206,7 +206,7 @@ def peak_macs(iterations: int) -> int:
     return native.evobit_run_peak(iterations)
 
 
-def epilogue_struct(epilogue: Epilogue, out: Floats | None, bits: PackedMap | None) -> Structure:
+def epilogue_struct(epilogue: Epilogue, out: Floats | None, bits: SignMap | None) -> Structure:
     """The native form of an epilogue with its outputs; the caller keeps their arrays alive."""
     struct = library.EpilogueStruct(LINEAR)
     struct.scale, struct.bias = _address(epilogue.scale), _address(epilogue.bias)

@@ -8,13 +8,13 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.kernels.shapes import ConvShape, Floats, PackedMap, PadValue, Words, check_array
+from deploy.kernels.shapes import ConvShape, Floats, PadValue, SignMap, Words, check_array
 
 if sys.byteorder != "little":
     raise ImportError("evobit's packed words need a little-endian machine")
 
 
-def pack_bits(bits: NDArray[np.bool_]) -> Words:
+def words_of(bits: NDArray[np.bool_]) -> Words:
     """Boolean (..., C) to words (..., ceil(C / 32)); bit c % 32 of word c // 32, rest 0."""
     channels = bits.shape[-1]
     padded = np.zeros((*bits.shape[:-1], -(-channels // 32) * 32), bool)
@@ -22,13 +22,13 @@ def pack_bits(bits: NDArray[np.bool_]) -> Words:
     return np.packbits(padded, axis=-1, bitorder="little").view(np.uint32)
 
 
-def unpack_bits(words: Words, channels: int) -> NDArray[np.bool_]:
-    """Inverse of `pack_bits`: words (..., ceil(C / 32)) to boolean (..., C)."""
+def bits_of(words: Words, channels: int) -> NDArray[np.bool_]:
+    """Inverse of `words_of`: words (..., ceil(C / 32)) to boolean (..., C)."""
     as_bytes = np.ascontiguousarray(words).view(np.uint8)
     return np.unpackbits(as_bytes, axis=-1, count=channels, bitorder="little").astype(bool)
 
 
-def pack_weights(negative: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def weights_to_bytes(negative: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Binary weights as a packed file holds them: one bit each, 1 = negative, no gaps.
 
     `negative` is (Cout, Cin/groups, k, k). The bits are in the order (Cout, k, k, Cin/groups), bit
@@ -38,12 +38,12 @@ def pack_weights(negative: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def num_weight_bytes(shape: ConvShape) -> int:
-    """Bytes of `pack_weights`."""
+    """Bytes of `weights_to_bytes`."""
     return -(-shape.out_channels * shape.num_products // 8)
 
 
-def unpack_weights(weights: NDArray[np.uint8], shape: ConvShape) -> NDArray[np.bool_]:
-    """Inverse of `pack_weights`: (Cout, Cin/groups, k, k)."""
+def weights_from_bytes(weights: NDArray[np.uint8], shape: ConvShape) -> NDArray[np.bool_]:
+    """Inverse of `weights_to_bytes`: (Cout, Cin/groups, k, k)."""
     bits = _weight_bits(weights, shape)
     size = (shape.out_channels, shape.kernel_size, shape.kernel_size, shape.group_channels)
     return np.ascontiguousarray(bits.reshape(size).transpose(0, 3, 1, 2))
@@ -64,7 +64,7 @@ def weight_words(weights: NDArray[np.uint8], shape: ConvShape) -> Words:
     """
     check_array("weights", weights, (num_weight_bytes(shape),), np.uint8)
     if shape.group_channels % 8:
-        return pack_bits(_weight_bits(weights, shape))
+        return words_of(_weight_bits(weights, shape))
     tap_bytes = weights.reshape(shape.out_channels, -1, shape.group_channels // 8)
     if shape.group_channels % 32:
         gap = -tap_bytes.shape[2] % 4
@@ -84,22 +84,22 @@ def _bit_counts(words: Words) -> NDArray[np.uint8]:
     return bits.sum(axis=-1, dtype=np.uint8)
 
 
-def pack_map(x: Floats, thresholds: Floats | None = None, padding: int = 0) -> PackedMap:
+def binarize_map(x: Floats, thresholds: Floats | None = None, padding: int = 0) -> SignMap:
     """Signs of a map (N, H, W, C): +1 (bit 0) where x >= threshold, else -1 (bit 1).
 
     Without thresholds they are 0. A NaN is negative, as it is to `x >= 0`.
     """
-    packed = PackedMap.empty(x.shape, padding)
+    signs = SignMap.empty(x.shape, padding)
     inner = slice(padding, -padding) if padding else slice(None)
-    packed.words[:, inner, inner] = pack_bits(~(x >= (0 if thresholds is None else thresholds)))
-    return packed
+    signs.words[:, inner, inner] = words_of(~(x >= (0 if thresholds is None else thresholds)))
+    return signs
 
 
-def signs_of(packed: PackedMap) -> NDArray[np.int8]:
+def signs_of(signs: SignMap) -> NDArray[np.int8]:
     """The map's signs, +1 and -1, without its border: (N, H, W, C)."""
-    padding = packed.padding
+    padding = signs.padding
     inner = slice(padding, -padding) if padding else slice(None)
-    bits = unpack_bits(packed.words[:, inner, inner], packed.channels)
+    bits = bits_of(signs.words[:, inner, inner], signs.channels)
     return (1 - 2 * bits.astype(np.int8)).astype(np.int8)
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.kernels.bits import (
+    bits_of,
     border_classes,
     border_correction,
-    pack_bits,
-    unpack_bits,
     weight_words,
+    words_of,
 )
 from deploy.kernels.shapes import ConvShape, Floats, PadValue, Words, aligned, aligned_empty
 
@@ -141,7 +141,7 @@ def _tile_sizes(outputs: int) -> Iterator[int]:
 
 def _fill_masked(layout: Layout, words: Words, shape: ConvShape) -> None:
     """Tiles of 16 outputs of any groups; a lane's filter lies at its group's bits, with a mask."""
-    by_tap = unpack_bits(words, shape.group_channels)
+    by_tap = bits_of(words, shape.group_channels)
     outputs = np.arange(shape.out_channels)
     first_bit = outputs // shape.group_outputs * shape.group_channels
     first_word, shift = first_bit // 32, first_bit % 32
@@ -151,8 +151,8 @@ def _fill_masked(layout: Layout, words: Words, shape: ConvShape) -> None:
     np.put_along_axis(filters, np.broadcast_to(at[:, None], by_tap.shape), by_tap, axis=2)
     mask = np.zeros((len(outputs), 32 * span), bool)
     np.put_along_axis(mask, at, True, axis=1)
-    steps = pack_bits(filters).reshape(len(outputs), -1).T  # (taps x span, Cout)
-    mask_steps = np.tile(pack_bits(mask).T, (by_tap.shape[1], 1))
+    steps = words_of(filters).reshape(len(outputs), -1).T  # (taps x span, Cout)
+    mask_steps = np.tile(words_of(mask).T, (by_tap.shape[1], 1))
     tiles, weights, masks, lane_words = [], [], [], []
     for channel in range(0, shape.out_channels, 16):
         lanes = slice(channel, min(channel + 16, shape.out_channels))

@@ -8,25 +8,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.kernels.bits import pack_map, signs_of
-from deploy.kernels.shapes import ConvShape, Epilogue, Floats, PackedMap, PadValue
+from deploy.kernels.bits import binarize_map, signs_of
+from deploy.kernels.shapes import ConvShape, Epilogue, Floats, PadValue, SignMap
 
 
 def conv_counts(
-    packed: PackedMap, negative: NDArray[np.bool_], shape: ConvShape, pad_value: PadValue
+    signs: SignMap, negative: NDArray[np.bool_], shape: ConvShape, pad_value: PadValue
 ) -> NDArray[np.int32]:
     """The integer convolution of signs, (N, H', W', Cout): fp32 holds every partial sum exactly."""
     import torch
     from torch.nn import functional as F
 
     pad = shape.padding
-    signs = np.pad(
-        signs_of(packed).astype(np.float32),
+    padded = np.pad(
+        signs_of(signs).astype(np.float32),
         ((0, 0), (pad, pad), (pad, pad), (0, 0)),
         constant_values=pad_value,
     )
     weights = torch.from_numpy(1 - 2 * negative.astype(np.float32))
-    x = torch.from_numpy(signs).permute(0, 3, 1, 2)
+    x = torch.from_numpy(padded).permute(0, 3, 1, 2)
     with torch.no_grad():
         counts = F.conv2d(x, weights, None, shape.stride, 0, 1, shape.groups)
     return np.ascontiguousarray(counts.permute(0, 2, 3, 1).numpy().astype(np.int32))
@@ -52,17 +52,17 @@ def apply_epilogue(counts: NDArray[np.int32] | Floats, epilogue: Epilogue) -> Fl
 
 
 def run_conv(
-    packed: PackedMap,
+    signs: SignMap,
     negative: NDArray[np.bool_],
     shape: ConvShape,
     pad_value: PadValue,
     epilogue: Epilogue,
     out: Floats | None,
-    bits: PackedMap | None,
+    bits: SignMap | None,
 ) -> None:
     """What `BinaryConv` does, into `out`, `bits` or both."""
-    y = apply_epilogue(conv_counts(packed, negative, shape, pad_value), epilogue)
+    y = apply_epilogue(conv_counts(signs, negative, shape, pad_value), epilogue)
     if out is not None:
         out[:] = y
     if bits is not None:
-        bits.words[:] = pack_map(y, epilogue.thresholds, bits.padding).words
+        bits.words[:] = binarize_map(y, epilogue.thresholds, bits.padding).words

@@ -1,4 +1,4 @@
-"""The operands of a binary convolution: its shape, packed maps, and what follows the counts."""
+"""The operands of a binary convolution: its shape, maps of signs, and what follows the counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Words = NDArray[np.uint32]
 PadValue = Literal[-1, 0, 1]
 
 SLACK_WORDS = 64
-"""Words after a packed map that kernels may load and ignore: they read whole vectors."""
+"""Words after a map of signs that kernels may load and ignore: they read whole vectors."""
 
 MAX_PRODUCTS = 1 << 22
 """Products a filter: counts and corrections are exact in fp32 far below 2^24."""
@@ -101,7 +101,7 @@ class ConvShape:
 
 
 @dataclass(frozen=True)
-class PackedMap:
+class SignMap:
     """Signs of a map, 1 = negative, with a border of `padding` pixels of 0 bits on every side.
 
     Channel c is bit c % 32 of word c // 32. `buffer` holds (batch, height + 2 padding,
@@ -116,7 +116,7 @@ class PackedMap:
     padding: int
 
     @classmethod
-    def empty(cls, shape: tuple[int, ...], padding: int = 0) -> PackedMap:
+    def empty(cls, shape: tuple[int, ...], padding: int = 0) -> SignMap:
         """A map of `shape` (N, H, W, C) whose words are yet to be written."""
         batch, height, width, channels = shape
         num_words = -(-channels // 32)

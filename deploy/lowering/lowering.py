@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.kernels.bits import pack_weights
+from deploy.kernels.bits import weights_to_bytes
 from deploy.kernels.shapes import Floats
 from deploy.lowering.folding import (
     Doubles,
@@ -67,7 +67,7 @@ class Lowering:
         """The operation of a binary convolution, whose weights are appended, and nothing more."""
         demand_plus_one(name, conv.zero)
         latent = conv.latent().detach()
-        self.bits.append(pack_weights(~(latent >= 0).numpy()))
+        self.bits.append(weights_to_bytes(~(latent >= 0).numpy()))
         return Operation(
             name,
             "binary_conv",

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.kernels.binary_conv import BinaryConv
-from deploy.kernels.bits import pack_weights
+from deploy.kernels.bits import weights_to_bytes
 from deploy.kernels.moments import moments
-from deploy.kernels.shapes import ConvShape, Epilogue, Floats, PackedMap, PadValue, aligned_empty
-from deploy.kernels.signs import pack_signs
+from deploy.kernels.shapes import ConvShape, Epilogue, Floats, PadValue, SignMap, aligned_empty
+from deploy.kernels.signs import binarize
 from deploy.lowering.folding import Doubles, activation_of, demand_binary, demand_plus_one, doubles
 from supernet.files import UserError
 from supernet.spec import BinaryUnitSpec, BlockSpec, HeadSpec, NetworkSpec, StemSpec
@@ -155,9 +155,9 @@ class Recalibration:
         conv = unit.conv_for(x)
         size = (len(x), conv.shape.out_height, conv.shape.out_width, conv.shape.out_channels)
         out: Floats = self._buffer(size, parity)
-        packed = pack_signs(x, unit.thresholds, conv.shape.padding, self._packed(x, conv))
+        signs = binarize(x, unit.thresholds, conv.shape.padding, self._memory_for(x, conv))
         ones = np.ones(conv.shape.out_channels, np.float32)
-        conv(packed, Epilogue(ones, np.zeros_like(ones)), out)
+        conv(signs, Epilogue(ones, np.zeros_like(ones)), out)
         factor, bias = _normalisation(unit.module.norm, out, found, unit.scale)
         epilogue = Epilogue(
             factor.astype(np.float32),
@@ -166,7 +166,7 @@ class Recalibration:
             unit.slope,
             unit.rprelu,
         )
-        conv(packed, epilogue, out)
+        conv(signs, epilogue, out)
         return out
 
     def _buffer(self, size: tuple[int, ...], parity: int | None) -> Floats:
@@ -179,12 +179,12 @@ class Recalibration:
         memory: Floats = self._memory[key]
         return memory
 
-    def _packed(self, x: Floats, conv: BinaryConv) -> PackedMap:
+    def _memory_for(self, x: Floats, conv: BinaryConv) -> SignMap:
         key = x.shape, -1 - conv.shape.padding
         if key not in self._memory:
-            self._memory[key] = PackedMap.empty(x.shape, conv.shape.padding)
-        packed: PackedMap = self._memory[key]
-        return packed
+            self._memory[key] = SignMap.empty(x.shape, conv.shape.padding)
+        signs: SignMap = self._memory[key]
+        return signs
 
 
 class _Unit:
@@ -197,7 +197,7 @@ class _Unit:
             demand_plus_one(name, module.sign.zero)
         self.spec, self.module, self._make_conv = spec, module, make_conv
         latent = module.conv.latent().detach()
-        self._weights = pack_weights(~(latent >= 0).numpy())
+        self._weights = weights_to_bytes(~(latent >= 0).numpy())
         self.scale = np.ones(spec.out_channels)
         if module.conv.scaled:
             from supernet.layers.binary_conv import weight_scale

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deploy.kernels.bits import unpack_weights
+from deploy.kernels.bits import weights_from_bytes
 from deploy.plan.parameters import Parameters, operation_parameters
 from deploy.plan.plan import MapShape, Operation, Plan
 from supernet.blocks.binary_unit import cycled
@@ -68,7 +68,7 @@ class _Step(nn.Module):
             if name != "bits"
         }
         if operation.kind == "binary_conv":
-            negative = unpack_weights(arrays["bits"], operation.conv_shape(source))
+            negative = weights_from_bytes(arrays["bits"], operation.conv_shape(source))
             signs = torch.from_numpy(1 - 2 * negative.astype(np.float32))
             tensors["weight"] = signs * tensors.pop("scale").view(-1, 1, 1, 1)
         for name in ("thresholds", "gamma", "zeta"):

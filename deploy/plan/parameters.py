@@ -16,7 +16,7 @@ from supernet.files import UserError
 class Parameters:
     """All binary weights and all real parameters of a plan, operation after operation.
 
-    `bits` holds each binary convolution's weights (`deploy.kernels.bits.pack_weights`), from a
+    `bits` holds each binary convolution's weights (`deploy.kernels.bits.weights_to_bytes`), from a
     whole byte on; `reals` each operation's `real_sizes` in that order, flattened in C order.
     """
 

@@ -54,7 +54,7 @@ def race(blocks: Iterable[Bits], rival: bytes | None, config: RacingConfig, imag
         rival: the rival's bits in the same order; None: on to the end.
     """
     level = config.level / (config.blocks - 1)
-    other = None if rival is None else unpack(rival, images)
+    other = None if rival is None else from_bytes(rival, images)
     seen: list[Bits] = []
     count = wins = losses = 0
     for block in blocks:
@@ -70,23 +70,23 @@ def race(blocks: Iterable[Bits], rival: bytes | None, config: RacingConfig, imag
             guess = 100.0 * int(other.sum()) / images + 100.0 * (wins - losses) / count
             return Score(max(guess, 0.0), images=count)
     bits = np.concatenate(seen)
-    return Score(100.0 * int(bits.sum()) / len(bits), correct=pack(bits))
+    return Score(100.0 * int(bits.sum()) / len(bits), correct=to_bytes(bits))
 
 
-def pack(bits: Bits) -> bytes:
+def to_bytes(bits: Bits) -> bytes:
     """Eight images a byte, the first in the highest bit."""
     return np.packbits(bits).tobytes()
 
 
-def unpack(packed: bytes, count: int) -> Bits:
-    """The first `count` bits.
+def from_bytes(data: bytes, count: int) -> Bits:
+    """The first `count` bits of `to_bytes`.
 
     Raises:
         ValueError: they are of another number of images.
     """
-    if len(packed) != -(-count // 8):
-        raise ValueError(f"{len(packed)} bytes of bits are not of {count} images")
-    return np.unpackbits(np.frombuffer(packed, np.uint8), count=count).astype(np.bool_)
+    if len(data) != -(-count // 8):
+        raise ValueError(f"{len(data)} bytes of bits are not of {count} images")
+    return np.unpackbits(np.frombuffer(data, np.uint8), count=count).astype(np.bool_)
 
 
 class Leaders:

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from deploy import kernels
 from deploy.kernels import library, reference
-from deploy.kernels.bits import pack_map, pack_weights, signs_of, tap_sums, unpack_bits
-from deploy.kernels.shapes import ConvShape, Epilogue, PackedMap
+from deploy.kernels.bits import binarize_map, bits_of, signs_of, tap_sums, weights_to_bytes
+from deploy.kernels.shapes import ConvShape, Epilogue, SignMap
 from supernet.files import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -91,12 +91,12 @@ def check_counts(case: tuple[ConvShape, int, int, int]) -> None:
     shape, pad_value, batch, seed = case
     x, negative = operands(shape, batch, seed)
     expected = torch_counts(x, negative, shape, pad_value)
-    packed = pack_map(x, None, shape.padding)
+    packed = binarize_map(x, None, shape.padding)
     assert (reference.conv_counts(packed, negative, shape, pad_value) == expected).all()
     for isa in ISAS:
         kernels.select_isa(isa)
         conv = kernels.BinaryConv(negative, shape, pad_value)
-        counts = conv.counts(kernels.pack_signs(x, None, shape.padding))
+        counts = conv.counts(kernels.binarize(x, None, shape.padding))
         assert (counts == expected).all(), (isa, conv.kernel)
 
 
@@ -157,12 +157,12 @@ def test_every_kernel_is_reached():
 def test_packed_weights_give_the_same_convolution(inputs, groups):
     shape = ConvShape(6, 5, inputs, 80, 3, 1, 1, groups)
     x, negative = operands(shape, 1, inputs)
-    packed = kernels.pack_signs(x, padding=1)
-    conv = kernels.BinaryConv.from_packed(pack_weights(negative), shape, -1)
+    packed = kernels.binarize(x, padding=1)
+    conv = kernels.BinaryConv.from_packed(weights_to_bytes(negative), shape, -1)
     assert (conv.negative == negative).all()
     assert (conv.counts(packed) == torch_counts(x, negative, shape, -1)).all()
     with pytest.raises(UserError, match="weights: expected .* uint8"):
-        kernels.BinaryConv.from_packed(pack_weights(negative)[1:], shape)
+        kernels.BinaryConv.from_packed(weights_to_bytes(negative)[1:], shape)
 
 
 def test_bits_are_counted_without_numpy_2(monkeypatch):
@@ -185,19 +185,21 @@ def test_signs_are_packed_with_their_thresholds(batch, size, channels, padding, 
         if isa:
             kernels.select_isa(isa)
         # Not zeroed: what is not written must be found out.
-        dirty = PackedMap.empty(x.shape, padding)
+        dirty = SignMap.empty(x.shape, padding)
         dirty.buffer[:] = 0xFFFFFFFF
-        packed = kernels.pack_signs(x, thresholds, padding, dirty)
+        packed = kernels.binarize(x, thresholds, padding, dirty)
         assert (signs_of(packed) == np.where(x >= limit, 1, -1)).all()
-        assert packed.words.sum(dtype=object) == pack_map(x, limit, padding).words.sum(dtype=object)
+        assert packed.words.sum(dtype=object) == binarize_map(x, limit, padding).words.sum(
+            dtype=object
+        )
 
 
 def test_a_nan_packs_as_a_negative_sign():
     x = np.full((1, 1, 1, 40), np.nan, np.float32)
     for isa in ISAS:
         kernels.select_isa(isa)
-        assert (signs_of(kernels.pack_signs(x)) == -1).all()
-    assert (signs_of(pack_map(x)) == -1).all()
+        assert (signs_of(kernels.binarize(x)) == -1).all()
+    assert (signs_of(binarize_map(x)) == -1).all()
 
 
 def random_epilogue(shape: ConvShape, batch: int, rng: np.random.Generator) -> Epilogue:
@@ -243,7 +245,7 @@ def check_fused(case: tuple[ConvShape, int, int, int]) -> None:
     x, negative = operands(shape, batch, seed)
     rng = np.random.default_rng(seed)
     epilogue = random_epilogue(shape, batch, rng)
-    packed = pack_map(x, None, shape.padding)
+    packed = binarize_map(x, None, shape.padding)
     counts = torch_counts(x, negative, shape, pad_value)
     expected = torch_outputs(counts, epilogue)
     border = int(rng.integers(0, 3))
@@ -256,12 +258,12 @@ def check_fused(case: tuple[ConvShape, int, int, int]) -> None:
         kernels.select_isa(isa)
         conv = kernels.BinaryConv(negative, shape, pad_value)
         out = np.full(expected.shape, np.nan, np.float32)
-        bits, bits_alone = (PackedMap.empty(out.shape, border) for _ in range(2))
+        bits, bits_alone = (SignMap.empty(out.shape, border) for _ in range(2))
         bits.buffer[:] = bits_alone.buffer[:] = 0xFFFFFFFF
         conv(packed, epilogue, out, bits)
         assert (out == first).all(), (isa, conv.kernel)  # the fallback's very bits
         conv(packed, epilogue, None, bits_alone)
-        signs = pack_map(out, epilogue.thresholds, border).words
+        signs = binarize_map(out, epilogue.thresholds, border).words
         assert (bits.words == signs).all(), (isa, conv.kernel)
         assert (bits_alone.words == signs).all(), (isa, conv.kernel)
         only_floats = np.empty_like(out)
@@ -298,7 +300,7 @@ def test_a_plain_epilogue_is_one_fused_multiply_add():
         kernels.select_isa(isa)
         out = np.empty(counts.shape, np.float32)
         conv = kernels.BinaryConv(negative, shape)
-        conv(kernels.pack_signs(x, padding=1), Epilogue(scale, bias), out)
+        conv(kernels.binarize(x, padding=1), Epilogue(scale, bias), out)
         assert (out == expected).all(), isa
 
 
@@ -315,8 +317,8 @@ def test_two_threads_give_the_same_bits_as_one(groups):
         for threads in (1, 2, 3):
             kernels.set_threads(threads)
             out = np.full((3, 41, 41, channels), np.nan, np.float32)
-            bits = PackedMap.empty(out.shape, 1)
-            conv(kernels.pack_signs(x, padding=1), epilogue, out, bits)
+            bits = SignMap.empty(out.shape, 1)
+            conv(kernels.binarize(x, padding=1), epilogue, out, bits)
             results.append(out.tobytes() + bits.words.tobytes())
         assert results[0] == results[1] == results[2]
 
@@ -366,9 +368,9 @@ def test_without_the_library_torch_gives_the_same(monkeypatch):
 
     def results() -> tuple[bytes, ...]:
         conv = kernels.BinaryConv(negative, shape, 1)
-        packed = kernels.pack_signs(x, None, 1)
+        packed = kernels.binarize(x, None, 1)
         out = np.empty((2, 3, 4, 64), np.float32)
-        bits = PackedMap.empty(out.shape, 1)
+        bits = SignMap.empty(out.shape, 1)
         conv(packed, epilogue, out, bits)
         return conv.counts(packed).tobytes(), out.tobytes(), bits.words.tobytes()
 
@@ -386,7 +388,7 @@ def test_a_convolution_made_for_another_instruction_set_refuses_to_run():
         pytest.skip("needs the kernel of group lanes")
     shape = ConvShape(6, 6, 64, 64, 3, 1, 1, 4)
     x, negative = operands(shape, 1, 0)
-    conv, packed = kernels.BinaryConv(negative, shape), kernels.pack_signs(x, padding=1)
+    conv, packed = kernels.BinaryConv(negative, shape), kernels.binarize(x, padding=1)
     kernels.select_isa("portable")
     with pytest.raises(UserError, match="another instruction set than portable"):
         conv.counts(packed)
@@ -395,10 +397,10 @@ def test_a_convolution_made_for_another_instruction_set_refuses_to_run():
 def test_wrong_operands_are_named():
     shape = ConvShape(6, 6, 32, 32, 3, 1, 1)
     x, negative = operands(shape, 1, 0)
-    conv, packed = kernels.BinaryConv(negative, shape), kernels.pack_signs(x, padding=1)
+    conv, packed = kernels.BinaryConv(negative, shape), kernels.binarize(x, padding=1)
     ones, out = np.ones(32, np.float32), np.empty((1, 6, 6, 32), np.float32)
     with pytest.raises(UserError, match="packed: expected .* border of 1, found .* border of 0"):
-        conv.counts(kernels.pack_signs(x))
+        conv.counts(kernels.binarize(x))
     with pytest.raises(UserError, match=r"scale: expected .* shape \(32,\), found .* \(31,\)"):
         conv(packed, Epilogue(ones[:31], ones), out)
     with pytest.raises(UserError, match="bias: expected .* float32 .* found float64"):
@@ -412,7 +414,7 @@ def test_wrong_operands_are_named():
     with pytest.raises(UserError, match="either a slope"):
         conv(packed, Epilogue(ones, ones, slope=ones, rprelu=(ones, ones, ones)), out)
     with pytest.raises(UserError, match="x: expected"):
-        kernels.pack_signs(x.astype(np.float64))
+        kernels.binarize(x.astype(np.float64))
     with pytest.raises(UserError, match="pad_value"):
         kernels.BinaryConv(negative, shape, 2)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="threads: expected 1 to 256, found 0"):
@@ -426,8 +428,8 @@ def test_wrong_operands_are_named():
 @pytest.mark.parametrize("channels", [1, 31, 32, 33, 100])
 def test_packed_bits_unpack_to_themselves(channels):
     bits = np.random.default_rng(channels).random((3, channels)) < 0.5
-    packed = pack_map(np.where(bits, -1, 1).astype(np.float32).reshape(1, 1, 3, channels))
-    assert (unpack_bits(packed.words[0, 0], channels) == bits).all()
+    packed = binarize_map(np.where(bits, -1, 1).astype(np.float32).reshape(1, 1, 3, channels))
+    assert (bits_of(packed.words[0, 0], channels) == bits).all()
 
 
 def test_importing_the_kernels_loads_no_torch():

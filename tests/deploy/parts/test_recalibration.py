@@ -12,6 +12,7 @@ from torch import nn
 from deploy import kernels
 from deploy.kernels import library
 from deploy.kernels.moments import moments
+from deploy.kernels.shapes import ConvShape
 from deploy.parts.recalibration import KeptConvs, Recalibration
 from supernet.files import UserError
 from supernet.network import Network, build
@@ -115,7 +116,7 @@ def test_other_blocks_are_refused() -> None:
 
 
 def test_equal_weights_are_laid_out_once() -> None:
-    convs, shape = KeptConvs(), kernels.ConvShape(4, 4, 8, 8, 1)
+    convs, shape = KeptConvs(), ConvShape(4, 4, 8, 8, 1)
     weights = np.arange(8, dtype=np.uint8)
     assert convs(weights, shape, 0) is convs(weights.copy(), shape, 0)
     assert convs(weights, shape, 0) is not convs(weights + 1, shape, 0)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from search.config import SearchConfig, SearchStage
 from search.pools.ray_pool import RayPool
 from search.run import run_search
-from search.scoring.racing import Leaders, RacingConfig, pack, race, sign_test, unpack
+from search.scoring.racing import Leaders, RacingConfig, from_bytes, race, sign_test, to_bytes
 from search.scoring.scorer import TogetherScorer
 from search.scoring.tasks import Score
 from search.searchers import SEARCHERS, SearcherConfig
@@ -60,7 +60,7 @@ def test_a_loser_stops_and_its_top1_is_guessed_from_common_images():
             yield block
 
     config = RacingConfig(blocks=4, level=0.06)
-    found = race(blocks(), pack(in_order(rival, 4)), config, 40)
+    found = race(blocks(), to_bytes(in_order(rival, 4)), config, 40)
     assert looked == [10]
     losses = int(rival[0::4].sum())
     assert losses == 8
@@ -72,7 +72,7 @@ def test_the_level_is_shared_by_all_tests():
     rival = np.array([True] * 20 + [False] * 20)
     own = rival.copy()
     own[0:20:4] = False
-    run = partial(race, blocks_of(own, 4), pack(in_order(rival, 4)), images=40)
+    run = partial(race, blocks_of(own, 4), to_bytes(in_order(rival, 4)), images=40)
     assert run(config=RacingConfig(blocks=4, level=0.1)).images == 10
     assert run(config=RacingConfig(blocks=4, level=0.09)).images is None
 
@@ -85,11 +85,11 @@ def test_who_is_not_stopped_has_the_score_of_all_images(data):
     own, rival = data.draw(bits), data.draw(bits)
     blocks = data.draw(st.integers(2, 8))
     config = RacingConfig(blocks=blocks, level=data.draw(st.floats(0.001, 0.5)))
-    packed = pack(in_order(rival, blocks))
+    packed = to_bytes(in_order(rival, blocks))
     found = race(blocks_of(own, blocks), packed, config, count)
     alone = race(blocks_of(own, blocks), None, config, count)
-    assert alone == Score(100.0 * own.sum() / count, correct=pack(in_order(own, blocks)))
-    assert (unpack(alone.correct, count) == in_order(own, blocks)).all()
+    assert alone == Score(100.0 * own.sum() / count, correct=to_bytes(in_order(own, blocks)))
+    assert (from_bytes(alone.correct, count) == in_order(own, blocks)).all()
     if found.images is None:
         assert found == alone
     else:
@@ -103,13 +103,13 @@ def test_as_good_as_its_rival_is_stopped_as_seldom_as_the_level_says():
     stopped = 0
     for _ in range(2000):
         own, rival = rng.random((2, 500)) < 0.8
-        stopped += race(blocks_of(own, 5), pack(rival), config, 500).images is not None
+        stopped += race(blocks_of(own, 5), to_bytes(rival), config, 500).images is not None
     assert 0 < stopped / 2000 < 0.1 + 4 * (0.1 * 0.9 / 2000) ** 0.5
 
 
 def test_bits_of_another_number_of_images_are_refused():
     with pytest.raises(ValueError, match="3 bytes of bits are not of 16 images"):
-        unpack(b"abc", 16)
+        from_bytes(b"abc", 16)
 
 
 def candidate(space, index, top1, images=None):
