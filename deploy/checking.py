@@ -87,6 +87,17 @@ class ClassCheck:
         """At least 99.9 % of the images keep their class, and every difference is traced."""
         return self.same_class_share >= MIN_SAME_CLASS and self.untraced == 0
 
+    def as_dict(self) -> dict[str, Any]:
+        """The figures, JSON-able."""
+        return {
+            "images": self.images,
+            "same_class": self.same_class,
+            "same_class_share": self.same_class_share,
+            "logits_differ": self.differing,
+            "untraced": self.untraced,
+            "max_logit_difference": self.max_logit_difference,
+        }
+
 
 def check_operations(
     network: Network, packed: PackedNetwork, images: Tensor

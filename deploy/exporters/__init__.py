@@ -14,13 +14,15 @@ class Format:
     """A format, and what is needed to write it and to run it once as a check."""
 
     module: str
-    """Has `export`, which gives a `deploy.exporters.exported.Exported`."""
+    """Has `export`, which gives a `deploy.exporters.exported.Exported` of a packed network."""
     file: str
     """The name of an output file where none is given; its suffix is demanded."""
     packages: tuple[str, ...] = ()
     """Python packages of the extra that has the format's name."""
     beside: tuple[str, ...] = ()
     """Suffixes of further files that are written beside it."""
+    of_plan: bool = True
+    """Whether it is made of a plan; or of a network itself, and then `export` gives bytes."""
 
 
 FORMATS = {
@@ -28,8 +30,8 @@ FORMATS = {
     "qonnx": Format(
         "deploy.exporters.qonnx_model", "network.qonnx.onnx", ("onnx", "onnxruntime", "qonnx")
     ),
+    "torch": Format("deploy.exporters.torch_program", "network.pt2", of_plan=False),
     "openvino": Format("deploy.exporters.openvino_model", "network.xml", ("openvino",), (".bin",)),
-    "torch": Format("deploy.exporters.torch_program", "network.pt2"),
 }
 
 

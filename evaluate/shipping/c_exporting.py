@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,8 @@ from deploy.checking import MIN_SAME_CLASS, check_classes
 from deploy.engine.packed_network import PackedNetwork
 from deploy.kernels.shapes import Floats
 from deploy.lowering.network import pack
-from evaluate.shipping.checked_images import check_pixels, packed_pixels
-from evaluate.shipping.exporting import FormatRefused
-from evaluate.shipping.packing import BATCH
+from evaluate.shipping.checked_images import BATCH, check_pixels, packed_pixels
+from evaluate.shipping.written import Refused, Written
 from supernet.files import UserError
 from training.data.normalisation import centre
 from training.network_file import load_network
@@ -33,34 +31,9 @@ from training.network_file import load_network
 NO_COMPILER = "not run: no C compiler (cc) here"
 
 
-@dataclass(frozen=True)
-class WrittenSources:
-    """C sources of a network, and how their program did on images.
-
-    `images` is 0 where there was no compiler.
-    """
-
-    files: tuple[Path, ...]
-    checked_with: str
-    images: int = 0
-    same_class: int = 0
-    max_logit_difference: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figures, JSON-able."""
-        return {
-            "files": list(map(str, self.files)),
-            "format": "c",
-            "checked_with": self.checked_with,
-            "images": self.images,
-            "same_class": self.same_class,
-            "max_logit_difference": self.max_logit_difference,
-        }
-
-
 def export_c_sources(
     source: Path, folder: Path, data: Path | None = None, num_images: int = 200
-) -> WrittenSources:
+) -> Written:
     """Write a network file or a packed model as C sources into `folder`.
 
     The images are `num_images` of those below `data`, or else of the search split that the network
@@ -69,7 +42,7 @@ def export_c_sources(
     Raises:
         UserError: a damaged file, a layer that cannot be packed, no images, or `folder` holds
             files that are not of an earlier export.
-        FormatRefused: the program, or the packed network, computes something else.
+        Refused: the program, or the packed network, computes something else.
     """
     packed, pixels = _packed(source, data, num_images)
     with tempfile.TemporaryDirectory() as temporary:
@@ -78,12 +51,13 @@ def export_c_sources(
         _check_folder(folder, [*names, FOLDER_CARD, NEW_CARD])
         compiler = shutil.which("cc")
         if compiler is None:
-            figures: dict[str, Any] = {"checked_with": NO_COMPILER}
+            figures = _figures(NO_COMPILER, 0, 0, 0.0)
         else:
             program = _compiled(compiler, draft, Path(temporary))
-            figures = _figures(packed, pixels, _logits(program, pixels))
+            figures = _compared(packed, pixels, _logits(program, pixels))
     files = export_c(packed, folder, source.stem)
-    return WrittenSources(tuple(files), **figures)
+    about = {"files": list(map(str, files)), "format": "c"}
+    return Written(folder, tuple(files), {**about, **figures})
 
 
 def _packed(source: Path, data: Path | None, num_images: int) -> tuple[PackedNetwork, Tensor]:
@@ -100,7 +74,7 @@ def _packed(source: Path, data: Path | None, num_images: int) -> tuple[PackedNet
         raise UserError(f"{source}: {error}") from error
     images = seen.apply(pixels)
     if not (check := check_classes(trained.network, packed, images.split(BATCH))).ok:
-        raise FormatRefused(
+        raise Refused(
             f"nothing is written: packed, {check.same_class} of {check.images} images keep their "
             f"class; {check.untraced} differ without a sign at its threshold"
         )
@@ -123,7 +97,7 @@ def _compiled(compiler: str, sources: Path, folder: Path) -> Path:
     command += [str(path) for path in sorted(sources.glob("*.c"))]
     done = subprocess.run([*command, "-lm"], capture_output=True, text=True)
     if done.returncode:
-        raise FormatRefused(f"nothing is written: {compiler} says: {done.stderr.strip()[:500]}")
+        raise Refused(f"nothing is written: {compiler} says: {done.stderr.strip()[:500]}")
     return program
 
 
@@ -133,21 +107,26 @@ def _logits(program: Path, pixels: Tensor) -> Floats:
     raw.write_bytes(np.ascontiguousarray(pixels.numpy()).tobytes())
     done = subprocess.run([str(program), str(raw)], capture_output=True, text=True)
     if done.returncode:
-        raise FormatRefused(f"nothing is written: the program ended with {done.returncode}")
+        raise Refused(f"nothing is written: the program ended with {done.returncode}")
     lines = [line.split("\t")[4:] for line in done.stdout.splitlines()]
     return np.array(lines, dtype=np.float32)
 
 
-def _figures(packed: PackedNetwork, pixels: Tensor, found: Floats) -> dict[str, Any]:
+def _compared(packed: PackedNetwork, pixels: Tensor, found: Floats) -> dict[str, Any]:
     expected = packed(np.ascontiguousarray(pixels.numpy()))
     same = int((expected.argmax(1) == found.argmax(1)).sum())
     if same < MIN_SAME_CLASS * len(expected):
-        raise FormatRefused(
+        raise Refused(
             f"nothing is written: the program gives {same} of {len(expected)} images their class"
         )
+    worst = float(np.abs(expected - found).max())
+    return _figures("the compiled program", len(expected), same, worst)
+
+
+def _figures(by: str, images: int, same: int, worst: float) -> dict[str, Any]:
     return {
-        "checked_with": "the compiled program",
-        "images": len(expected),
+        "checked_with": by,
+        "images": images,
         "same_class": same,
-        "max_logit_difference": float(np.abs(expected - found).max()),
+        "max_logit_difference": worst,
     }

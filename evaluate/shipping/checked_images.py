@@ -16,6 +16,8 @@ from training.data import DataConfig, open_training_data
 from training.network_file import TrainedNetwork, load_network
 
 EMBEDDED = "fashion-mnist-mini"
+BATCH = 50
+"""Images that a network sees at once."""
 
 
 def open_checkpoint(checkpoint: Path, output: Path) -> TrainedNetwork:

@@ -8,7 +8,6 @@ torch's own program folds nothing: there no logit may differ at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +20,14 @@ from deploy.engine.packed_network import PackedNetwork
 from deploy.exporters import FORMATS, exporter
 from deploy.exporters.exported import Exported, describe
 from deploy.lowering.network import pack
-from evaluate.shipping.checked_images import check_images, check_target, packed_pixels
-from evaluate.shipping.packing import BATCH
-from evaluate.shipping.packing import describe as describe_check
+from evaluate.shipping.c_exporting import export_c_sources
+from evaluate.shipping.checked_images import BATCH, check_images, check_target, packed_pixels
+from evaluate.shipping.signs import export_signs
+from evaluate.shipping.written import Refused, Written
 from supernet.files import UserError, atomic_write
 from supernet.network import Network
 from training.data.normalisation import Normalisation
 from training.network_file import TrainedNetwork, load_network
-
-
-class FormatRefused(Exception):
-    """The other program computes something else; nothing is written."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """A file in another format, and what was checked before."""
-
-    files: tuple[Path, ...]
-    format: str
-    runtime: str
-    """The program that ran it."""
-    classes: ClassCheck
-    figures: Mapping[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figures, JSON-able."""
-        return {
-            "files": list(map(str, self.files)),
-            "format": self.format,
-            "bytes": sum(file.stat().st_size for file in self.files),
-            "checked_with": self.runtime,
-            **self.figures,
-            **describe_check(self.classes),
-        }
 
 
 def export_network(
@@ -62,30 +35,37 @@ def export_network(
 ) -> Written:
     """Write a network file or a packed model into `output` in the format `name`.
 
+    `name`: "signs" (a network file), "c" (a folder), or one of `FORMATS`.
     The classes are compared on `num_images` of the images below `data`, or else of the search
     split that the network was trained beside; those of a packed model with its own kernels'. A
     model that comes with evobit is compared on the embedded images.
 
     Raises:
         UserError: a missing package, a damaged file, a layer that cannot be exported, or no images.
-        FormatRefused: the program of that format computes something else.
+        Refused: the program of that format computes something else.
     """
+    if name == "signs":
+        return export_signs(source, output, data, num_images)
+    if name == "c":
+        return export_c_sources(source, output, data, num_images)
     suffix = Path(FORMATS[name].file).suffix
     if output.suffix != suffix:
         raise UserError(f"-o {output}: a file of --format {name} ends in {suffix}")
     for each in (suffix, *FORMATS[name].beside):
         check_target(source, output.with_suffix(each))
-    module = exporter(name)
+    module, of_plan = exporter(name), FORMATS[name].of_plan
     if packed_file.is_packed(source):
-        if name == "torch":
-            raise UserError(f"{source}: --format torch takes a trained network, not a packed model")
+        if not of_plan:
+            raise UserError(
+                f"{source}: --format {name} takes a trained network, not a packed model"
+            )
         packed = packed_file.load(source)
         images = _packed_images(source, packed, data, num_images)
         return _write_plan(name, output, module.export(packed), packed, images)
     trained = load_network(source)
     images = check_images(trained, data, num_images)
-    if name == "torch":
-        return _write_program(module, source, output, trained, images)
+    if not of_plan:
+        return _write_program(name, module, source, output, trained, images)
     seen = trained.normalisation
     try:
         packed = pack(trained.network, seen.mean, seen.std, trained.class_names)
@@ -111,7 +91,7 @@ def _write_plan(
 
 
 def _write_program(
-    module: Any, source: Path, output: Path, trained: TrainedNetwork, images: Tensor
+    name: str, module: Any, source: Path, output: Path, trained: TrainedNetwork, images: Tensor
 ) -> Written:
     spec, seen = trained.network.spec, trained.normalisation
     size = (spec.in_channels, spec.image_size, spec.image_size)
@@ -122,7 +102,7 @@ def _write_program(
         raise UserError(f"{source}: {error}") from error
     check = _check_exactly(trained.network, module.loaded(content), images.split(BATCH))
     runtime = f"torch {torch.__version__}"
-    return _write("torch", output, {output.suffix: content}, runtime, check, {})
+    return _write(name, output, {output.suffix: content}, runtime, check, {})
 
 
 def _check_exactly(
@@ -153,7 +133,7 @@ def _write(
 ) -> Written:
     """Write the files, in this order, if the check found them right."""
     if not check.ok:
-        raise FormatRefused(
+        raise Refused(
             f"{output} is not written: in {runtime} {check.same_class} of {check.images} images "
             f"keep their class; {check.untraced} differ without a sign at its threshold"
         )
@@ -161,4 +141,11 @@ def _write(
     for file, content in zip(files, contents.values(), strict=True):
         with atomic_write(file) as stream:
             stream.write(content)
-    return Written(tuple(reversed(files)), name, runtime, check, figures)
+    files.reverse()
+    about = {
+        "files": list(map(str, files)),
+        "format": name,
+        "bytes": sum(file.stat().st_size for file in files),
+        "checked_with": runtime,
+    }
+    return Written(output, tuple(files), {**about, **figures, **check.as_dict()})

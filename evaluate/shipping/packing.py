@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,61 +10,23 @@ import numpy as np
 import torch
 
 from deploy import packed_file
-from deploy.checking import ClassCheck, OperationCheck, check_classes, check_operations
+from deploy.checking import check_classes, check_operations
 from deploy.engine.packed_network import PackedNetwork
 from deploy.lowering.network import pack
-from evaluate.shipping.checked_images import check_images, open_checkpoint
+from evaluate.shipping.checked_images import BATCH, check_images, open_checkpoint
+from evaluate.shipping.written import Refused, Written
 from supernet.files import UserError, naming
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
 from training.data.test_part import open_labelled_folder, open_test_part
 from training.network_file import load_network
 
-BATCH = 50
 IMAGES_FOR_OPERATIONS = 8
-
-
-class PackRefused(Exception):
-    """The packed network does not compute what the torch network computes; nothing is written."""
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A packed model that was written, and what was checked before."""
-
-    path: Path
-    network: PackedNetwork
-    operations: list[OperationCheck]
-    classes: ClassCheck
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figures, JSON-able."""
-        parameters = self.network.parameters
-        return {
-            "file": str(self.path),
-            "bytes": self.path.stat().st_size,
-            "parameter_bytes": parameters.bits.nbytes + parameters.reals.nbytes,
-            "operations": len(self.operations),
-            "max_operation_error": max(check.error for check in self.operations),
-            **describe(self.classes),
-        }
-
-
-def describe(check: ClassCheck) -> dict[str, Any]:
-    """A class check's figures, JSON-able."""
-    return {
-        "images": check.images,
-        "same_class": check.same_class,
-        "same_class_share": check.same_class_share,
-        "logits_differ": check.differing,
-        "untraced": check.untraced,
-        "max_logit_difference": check.max_logit_difference,
-    }
 
 
 def pack_checkpoint(
     checkpoint: Path, output: Path, data: Path | None = None, num_images: int = 200
-) -> Packed:
+) -> Written:
     """Pack a network file into `output`, once it is checked on images.
 
     Every operation is compared with torch on a few images, the classes on `num_images` of the
@@ -73,7 +34,7 @@ def pack_checkpoint(
 
     Raises:
         UserError: a damaged file, a layer without a packed operation, or no images.
-        PackRefused: the packed network computes something else.
+        Refused: the packed network computes something else.
     """
     trained = open_checkpoint(checkpoint, output)
     seen = trained.normalisation
@@ -84,7 +45,7 @@ def pack_checkpoint(
         operations = check_operations(trained.network, packed, images[:IMAGES_FOR_OPERATIONS])
     if wrong := [check for check in operations if not check.ok]:
         first = wrong[0]
-        raise PackRefused(
+        raise Refused(
             f"{output} is not written: {len(wrong)} of {len(operations)} operations differ from "
             f"torch; first '{first.name}': {first.wrong_counts} wrong counts, relative error "
             f"{first.error:.2g}"
@@ -92,12 +53,21 @@ def pack_checkpoint(
     with naming(checkpoint):
         classes = check_classes(trained.network, packed, images.split(BATCH))
     if not classes.ok:
-        raise PackRefused(
+        raise Refused(
             f"{output} is not written: {classes.same_class} of {classes.images} images keep their "
             f"class; {classes.untraced} differ without a sign at its threshold"
         )
     packed_file.save(output, packed)
-    return Packed(output, packed, operations, classes)
+    parameters = packed.parameters
+    figures = {
+        "file": str(output),
+        "bytes": output.stat().st_size,
+        "parameter_bytes": parameters.bits.nbytes + parameters.reals.nbytes,
+        "operations": len(operations),
+        "max_operation_error": max(check.error for check in operations),
+        **classes.as_dict(),
+    }
+    return Written(output, (output,), figures)
 
 
 def evaluate_packed(
@@ -135,7 +105,7 @@ def evaluate_packed(
             trained.normalisation.apply(pixels)
             for pixels, _ in images.batches(torch.arange(len(images)), BATCH)
         )
-        result["against"] = describe(check_classes(trained.network, packed, batches))
+        result["against"] = check_classes(trained.network, packed, batches).as_dict()
     return result
 
 

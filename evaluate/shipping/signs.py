@@ -9,60 +9,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from deploy import packed_file
 from deploy.checking import MAX_LOGIT_DIFFERENCE, TOLERANCE
-from evaluate.shipping.checked_images import check_images, open_checkpoint
+from deploy.exporters import FORMATS
+from evaluate.shipping.checked_images import BATCH, check_images, open_checkpoint
+from evaluate.shipping.written import Refused, Written
 from supernet.exact_signs import fold_scale
 from supernet.files import UserError
 from supernet.network import Network, binary_parts
 from training.network_file import save_network
 
-BATCH = 50
 IMAGES_FOR_LAYERS = 8
-
-
-class ExportRefused(Exception):
-    """The network of signs does not compute what the trained one does; nothing is written."""
-
-
-@dataclass(frozen=True)
-class ExportedSigns:
-    """A network file that was written, and how it compares with the one it was made of."""
-
-    file: Path
-    bytes: int
-    binary_weights: int
-    max_layer_error: float
-    """Greatest difference of a layer's values on identical input, over the greatest magnitude."""
-    images: int
-    same_class: int
-    logits_differ: int
-    """Images with a logit that differs by more than 1e-4."""
-    max_logit_difference: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figures, JSON-able."""
-        return {**asdict(self), "file": str(self.file)}
 
 
 def export_signs(
     checkpoint: Path, output: Path, data: Path | None = None, num_images: int = 200
-) -> ExportedSigns:
+) -> Written:
     """Write a network file into `output` with the signs of the weights in `checkpoint`.
 
     BatchNorm takes their scale; all else that describes the network stays. Both are compared
     before, on `num_images` of the images below `data`, or else of the search split.
 
     Raises:
-        UserError: a damaged file, a convolution that is not binary, or no images.
-        ExportRefused: a layer gives other values than before.
+        UserError: a packed model, a damaged file, a convolution that is not binary, or no images.
+        Refused: a layer gives other values than before.
     """
+    if packed_file.is_packed(checkpoint):
+        others = ", ".join([*FORMATS, "c"])
+        raise UserError(
+            f"{checkpoint}: a packed model holds signs already; give --format one of {others}"
+        )
     trained = open_checkpoint(checkpoint, output)
     try:
         folded = fold_scale(trained.network)
@@ -76,21 +58,23 @@ def export_signs(
         trained.network, folded, torch.cat([images[:IMAGES_FOR_LAYERS], images[differ]])
     )
     if wrong := [name for name, value in errors.items() if value > TOLERANCE]:
-        raise ExportRefused(
+        raise Refused(
             f"{output} is not written: layer '{wrong[0]}' differs by {errors[wrong[0]]:.2g} of its "
             f"greatest value, expected {TOLERANCE:.0e} at most"
         )
     save_network(output, replace(trained, network=folded))
-    return ExportedSigns(
-        output,
-        output.stat().st_size,
-        sum(part.conv.weight.numel() for _, part in binary_parts(folded)),
-        max(errors.values(), default=0.0),
-        len(images),
-        int((expected.argmax(1) == found.argmax(1)).sum()),
-        int(differ.sum()),
-        float(differences.max()),
-    )
+    figures = {
+        "file": str(output),
+        "bytes": output.stat().st_size,
+        "binary_weights": sum(part.conv.weight.numel() for _, part in binary_parts(folded)),
+        # Of values on identical input, over their greatest magnitude.
+        "max_layer_error": max(errors.values(), default=0.0),
+        "images": len(images),
+        "same_class": int((expected.argmax(1) == found.argmax(1)).sum()),
+        "logits_differ": int(differ.sum()),
+        "max_logit_difference": float(differences.max()),
+    }
+    return Written(output, (output,), figures)
 
 
 def layer_errors(network: Network, folded: Network, images: Tensor) -> dict[str, float]:

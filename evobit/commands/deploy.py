@@ -52,7 +52,8 @@ def pack(
     """
     from evaluate.retrain.finalists import network_of
     from evaluate.shipping.cards import write_card_of
-    from evaluate.shipping.packing import PackRefused, pack_checkpoint
+    from evaluate.shipping.packing import pack_checkpoint
+    from evaluate.shipping.written import Refused
     from supernet.spaces import space_class
 
     with output(as_json) as out:
@@ -61,7 +62,7 @@ def pack(
         network = network_of(checkpoint)
         try:
             packed = pack_checkpoint(network, to, data, images)
-        except PackRefused as error:
+        except Refused as error:
             raise CommandFailed(str(error)) from error
         if network != checkpoint:
             say(f"{checkpoint}: its finalist's network is {network}")

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.exporters import FORMATS
 from evobit.commands.deploy import note_card
 from evobit.errors import CommandFailed
 from evobit.options import AsJson, Licence, WithCard, limits_from
 from evobit.output import output, say_next
 from supernet.files import UserError
 
+if TYPE_CHECKING:
+    from evaluate.shipping.written import Written
 
-class Format(StrEnum):
-    """Of a trained network."""
+FILES = {"signs": "signs.safetensors", **{name: one.file for name, one in FORMATS.items()}}
+FOLDER = "c_sources"
+OUTPUTS = {**FILES, "c": FOLDER}
+"""Where a network is written to in each format, if no place is given."""
 
-    SIGNS = "signs"
-    ONNX = "onnx"
-    QONNX = "qonnx"
-    TORCH = "torch"
-    OPENVINO = "openvino"
-    C = "c"
+if TYPE_CHECKING:
+    Format = str
+else:
+    Format = StrEnum("Format", {name.upper(): name for name in OUTPUTS})
 
 
 def export(
@@ -41,8 +44,7 @@ def export(
             "-o",
             metavar="FILE",
             help="Architecture file [default: best.json]; with --pareto a folder [front]; of a "
-            "network [signs.safetensors, network.onnx, network.qonnx.onnx, network.pt2, "
-            "network.xml; of c a folder, c_sources].",
+            f"network [{', '.join(FILES.values())}; of c a folder, {FOLDER}].",
         ),
     ] = None,
     format: Annotated[
@@ -109,14 +111,18 @@ def export(
     of_network["--licence"] = licence
     if run.is_file():
         _refuse(of_run, f"for a search's run folder; {run} is a file")
+        from evaluate.shipping.cards import write_card_of
+
+        name = str(format or "signs")
         with output(as_json) as out:
-            document, made = _export_file(
-                run, format or Format.SIGNS, to, data, images or 200, space
-            )
+            made = _export_file(run, name, to or Path(OUTPUTS[name]), data, images or 200, space)
+            document = made.as_dict()
             if with_card:
-                card = _write_card(made, run, document, data, format or Format.SIGNS, licence)
-                document["card"] = note_card(made, card)
-            out.show(document, title=str(made))
+                card = write_card_of(
+                    made.path, run, document, data, name, made.files, licence=licence
+                )
+                document["card"] = note_card(made.path, card)
+            out.show(document, title=str(made.path))
         return
     _refuse(of_network, f"for a trained network's file; {run} is none")
     from search.results.export import export_best
@@ -141,79 +147,16 @@ def _refuse(options: dict[str, Any], reason: str) -> None:
 
 
 def _export_file(
-    network: Path,
-    format: Format,
-    to: Path | None,
-    data: Path | None,
-    images: int,
-    space: str | None,
-) -> tuple[dict[str, Any], Path]:
-    """Write a network in a format; returns what was checked, and the file or folder."""
+    network: Path, format: str, to: Path, data: Path | None, images: int, space: str | None
+) -> Written:
+    """Write a network in a format."""
+    from evaluate.shipping.exporting import export_network
+    from evaluate.shipping.written import Refused
     from supernet.spaces import space_class
 
     if space is not None:
         space_class(space)  # naming it here is what permits a file to name it
-    if format is Format.SIGNS:
-        return _export_signs(network, to or Path("signs.safetensors"), data, images)
-    if format is Format.C:
-        return _export_c(network, to or Path("c_sources"), data, images)
-    return _export_format(network, format, to, data, images)
-
-
-def _export_signs(
-    network: Path, to: Path, data: Path | None, images: int
-) -> tuple[dict[str, Any], Path]:
-    """A network of weights of -1 and +1."""
-    from deploy.packed_file import is_packed
-    from evaluate.shipping.signs import ExportRefused, export_signs
-
-    if is_packed(network):
-        others = ", ".join(one.value for one in Format if one is not Format.SIGNS)
-        raise UserError(
-            f"{network}: a packed model holds signs already; give --format one of {others}"
-        )
     try:
-        return export_signs(network, to, data, images).as_dict(), to
-    except ExportRefused as error:
+        return export_network(network, format, to, data, images)
+    except Refused as error:
         raise CommandFailed(str(error)) from error
-
-
-def _export_c(
-    network: Path, to: Path, data: Path | None, images: int
-) -> tuple[dict[str, Any], Path]:
-    """A network as C sources."""
-    from evaluate.shipping.c_exporting import export_c_sources
-    from evaluate.shipping.exporting import FormatRefused
-
-    try:
-        return export_c_sources(network, to, data, images).as_dict(), to
-    except FormatRefused as error:
-        raise CommandFailed(str(error)) from error
-
-
-def _export_format(
-    network: Path, format: Format, to: Path | None, data: Path | None, images: int
-) -> tuple[dict[str, Any], Path]:
-    """A network for another program."""
-    from deploy.exporters import FORMATS
-    from evaluate.shipping.exporting import FormatRefused, export_network
-
-    to = to or Path(FORMATS[format].file)
-    try:
-        return export_network(network, format.value, to, data, images).as_dict(), to
-    except FormatRefused as error:
-        raise CommandFailed(str(error)) from error
-
-
-def _write_card(
-    made: Path,
-    network: Path,
-    document: dict[str, Any],
-    data: Path | None,
-    format: Format,
-    licence: str | None,
-) -> Path | None:
-    from evaluate.shipping.cards import write_card_of
-
-    files = list(map(Path, document.get("files", [made])))
-    return write_card_of(made, network, document, data, format.value, files, licence=licence)
