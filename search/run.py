@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from search.config import STAGE, SearchConfig, SearchStage
-from search.limits.feasibility import Feasibility, check_feasibility
-from search.limits.latency import measured_costs, open_latency
-from search.limits.measure import CostMeter, Measure
 from search.limits.sampling import FeasibleSampler
-from search.limits.start_with import load_given
 from search.loop import SearchLoop
 from search.pools.pool import ScoringPool, SerialPool
+from search.problem import Problem, problem_of
 from search.results.front import Objectives
 from search.results.outcome import finish
 from search.scoring.packed_scorer import check_packed, kernels_in_use
 from search.scoring.scorer import make_scorer
 from search.scoring.tasks import Arrays, ScorerFactory
-from supernet.architecture import Architecture
 from supernet.architecture_file import describe_difference
 from supernet.candidate import Candidate, best
 from supernet.files import UserError, naming, write_json
@@ -49,13 +45,10 @@ def check_search(stage: SearchStage) -> None:
     """Demand all of a search that can be known before its supernet is trained.
 
     Raises:
-        UserError: as `run_search`, of the space, the limits, the latency table and the images.
+        UserError: as `run_search`, of the images and of all that `problem_of` checks.
     """
-    space = space_from_description(stage.space)
-    space.check_searchable()
     check_scoring(open_training_data(stage.data), stage.search.scoring)
-    latency = open_latency(stage.search, space)
-    _feasibility(stage, space, CostMeter(space, measured_costs(latency)))
+    problem_of(stage)
 
 
 def run_search(
@@ -90,15 +83,10 @@ def run_search(
         trained_weights = load_supernet(supernet)  # else refused before anything is made
         if stage.search.scoring.engine == "packed":
             check_packed(space, trained_weights.binarization, stage.search.scoring)
-    latency = open_latency(stage.search, space)
-    measure = CostMeter(space, measured_costs(latency))
-    feasibility = _feasibility(stage, space, measure)
-    costs = stage.search.minimised
-    objectives = Objectives.within(costs, feasibility.as_dict()) if costs else None
-    files = stage.search.start_with or ()
-    given = load_given(files, space, measure, feasibility.constraints)
+    problem = problem_of(stage)
     inputs = {"supernet": supernet}
-    inputs |= {f"architecture {n}": path for n, path in enumerate(files, start=1)}
+    files = enumerate(stage.search.start_with or (), start=1)
+    inputs |= {f"architecture {n}": path for n, path in files}
     if stage.search.latency_table is not None:
         inputs["latency table"] = stage.search.latency_table
     folder = RunFolder.open(run, STAGE, recorded_config(stage), inputs, SearchStage)
@@ -107,41 +95,28 @@ def run_search(
             return folder.summary
         if splits is not None:
             folder.record_once("splits", splits)
-        if objectives is not None:
-            point = folder.record_once("reference_point", objectives.reference_point)
-            objectives = Objectives.at(point)
-        print(feasibility.table(), file=sys.stderr)
-        write_json(folder.path / "feasibility.json", feasibility.as_dict())
+        if problem.objectives is not None:
+            point = folder.record_once("reference_point", problem.objectives.reference_point)
+            problem = problem._replace(objectives=Objectives.at(point))
+        print(problem.feasibility.table(), file=sys.stderr)
+        write_json(folder.path / "feasibility.json", problem.feasibility.as_dict())
         make_pool = partial(_pool, stage, space, supernet, scorer_factory)
-        candidates, is_complete = _search(
-            stage, space, measure, feasibility, given, objectives, folder, make_pool
-        )
-        return finish(
-            space,
-            candidates,
-            feasibility,
-            objectives,
-            latency,
-            folder,
-            is_exhausted=not is_complete,
-        )
+        candidates, is_complete = _search(stage, problem, folder, make_pool)
+        return finish(problem, candidates, folder, is_exhausted=not is_complete)
 
 
 def _search(
     stage: SearchStage,
-    space: SearchSpace,
-    measure: Measure,
-    feasibility: Feasibility,
-    given: Sequence[Architecture],
-    objectives: Objectives | None,
+    problem: Problem,
     folder: RunFolder,
     make_pool: Callable[[], ScoringPool],
 ) -> tuple[list[Candidate], bool]:
     """Run the loop to the budget; returns all candidates, and whether the budget was used."""
     config = stage.search
+    space, measure, feasibility = problem.space, problem.measure, problem.feasibility
     sampler = FeasibleSampler(space, measure, feasibility.constraints, feasibility.start)
     rng = stream(stage.seed, "search")
-    searcher = config.kind(sampler, config, rng, given)
+    searcher = config.kind(sampler, config, rng, problem.given)
     with ExitStack() as stack:
         history = stack.enter_context(History(folder.path / "history.jsonl", space))
         done = len(history.candidates)
@@ -165,8 +140,8 @@ def _search(
             started[0][1].advance(best_top1=max(numbers, default=0.0))
 
         def log(event: str, **fields: Any) -> None:
-            if objectives is not None:
-                fields["hypervolume"] = objectives.hypervolume(history.candidates)
+            if problem.objectives is not None:
+                fields["hypervolume"] = problem.objectives.hypervolume(history.candidates)
             folder.log(event, **fields)
 
         loop = SearchLoop(
@@ -180,12 +155,6 @@ def _search(
         )
         is_complete = loop.run(config.budget)
         return history.candidates, is_complete
-
-
-def _feasibility(stage: SearchStage, space: SearchSpace, measure: CostMeter) -> Feasibility:
-    search = stage.search
-    samples = stream(stage.seed, "feasibility")
-    return check_feasibility(space, measure, search.limits(), search.feasibility_samples, samples)
 
 
 def _check_budget(run: Path, stage: SearchStage) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -56,8 +56,9 @@ def search(
         if dry_run:
             foretell(folder, "search", stage)
             from evaluate.estimate.run import estimate
+            from search.problem import problem_of
 
-            _check_feasibility(stage)
+            problem_of(stage)
             out.show(estimate(stage, folder), title=f"would search in {folder}")
             return
         open_latency(stage.search, space)  # refused before all else
@@ -71,26 +72,3 @@ def search(
         out.show(summary, title=f"search in {folder}")
         if not as_json:
             say_next(["export", folder, "-o", "best.json"])
-
-
-def _check_feasibility(stage: Any) -> None:
-    """Refuse unfit limits, objectives and architectures given, as `run_search` does at first."""
-    from search.limits.feasibility import check_feasibility
-    from search.limits.latency import measured_costs, open_latency
-    from search.limits.measure import CostMeter
-    from search.limits.start_with import load_given
-    from search.results.front import Objectives
-    from supernet.spaces import space_from_description
-    from training.seeds import stream
-
-    space = space_from_description(stage.space)
-    measure = CostMeter(space, measured_costs(open_latency(stage.search, space)))
-    found = check_feasibility(
-        space,
-        measure,
-        stage.search.limits(),
-        stage.search.feasibility_samples,
-        stream(stage.seed, "feasibility"),
-    )
-    Objectives.within(stage.search.minimised, found.as_dict())
-    load_given(stage.search.start_with or (), space, measure, found.constraints)

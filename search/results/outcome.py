@@ -5,34 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from search.config import SearchConfig
-from search.limits.feasibility import Feasibility
-from search.limits.latency import Latency, confirm, rejected
-from search.results.front import Objectives
+from search.limits.latency import confirm, rejected
+from search.problem import Problem
 from supernet.architecture_file import save_architecture
 from supernet.candidate import Candidate, best
 from supernet.files import as_written, write_json
-from supernet.space import SearchSpace
 from training.run_files.folder import RunFolder
 
 MEASURED_FILE = "measured.json"
 
 
 def finish(
-    space: SearchSpace,
-    candidates: list[Candidate],
-    feasibility: Feasibility,
-    objectives: Objectives | None,
-    latency: Latency | None,
-    folder: RunFolder,
-    *,
-    is_exhausted: bool,
+    problem: Problem, candidates: list[Candidate], folder: RunFolder, *, is_exhausted: bool
 ) -> dict[str, Any]:
     """Write best.json and the summary; with a latency table, measure who is to win first."""
+    space, latency, objectives = problem.space, problem.latency, problem.objectives
     ranked = best(candidates, len(candidates))
     front = objectives.front(candidates) if objectives is not None else []
     measured: list[dict[str, Any]] = []
     if latency is not None and latency.is_this_device:
-        constraints = feasibility.constraints
+        constraints = problem.feasibility.constraints
         measured = confirm(front or ranked, space, latency, constraints, all_of_them=bool(front))
         write_json(folder.path / MEASURED_FILE, measured)
     broken = rejected(measured)

@@ -1,0 +1,52 @@
+"""What a search is asked for before anything is scored: space, costs, limits, objectives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from search.config import SearchStage
+from search.limits.feasibility import Feasibility, check_feasibility
+from search.limits.latency import Latency, measured_costs, open_latency
+from search.limits.measure import CostMeter
+from search.limits.start_with import load_given
+from search.results.front import Objectives
+from supernet.architecture import Architecture
+from supernet.space import SearchSpace
+from supernet.spaces import space_from_description
+from training.seeds import stream
+
+
+class Problem(NamedTuple):
+    """Everything that a stage asks for and that no supernet is needed to know."""
+
+    space: SearchSpace
+    latency: Latency | None
+    measure: CostMeter
+    feasibility: Feasibility
+    objectives: Objectives | None
+    """None where the searcher looks at top-1 alone."""
+    given: tuple[Architecture, ...]
+    """What is scored first."""
+
+
+def problem_of(stage: SearchStage) -> Problem:
+    """Read and check what `stage` asks for.
+
+    Raises:
+        UserError: a space of one architecture, an unfit latency table, limits that nothing keeps,
+            an unknown objective, or architectures to start with that are none of the space, break
+            a limit or come twice.
+    """
+    asked = stage.search
+    space = space_from_description(stage.space)
+    space.check_searchable()
+    latency = open_latency(asked, space)
+    measure = CostMeter(space, measured_costs(latency))
+    samples = stream(stage.seed, "feasibility")
+    feasibility = check_feasibility(
+        space, measure, asked.limits(), asked.feasibility_samples, samples
+    )
+    costs = asked.minimised
+    objectives = Objectives.within(costs, feasibility.as_dict()) if costs else None
+    given = load_given(asked.start_with or (), space, measure, feasibility.constraints)
+    return Problem(space, latency, measure, feasibility, objectives, given)
