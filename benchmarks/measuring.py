@@ -11,20 +11,17 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from supernet.processor import processor_fields
+
 RESULTS = Path(__file__).parent / "results"
 SPINS = "1000"  # some 40 us: longer than from one layer to the next, short against a turn
 
 
 def machine() -> dict[str, object]:
     """Processor, cores, load and versions."""
-    model = "unknown"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
     versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "ray")}
     return {
-        "processor": model,
+        "processor": processor_fields().get("model name", "unknown"),
         "cores": len(os.sched_getaffinity(0)),
         "load": [round(value, 2) for value in os.getloadavg()],
         "python": platform.python_version(),

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import write_result
+from supernet.rank_correlation import kendall_tau
 from supernet.spaces import space_from_description
 from training.data import DataConfig
 from training.run_files.folder import read_config
 from training.scoring.scorer import Scorer, ScoringConfig, scoring_arrays
-
-
-def kendall_tau(first: list[float], second: list[float]) -> float:
-    """(concordant - discordant) / pairs."""
-    pairs = list(itertools.combinations(range(len(first)), 2))
-    signs = [np.sign(first[i] - first[j]) * np.sign(second[i] - second[j]) for i, j in pairs]
-    return float(sum(signs) / len(pairs))
 
 
 def main() -> None:
@@ -50,7 +41,7 @@ def main() -> None:
         scores = [scorer(space.architecture(network["choices"])) for network in networks]
         for row, score in zip(rows, scores, strict=True):
             row[f"inherited_top1_{sharing}"] = round(score, 2)
-        taus[sharing] = round(kendall_tau(scores, retrained), 3)
+        taus[sharing] = round(kendall_tau(scores, retrained) or 0.0, 3)
     write_result("sharing_comparison", {"networks": rows, "kendall_tau": taus})
 
 

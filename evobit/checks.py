@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from supernet.processor import processor_fields
+
 NEEDED = (
     "torch",
     "torchvision",
@@ -80,14 +82,8 @@ def processor() -> Iterator[Check]:
     """Cores this process may use, and the instructions that matter here."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Check("cpu cores", True, False, f"{usable} usable of {os.cpu_count()}")
-    flags: set[str] = set()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("flags", "Features")):
-                flags.update(line.partition(":")[2].split())
-                break
-    except OSError:
-        pass
+    fields = processor_fields()
+    flags = set((fields.get("flags") or fields.get("Features", "")).split())
     found = [flag for flag in CPU_FLAGS if flag in flags]
     yield Check("cpu instructions", True, False, ", ".join(found) or "none known")
     fast = bool(flags & {"amx_bf16", "avx512_bf16", "bf16"})

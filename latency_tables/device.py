@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 from deploy.kernels.library import VERSION, backend_info
 from latency_tables.table import Header
 from supernet.files import UserError
+from supernet.processor import processor_fields
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,6 @@ def check_use(header: Header, threads: int, batch: int, where: object) -> None:
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
+    if not (fields := processor_fields()):
         return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+    return fields.get("model name", platform.machine())

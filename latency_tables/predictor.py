@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from latency_tables.layers import layer_key, takes_time
 from latency_tables.table import Errors, LatencyTable
 from supernet.files import UserError
+from supernet.rank_correlation import spearman
 from supernet.spec import BlockSpec, NetworkSpec
 
 MAX_MEAN_ERROR_PERCENT = 10.0
 MIN_RANK_CORRELATION = 0.9
 """A predictor beyond these is no constraint, unless the user insists."""
-
-Values = NDArray[np.float64]
 
 
 class Predictor:
@@ -66,10 +65,10 @@ def errors(predicted: Sequence[float], measured: Sequence[float]) -> Errors:
     return Errors(len(true), float(percent.mean()), float(percent.max()), correlation)
 
 
-def rank_correlation(x: Values | Sequence[float], y: Values | Sequence[float]) -> float:
-    """Spearman's: the correlation of the ranks, equal values sharing the mean rank."""
-    first, second = (pd.Series(np.asarray(values, float)).rank() for values in (x, y))
-    return float(first.corr(second))
+def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
+    """Spearman's; nan where all of `x` or all of `y` are equal."""
+    correlation = spearman(x, y)
+    return math.nan if correlation is None else correlation
 
 
 def line_errors(

@@ -12,10 +12,10 @@ from search.limits.measure import Measure
 from search.pools.pool import ScoringPool
 from search.scoring.tasks import Failure, Item, Race, Result
 from search.searchers import Proposal, Searcher
-from search.searchers.surrogate import rank_correlation
 from supernet.candidate import Candidate
 from supernet.files import UserError
 from supernet.history_file import History
+from supernet.rank_correlation import kendall_tau
 
 COUNTED_AGAIN = 500
 """Candidates of a history whose costs are all counted again when it is replayed."""
@@ -186,7 +186,7 @@ class SearchLoop:
             )
         self._history.sync()
         now = time.monotonic()
-        tau = rank_correlation(*zip(*self._guessed, strict=True)) if self._guessed else None
+        tau = kendall_tau(*zip(*self._guessed, strict=True)) if self._guessed else None
         guessed = {} if tau is None else {"surrogate_tau": round(tau, 4)}
         self._log("generation", **_timing(self._fresh, now - self._began), **guessed)
         self._fresh, self._guessed, self._began = [], [], now

@@ -19,9 +19,8 @@ from search.results.outcome import finish
 from search.scoring.packed_scorer import check_packed, kernels_in_use
 from search.scoring.scorer import make_scorer
 from search.scoring.tasks import Arrays, ScorerFactory
-from supernet.architecture_file import describe_difference
 from supernet.candidate import Candidate, best
-from supernet.files import UserError, naming, write_json
+from supernet.files import UserError, write_json
 from supernet.history_file import History
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
@@ -32,7 +31,7 @@ from training.run_files.progress import Progress
 from training.run_files.same_run import CHANGES_NOTHING, differences, marked, recorded_config
 from training.scoring.scorer import check_scoring, scoring_arrays
 from training.seeds import stream
-from training.supernet_file import load_supernet
+from training.supernet_file import check_space, load_supernet
 
 __all__ = ["SearchConfig", "SearchStage", "run_search"]
 
@@ -75,7 +74,7 @@ def run_search(
     space = space_from_description(stage.space)
     space.check_searchable()
     trained = open_finished(supernet, SUPERNET_STAGE)
-    _check_supernet(trained, space)
+    check_space(trained, space)
     _check_budget(run, stage)
     splits = None
     if scorer_factory is None:
@@ -167,15 +166,6 @@ def _check_budget(run: Path, stage: SearchStage) -> None:
                 f"{run}: its budget is {one.was:,} candidates, now {one.now:,}: a budget can only "
                 f"grow (search.evaluations, or search.population and search.generations)"
             )
-
-
-def _check_supernet(trained: RunFolder, space: SearchSpace) -> None:
-    """Demand that the supernet is of this space."""
-    with naming(trained.manifest_file):
-        theirs = space_from_description(trained.config.get("space", {})).describe()
-    if theirs != space.describe():
-        difference = describe_difference(space.describe(), theirs)
-        raise UserError(f"supernet {trained.path}: was trained on another space: {difference}")
 
 
 def _check_splits(trained: RunFolder, stage: SearchStage) -> dict[str, str]:

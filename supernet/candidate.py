@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supernet.architecture import Architecture
+from supernet.plain_data import is_number
 from supernet.space import SearchSpace
 
 FIELDS = ("index", "architecture", "costs", "top1", "generation", "origin")
@@ -113,12 +114,6 @@ def _check_fields(document: Mapping[str, Any]) -> None:
         raise ValueError(f"field '{missing[0]}' is missing")
     if unknown := [name for name in document if name not in (*FIELDS, *MORE_FIELDS)]:
         raise ValueError(f"unknown field '{unknown[0]}'")
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value out of JSON is a finite number; true is none."""
-    # A whole number may be too large for a float, as 10**400 is.
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 class _ById:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,3 +33,9 @@ def flatten(value: Any, prefix: str = "", *, numbered_from: int | None = 0) -> d
         dotted = f"{prefix}.{name}" if prefix else str(name)
         flat |= flatten(inner, dotted, numbered_from=numbered_from)
     return flat
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value out of JSON is a finite number; true is none."""
+    # A whole number may be too large for a float, as 10**400 is.
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max

@@ -61,6 +61,7 @@ WITHOUT_TORCH = (
             "lazy",
             "plain_data",
             "plugins",
+            "rank_correlation",
             "space",
         )
     ),

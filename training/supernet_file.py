@@ -8,16 +8,35 @@ from typing import Any
 
 import torch
 
+from supernet.architecture_file import describe_difference
 from supernet.binarization import Binarization
-from supernet.files import as_written, check_names_and_shapes, load_weights
+from supernet.files import (
+    UserError,
+    as_written,
+    check_names_and_shapes,
+    load_weights,
+    naming,
+)
+from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.supernet import Supernet
-from training.run_files.folder import open_finished
+from training.run_files.folder import RunFolder, open_finished
 
 STAGE = "supernet"
-
-
 WEIGHTS = "supernet.safetensors"
+
+
+def check_space(trained: RunFolder, space: SearchSpace) -> None:
+    """Demand that a supernet's run folder is of this space.
+
+    Raises:
+        UserError: says in what it differs.
+    """
+    with naming(trained.manifest_file):
+        theirs = space_from_description(trained.config.get("space", {})).describe()
+    if theirs != space.describe():
+        difference = describe_difference(space.describe(), theirs)
+        raise UserError(f"supernet {trained.path}: was trained on another space: {difference}")
 
 
 def load_supernet(run: Path) -> Supernet:

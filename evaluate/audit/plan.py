@@ -15,7 +15,6 @@ from evaluate.audit.config import AuditStage
 from evaluate.retrain.baselines import MAX_DRAWS, analytic_costs, draw_distinct
 from evaluate.retrain.trainings import NetworkTrainings
 from supernet.architecture import Architecture
-from supernet.architecture_file import describe_difference
 from supernet.costs.limits import LATENCY, check_limits, within
 from supernet.files import UserError
 from supernet.network import build
@@ -29,7 +28,7 @@ from training.loop.phases import check_phases
 from training.run_files.folder import open_finished
 from training.run_files.same_run import CHANGES_ROUNDING, differences, recorded_config
 from training.seeds import stream
-from training.supernet_file import load_supernet
+from training.supernet_file import check_space, load_supernet
 from training.supernet_stage import SupernetStage, check_stage
 
 STAGE, SUPERNET = "audit", "supernet"
@@ -173,11 +172,8 @@ def _check_supernet(rule: TrainedRule, space: SearchSpace, splits: Mapping[str, 
         raise UserError(f"--supernet {rule.trained}: no such run folder")
     folder = open_finished(rule.trained, SUPERNET)
     load_supernet(rule.trained)
+    check_space(folder, space)
     recorded = folder.config
-    theirs = space_from_description(recorded["space"]).describe()
-    if theirs != space.describe():
-        difference = describe_difference(space.describe(), theirs)
-        raise UserError(f"supernet {rule.trained}: was trained on another space: {difference}")
     used = folder.manifest["data"]["splits"]
     if any(splits[part]["sha256"] != used[part]["sha256"] for part in ("train", "search")):
         raise UserError(f"supernet {rule.trained}: was trained on another split of the data")

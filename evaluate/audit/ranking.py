@@ -1,6 +1,6 @@
 """How well scores rank networks whose accuracy was measured with several seeds; numpy alone.
 
-Kendall's tau-b and Spearman's rho, both with ties; intervals by bootstrap over networks and seeds.
+Correlations of ranks, with intervals by bootstrap over networks and seeds.
 `truth` is (networks, seeds), in percent; `scores` is (networks,), of any unit.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from supernet.rank_correlation import kendall_tau, spearman
 
 QUANTILES = (0.025, 0.975)
 
@@ -39,30 +40,14 @@ class Estimate:
         return cls(value, low, high)
 
 
-def kendall_tau(x: np.ndarray, y: np.ndarray) -> float:
-    """Tau-b: (pairs in equal order - pairs in opposite order) / sqrt(untied in x * untied in y).
-
-    0 where all of `x` or all of `y` are equal, which ranks nothing.
-    """
-    signs_x, signs_y = _signs(x), _signs(y)
-    untied = np.count_nonzero(signs_x) * np.count_nonzero(signs_y)
-    return float((signs_x * signs_y).sum() / sqrt(untied)) if untied else 0.0
+def _tau(x: np.ndarray, y: np.ndarray) -> float:
+    """Kendall's; 0 where all of `x` or all of `y` are equal."""
+    return kendall_tau(x, y) or 0.0
 
 
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's correlation of the ranks; tied values share their mean rank.
-
-    0 where all of `x` or all of `y` are equal.
-    """
-    # The signs of a row sum to 2 rank - (n + 1): ranks centred and doubled, exact with ties.
-    ranks_x, ranks_y = _signs(x).sum(1, dtype=np.int64), _signs(y).sum(1, dtype=np.int64)
-    squares = int(ranks_x @ ranks_x) * int(ranks_y @ ranks_y)
-    return float(ranks_x @ ranks_y) / sqrt(squares) if squares else 0.0
-
-
-def _signs(x: np.ndarray) -> np.ndarray:
-    """(n, n): the sign of x[i] - x[j]."""
-    return np.sign(x[:, None] - x[None, :]).astype(np.int8)
+def _rho(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's; 0 where all of `x` or all of `y` are equal."""
+    return spearman(x, y) or 0.0
 
 
 def top_k_regret(truth: np.ndarray, scores: np.ndarray, k: int) -> float:
@@ -117,8 +102,8 @@ def agreement(
         return Estimate.of(statistic(truth.mean(1), scores), np.array(sampled))
 
     return Agreement(
-        estimate(kendall_tau),
-        estimate(spearman),
+        estimate(_tau),
+        estimate(_rho),
         {k: estimate(lambda t, s, k=k: top_k_regret(t, s, k)) for k in top_k},  # type: ignore[misc]
     )
 
@@ -130,7 +115,7 @@ def tau_difference(
 
     def difference(networks: np.ndarray, seeds: np.ndarray) -> float:
         mean = truth[np.ix_(networks, seeds)].mean(1)
-        return kendall_tau(mean, scores[networks]) - kendall_tau(mean, others[networks])
+        return _tau(mean, scores[networks]) - _tau(mean, others[networks])
 
     everything = Resample(*map(np.arange, truth.shape))
     return Estimate.of(difference(*everything), np.array([difference(*one) for one in resamples]))
@@ -161,11 +146,11 @@ def seed_noise(truth: np.ndarray, resamples: Sequence[Resample]) -> SeedNoise | 
         return Estimate.of(statistic(truth), np.array(sampled))
 
     def between(of: np.ndarray) -> float:
-        return float(np.mean([kendall_tau(of[:, a], of[:, b]) for a, b in combinations(seeds, 2)]))
+        return float(np.mean([_tau(of[:, a], of[:, b]) for a, b in combinations(seeds, 2)]))
 
     def against_rest(of: np.ndarray) -> float:
         rest = [np.delete(of, seed, axis=1).mean(1) for seed in seeds]
-        return float(np.mean([kendall_tau(of[:, seed], rest[seed]) for seed in seeds]))
+        return float(np.mean([_tau(of[:, seed], rest[seed]) for seed in seeds]))
 
     return SeedNoise(
         float(np.sqrt(truth.var(axis=1, ddof=1).mean())), estimate(between), estimate(against_rest)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from supernet.plain_data import flatten
+from supernet.plain_data import flatten, is_number
 
 STEPS = ("step", "index", "generation")
 """A line is at the first of these that it has."""
@@ -31,7 +30,7 @@ def point_of(line: Mapping[str, Any], prefix: str = "") -> Point | None:
     """
     if line.get("event") == ENDS:
         return None
-    step = next((line[name] for name in STEPS if _is_number(line.get(name))), None)
+    step = next((line[name] for name in STEPS if is_number(line.get(name))), None)
     group = prefix + str(line.get("name") or line.get("event") or "candidate")
     if step is None:
         if line.get("event") != "network":
@@ -48,13 +47,9 @@ def point_of(line: Mapping[str, Any], prefix: str = "") -> Point | None:
 def numbers_of(document: Mapping[str, Any]) -> dict[str, float]:
     """All finite numbers, nested ones by dotted name; lists and text left out."""
     found = flatten(document, numbered_from=None)
-    return {name: float(value) for name, value in found.items() if _is_number(value)}
+    return {name: float(value) for name, value in found.items() if is_number(value)}
 
 
 def parameters_of(config: Mapping[str, Any]) -> dict[str, str]:
     """The settings of a resolved config by dotted name, as text."""
     return {name: str(value) for name, value in flatten(config, numbered_from=None).items()}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

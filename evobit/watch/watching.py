@@ -12,8 +12,9 @@ from typing import Any
 from supernet.candidate import RankKey
 from supernet.files import UserError
 from supernet.history_file import rank_of_line
+from supernet.plain_data import is_number
 from training.run_files.folder import RunFolder
-from training.run_files.progress import PROGRESS_FILE, is_number, read_progress
+from training.run_files.progress import PROGRESS_FILE, read_progress
 
 QUIET_AFTER_S = 60.0
 """A run whose lock cannot be looked up counts as stopped when it was silent for so long."""

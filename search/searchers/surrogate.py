@@ -67,13 +67,3 @@ class Surrogate:
 
     def _places(self, architecture: Architecture) -> list[int]:
         return [self._columns[name, choice] for name, choice in architecture.choices]
-
-
-def rank_correlation(guesses: Sequence[float], found: Sequence[float]) -> float | None:
-    """Kendall's tau-b of two lists of equal length; None where one of them is all the same.
-
-    tau = sum_ij sign(a_i - a_j) sign(b_i - b_j) / sqrt(sum_ij [a_i != a_j] sum_ij [b_i != b_j])
-    """
-    signs = [np.sign(np.subtract.outer(values, values)) for values in (guesses, found)]
-    pairs = float(np.sqrt(np.abs(signs[0]).sum() * np.abs(signs[1]).sum()))
-    return float((signs[0] * signs[1]).sum()) / pairs if pairs else None

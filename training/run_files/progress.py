@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from supernet.plain_data import is_number
+
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_FILES = 2.0
 PROGRESS_FILE = ".progress.json"
@@ -174,8 +176,3 @@ def _is_progress(document: dict[str, Any]) -> bool:
             for name in ("done", "total", "per_second", "seconds_left", "updated")
         )
     )
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value out of JSON is a finite number; true is none."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max

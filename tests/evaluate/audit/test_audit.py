@@ -9,7 +9,6 @@ import yaml
 
 from evaluate.audit.config import AuditStage
 from evaluate.audit.plan import prepare
-from evaluate.audit.ranking import kendall_tau
 from evaluate.audit.report import AuditReport
 from evaluate.audit.run import audit
 from evaluate.estimate.run import estimate_audit
@@ -17,6 +16,7 @@ from evobit.config import load_stage
 from evobit.main import run
 from supernet.costs import cost
 from supernet.files import UserError
+from supernet.rank_correlation import kendall_tau
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.data import open_training_data
 from training.network_file import load_network

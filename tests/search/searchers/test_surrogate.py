@@ -9,7 +9,7 @@ from scipy.stats import kendalltau
 from search.config import SearchConfig
 from search.loop import SearchLoop
 from search.pools.pool import SerialPool
-from search.searchers.surrogate import RIDGE, Surrogate, rank_correlation
+from search.searchers.surrogate import RIDGE, Surrogate
 from supernet.architecture import Architecture
 from supernet.candidate import Candidate
 from supernet.history_file import History
@@ -67,15 +67,6 @@ def test_it_orders_a_space_that_is_a_sum(space: MobileNetGroups) -> None:
     asked = [space.sample(rng) for _ in range(30)]
     tau = kendalltau(surrogate.guess(asked), [top1(one) for one in asked]).statistic
     assert tau > 0.9
-
-
-def test_rank_correlation_is_tau_b() -> None:
-    assert rank_correlation([1, 2, 3], [10, 20, 30]) == 1
-    assert rank_correlation([1, 2, 3], [3, 1, 2]) == pytest.approx(-1 / 3)  # one pair of three
-    assert rank_correlation([1, 1], [1, 2]) is None
-    rng = Random(2)
-    guesses, found = ([rng.randrange(6) for _ in range(30)] for _ in range(2))
-    assert rank_correlation(guesses, found) == pytest.approx(kendalltau(guesses, found).statistic)
 
 
 def additive(arrays):
