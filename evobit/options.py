@@ -1,6 +1,5 @@
 """The arguments and options that several commands share."""
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -41,19 +40,20 @@ def run_folder(config: Path, stage: str) -> Path:
     return Path("runs") / f"{config.stem}-{stage}"
 
 
-def limits_from(text: str) -> dict[str, float]:
+def read_limits(text: str) -> dict[str, float]:
     """What stands behind --limit, `max_ops=3.2e6,max_bits=8e6`, as a mapping.
 
     Raises:
-        UserError: not names and finite numbers.
+        UserError: not names of limits and finite numbers.
     """
+    from supernet.costs.limits import limits_from
+
     found = {}
     for part in text.split(","):
         name, _, number = part.partition("=")
         try:
-            found[name.strip()] = limit = float(number)
+            found[name.strip()] = float(number)
         except ValueError:
             raise UserError(f"--limit {text}: expected NAME=NUMBER, as in max_ops=3.2e6") from None
-        if not math.isfinite(limit):
-            raise UserError(f"--limit {text}: expected a finite number, as in max_ops=3.2e6")
+    limits_from(found, f"--limit {text}")
     return found

@@ -16,7 +16,6 @@ from supernet.lazy import keep_former_paths, lazily
 if TYPE_CHECKING:
     from search.config import SearchConfig as SearchConfig
     from search.config import SearchStage as SearchStage
-    from search.limits.constraints import Constraint as Constraint
     from search.limits.feasibility import check_feasibility as check_feasibility
     from search.results.export import export_best as export_best
     from search.results.export_front import export_front as export_front
@@ -24,11 +23,12 @@ if TYPE_CHECKING:
     from search.searchers import SEARCHERS as SEARCHERS
     from search.searchers import Searcher as Searcher
     from supernet.candidate import Candidate as Candidate
+    from supernet.costs.limits import Constraint as Constraint
     from supernet.history_file import read_history as read_history
 
 _HOME = {
     "Candidate": "supernet.candidate",
-    "Constraint": "search.limits.constraints",
+    "Constraint": "supernet.costs.limits",
     "SEARCHERS": "search.searchers",
     "SearchConfig": "search.config",
     "SearchStage": "search.config",
@@ -43,7 +43,7 @@ __getattr__ = lazily(__name__, _HOME)
 keep_former_paths(
     {
         "search.candidate": "supernet.candidate",
-        "search.constraints": "search.limits.constraints",
+        "search.constraints": "supernet.costs.limits",
         "search.export": "search.results.export",
         "search.export_front": "search.results.export_front",
         "search.feasibility": "search.limits.feasibility",

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from search.limits.constraints import Limits
-from search.limits.latency import COST, LatencyConfig
+from search.limits.config import Limits
+from search.limits.latency import LatencyConfig
 from search.searchers import SEARCHERS, Searcher, SearcherConfig
 from search.searchers.base import OBJECTIVES
+from supernet.costs.limits import limit_names
+from supernet.costs.table import LATENCY
 from training.run_files.same_run import CAN_GROW, CHANGES_NOTHING, NOT_RECORDED
 from training.scoring.scorer import ScoringConfig
 from training.stage import Stage
@@ -89,8 +91,8 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
 
     @model_validator(mode="after")
     def _has_a_table(self) -> Self:
-        wanted = [name for name in self.limits() if name.endswith(COST)]
-        wanted += [name for name in self.minimised if name == COST]
+        wanted = [name for name in self.limits() if name in limit_names([LATENCY])]
+        wanted += [name for name in self.minimised if name == LATENCY]
         if wanted and self.latency_table is None:
             raise ValueError(f"{wanted[0]} needs latency_table, a file of 'evobit latency-table'")
         return self

@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Any
 
 from supernet.architecture import Architecture
-from supernet.candidate import Candidate, RankKey, SharedChoices, is_number, rank
+from supernet.candidate import Candidate, RankKey, SharedChoices, rank
 from supernet.files import UserError
+from supernet.plain_data import is_number
 from supernet.space import SearchSpace
 
 _NOT_A_CANDIDATE = (

@@ -71,7 +71,7 @@ WITHOUT_TORCH = (
     "supernet/spaces/*.py",
     "supernet/networks/*.py",
     "training/run_files/same_run.py",
-    "search/limits/constraints.py",
+    "search/limits/config.py",
     "search/results/front.py",
     "search/searchers/*.py",
     "evaluate/audit/ranking.py",

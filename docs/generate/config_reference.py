@@ -159,7 +159,11 @@ def _docstrings(model: type, names: Iterable[str]) -> tuple[str, dict[str, str]]
 
 def _attribute_docstrings(model: type) -> dict[str, str]:
     """The strings that stand below fields."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
+    try:
+        source = inspect.getsource(model)
+    except OSError:  # made by the program, as the limits are from the table of costs
+        return {}
+    tree = ast.parse(textwrap.dedent(source))
     found: dict[str, str] = {}
     body = tree.body[0].body  # type: ignore[attr-defined]
     for one, below in zip(body, body[1:], strict=False):

@@ -15,7 +15,8 @@ from evaluate.audit.config import AuditStage
 from evaluate.retrain.baselines import MAX_DRAWS, analytic_costs, draw_distinct
 from evaluate.retrain.trainings import NetworkTrainings
 from supernet.architecture import Architecture
-from supernet.costs.limits import LATENCY, check_limits, within
+from supernet.costs.limits import limits_from, within
+from supernet.costs.table import LATENCY
 from supernet.files import UserError
 from supernet.network import build
 from supernet.space import SearchSpace
@@ -113,14 +114,14 @@ def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
 def _draw(stage: AuditStage, space: SearchSpace) -> tuple[Architecture, ...]:
     """The audited architectures: all of a small space, else distinct uniform draws."""
     config = stage.audit
-    limits = check_limits(config.limits, "audit.limits")
-    if any(name.endswith(LATENCY) for name in limits):
+    limits = limits_from(config.limits, "audit.limits")
+    if any(limit.name == LATENCY for limit in limits):
         raise UserError("audit.limits: latency is not predicted here; limit another cost")
     if space.size <= config.networks:
         names = [position.name for position in space.positions]
         rows = itertools.product(*(position.choices for position in space.positions))
         every = [Architecture(tuple(zip(names, row, strict=True))) for row in rows]
-        found = [one for one in every if within(analytic_costs(space.decode(one)), limits)]
+        found = [one for one in every if within(limits, analytic_costs(space.decode(one)))]
         wanted = 2
     else:
         rng = stream(stage.seed, "audited networks")

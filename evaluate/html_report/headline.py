@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evaluate.html_report.html import Markup, copyable, joined, tag
-from evaluate.html_report.plots.candidates import COST_TITLES
 from supernet.charts.scales import number
 from supernet.costs.limits import describe_limits
+from supernet.costs.table import title_of
 
 Facts = Mapping[str, Any]
 
@@ -85,7 +85,7 @@ def _tiles(winner: Facts) -> Iterator[Markup]:
     if winner["search_top1"] is not None:
         yield _tile("top-1 %, in the search", f"{winner['search_top1']:.2f}")
     for name, value in winner["costs"].items():
-        yield _tile(COST_TITLES.get(name, name), number(value))
+        yield _tile(title_of(name), number(value))
 
 
 def _tile(name: str, value: str) -> Markup:

@@ -8,10 +8,7 @@
   const show = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 10 });
   let shown = null; // the point that the tip is about
   let hideShown = () => {};
-  const names = {
-    ops: "OPs", flops: "FLOPs", bops: "BOPs", bitops: "BitOPs", bits: "model bits",
-    binary_parameters: "binary parameters", latency_ms: "predicted ms",
-  };
+  const names = COST_TITLES; // written here with the page, from the table of costs
 
   function candidate(index) {
     const table = facts.search.candidates;

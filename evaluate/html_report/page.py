@@ -13,6 +13,7 @@ from evaluate.html_report.headline import heading, headline
 from evaluate.html_report.html import Markup, joined, tag
 from evaluate.html_report.plots.all import plots
 from evaluate.html_report.sections import provenance_section, sections
+from supernet.costs.table import COSTS
 
 HERE = Path(__file__).parent
 
@@ -24,7 +25,8 @@ def page(facts: Mapping[str, Any]) -> str:
     is HTML could do nothing, even if it were not escaped.
     """
     style = asset("plot.css") + asset("page.css")
-    script = asset("page.js")
+    titles = {name: cost.short or cost.title for name, cost in COSTS.items()}
+    script = asset("page.js").replace("COST_TITLES", json.dumps(titles))
     found = [*sections(facts, plots(facts)), _provenance(facts)]
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "

@@ -10,10 +10,10 @@ import yaml
 
 from evaluate.html_report.headline import with_spread
 from evaluate.html_report.html import Markup, copyable, folded, table, tag
-from evaluate.html_report.plots.candidates import COST_TITLES
+from evaluate.retrain.table import Cell, columns
 from supernet.charts.scales import number
 from supernet.charts.svg import Plot
-from supernet.costs.limits import LIMITED
+from supernet.costs.table import title_of
 
 Facts = Mapping[str, Any]
 
@@ -73,28 +73,27 @@ def _percent(value: float | None) -> str:
 def _same_costs(search: Facts) -> Iterator[Markup]:
     same = search["same_costs"]
     if same:
-        listed = ", ".join(f"{COST_TITLES.get(n, n)} {number(value)}" for n, value in same.items())
+        listed = ", ".join(f"{title_of(n)} {number(value)}" for n, value in same.items())
         yield tag("p", f"The same for all candidates: {listed}.", class_="note")
 
 
 def _networks(report: Facts) -> Markup:
-    rows = report["networks"]
-    costs = [name for name in LIMITED if name in rows[0]]
-    heads = ["network", "test top-1 %", "95 % ±", "top-5 %", "seeds"]
-    heads += [COST_TITLES.get(name, name) for name in costs]
-    body = [
-        [
-            row["name"],
-            with_spread(row["top1_mean"], row["top1_std"]),
-            _percent(row["half_width"]),
-            _percent(row["top5_mean"]),
-            str(len(row["top1"])),
-            *(number(row[name]) for name in costs),
-        ]
-        for row in rows
-    ]
+    shown = columns(report["networks"])
+    body = zip(*(map(_cell, one.cells) for one in shown), strict=True)
     notes = [tag("p", note, class_="note") for note in report["notes"]]
-    return tag("div", table(heads, body, "Networks on the test split"), *notes)
+    return tag(
+        "div", table([one.title for one in shown], body, "Networks on the test split"), *notes
+    )
+
+
+def _cell(cell: Cell) -> str:
+    """A cell of the report's table."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, tuple):
+        mean, std = cell
+        return "–" if mean is None else with_spread(mean, std)
+    return number(cell)
 
 
 def _blocks(network: Facts) -> Iterator[Markup]:

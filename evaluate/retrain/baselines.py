@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -11,7 +11,8 @@ from latency_tables.predictor import Predictor
 from latency_tables.table import check_layers, load_table
 from supernet.architecture import Architecture
 from supernet.costs import cost
-from supernet.costs.limits import LATENCY, within
+from supernet.costs.limits import Limit, within
+from supernet.costs.table import LATENCY
 from supernet.files import UserError
 from supernet.space import SearchSpace
 from supernet.spec import NetworkSpec
@@ -28,16 +29,14 @@ def analytic_costs(spec: NetworkSpec) -> Mapping[str, int | float]:
     return cost(spec).as_dict()
 
 
-def costs_with_latency(
-    path: Path | None, space: SearchSpace, limits: Sequence[Mapping[str, float]]
-) -> CostsOf:
-    """The analytic costs, and latency where there is the `path` of a table.
+def costs_with_latency(path: Path | None, space: SearchSpace, limits: Iterable[Limit]) -> CostsOf:
+    """The analytic costs, and latency where there is the `path` of a table; `limits` are on them.
 
     Raises:
         UserError: limits on latency without a table, or a table that does not fit the space.
     """
     if path is None:
-        if any(name.endswith(LATENCY) for one in limits for name in one):
+        if any(limit.name == LATENCY for limit in limits):
             raise UserError(
                 "the limits are on latency: set retrain.latency_table to the table of the search, "
                 "or retrain.limits to others"
@@ -50,18 +49,18 @@ def costs_with_latency(
 
 
 def fitting_uniform(
-    space: SearchSpace, limits: Mapping[str, float], costs_of: CostsOf
+    space: SearchSpace, limits: Sequence[Limit], costs_of: CostsOf
 ) -> dict[str, Architecture]:
     """The uniform architectures within the limits, by name."""
     return {
         name: architecture
         for name, architecture in space.uniform_architectures().items()
-        if within(costs_of(space.decode(architecture)), limits)
+        if within(limits, costs_of(space.decode(architecture)))
     }
 
 
 def uniform_baselines(
-    space: SearchSpace, limits: Mapping[str, float], count: int, costs_of: CostsOf
+    space: SearchSpace, limits: Sequence[Limit], count: int, costs_of: CostsOf
 ) -> dict[str, Architecture]:
     """The `count` uniform architectures of most OPs within the limits, by name."""
     fitting = fitting_uniform(space, limits, costs_of)
@@ -70,7 +69,7 @@ def uniform_baselines(
 
 
 def random_baselines(
-    space: SearchSpace, limits: Mapping[str, float], count: int, seed: int, costs_of: CostsOf
+    space: SearchSpace, limits: Sequence[Limit], count: int, seed: int, costs_of: CostsOf
 ) -> dict[str, Architecture]:
     """`count` distinct architectures drawn uniformly among those within the limits.
 
@@ -87,7 +86,7 @@ def random_baselines(
 
 
 def draw_distinct(
-    space: SearchSpace, limits: Mapping[str, float], count: int, rng: Random, costs_of: CostsOf
+    space: SearchSpace, limits: Sequence[Limit], count: int, rng: Random, costs_of: CostsOf
 ) -> list[Architecture]:
     """`count` distinct networks within the limits, or those found in 20,000 draws."""
     found: dict[NetworkSpec, Architecture] = {}  # choices without effect make no other network
@@ -96,6 +95,6 @@ def draw_distinct(
             break
         architecture = space.sample(rng)
         spec = space.decode(architecture)
-        if within(costs_of(spec), limits):
+        if within(limits, costs_of(spec)):
             found.setdefault(spec, architecture)
     return list(found.values())

@@ -14,7 +14,7 @@ from evaluate.retrain.baselines import (
     uniform_baselines,
 )
 from supernet.architecture import Architecture
-from supernet.costs.limits import broken, describe_limits
+from supernet.costs.limits import broken, describe_limits, limits_from
 from supernet.space import SearchSpace
 
 
@@ -80,8 +80,8 @@ class Comparison:
             if role.kind == "finalist"
             and (
                 problems := broken(
+                    limits_from(self.limit_sets[role.limits].limits),
                     self.costs_of(space.decode(entry.architecture)),
-                    self.limit_sets[role.limits].limits,
                 )
             )
         ]
@@ -108,6 +108,7 @@ def compare(
     own = [dict(limits if limits is not None else of_one) for _, of_one in finalists]
     # Without finalists, baselines alone: a comparison under one set of limits.
     distinct = _distinct(own or [dict(limits or {})])
+    to_keep = [limits_from(one) for one in distinct]
     roles: dict[Architecture, list[Role]] = {}
 
     def add(architecture: Architecture, name: str, kind: str, number: int) -> None:
@@ -120,14 +121,17 @@ def compare(
         else:
             name = "finalist" if len(finalists) == 1 else f"finalist {n}"
         add(architecture, name, "finalist", distinct.index(of_one))
-    for number, one in enumerate(distinct if space.size > 1 else []):
+    for number, one in enumerate(to_keep if space.size > 1 else []):
         for name, architecture in uniform_baselines(space, one, uniform, costs_of).items():
             add(architecture, name, "uniform", number)
         for name, architecture in random_baselines(space, one, random, seed, costs_of).items():
             add(architecture, name, "random", number)
     return Comparison(
         tuple(Entry(architecture, tuple(of_one)) for architecture, of_one in roles.items()),
-        tuple(LimitSet(one, len(fitting_uniform(space, one, costs_of))) for one in distinct),
+        tuple(
+            LimitSet(one, len(fitting_uniform(space, kept, costs_of)))
+            for one, kept in zip(distinct, to_keep, strict=True)
+        ),
         costs_of,
     )
 

@@ -10,23 +10,12 @@ from typing import Any
 
 from evaluate.retrain.config import STAGE
 from evaluate.retrain.spread import mean_and_interval, spread
-from supernet.costs.limits import broken, describe_limits
+from evaluate.retrain.table import Cell, columns
+from supernet.costs.limits import broken, describe_limits, limits_from
 from supernet.files import as_written, write_json, write_text
 from training.run_files.folder import open_finished
 
 Row = dict[str, Any]
-
-
-COLUMNS = {
-    "ops": "OPs",
-    "flops": "FLOPs",
-    "bops": "BOPs",
-    "bitops": "BitOPs",
-    "parameters": "parameters",
-    "bits": "model bits",
-    "latency_ms": "predicted ms",
-}
-"""Costs in the table, with their headings; latency where a table predicted it."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +52,18 @@ class Report:
             limits = f"limits: {limits if self.limits[0] else 'none'}"
         else:
             limits = f"each finalist against baselines under its own limits: {limits}"
-        columns = {name: title for name, title in COLUMNS.items() if name in self.rows[0]}
+        shown = [
+            (one.short or one.title, *map(_cell, one.cells))
+            for one in columns(self.rows)
+            if one.in_markdown
+        ]
+        heads, *rows = (f"| {' | '.join(line)} |" for line in zip(*shown, strict=True))
         lines = [
             f"Test split of {self.data}, {self.epochs} epochs of training; {limits}.",
             "",
-            "| network | test top-1 % | seeds | " + " | ".join(columns.values()) + " |",
-            "|---" * (3 + len(columns)) + "|",
-        ]
-        lines += [
-            f"| {row['name']} | {_with_spread(row['top1_mean'], row['top1_std'])} "
-            f"| {len(row['top1'])} | " + " | ".join(f"{row[name]:,.10g}" for name in columns) + " |"
-            for row in self.rows
-        ]
-        lines += [
+            heads,
+            "|---" * len(shown) + "|",
+            *rows,
             "",
             *(
                 f"- {one['finalist']} minus {one['baseline']}: {one['mean']:+.2f} points"
@@ -157,7 +145,7 @@ def _outside(rows: Sequence[Row], limit_sets: Sequence[Row]) -> list[str]:
         f"{name} is outside its limits: {'; '.join(problems)}"
         for row in rows
         for name, number in _roles(row, "finalist")
-        if (problems := broken(row, limit_sets[number]["limits"]))
+        if (problems := broken(limits_from(limit_sets[number]["limits"]), row))
     ]
 
 
@@ -230,5 +218,11 @@ def _in_role(rows: Sequence[Row], kind: str, number: int) -> list[tuple[str, Row
     return [(name, row) for row in rows for name, of in _roles(row, kind) if of == number]
 
 
-def _with_spread(mean: float, std: float | None) -> str:
-    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+def _cell(cell: Cell) -> str:
+    """A cell in Markdown."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, tuple):
+        mean, std = cell
+        return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+    return f"{cell:,.10g}"

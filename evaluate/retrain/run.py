@@ -18,7 +18,7 @@ from evaluate.retrain.jobs import run_jobs
 from evaluate.retrain.trainings import NetworkTrainings
 from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
-from supernet.costs.limits import check_limits
+from supernet.costs.limits import limits_from
 from supernet.files import UserError
 from supernet.network import build
 from supernet.space import SearchSpace
@@ -96,7 +96,8 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
     """
     space = space_from_description(stage.space)
     config = stage.retrain
-    limits = None if config.limits is None else check_limits(config.limits, "retrain.limits")
+    limits = config.limits
+    to_keep = list(limits_from(limits or {}, "retrain.limits"))
     finalists: list[tuple[Architecture, Mapping[str, float]]] = []
     recorded: list[tuple[Path, Mapping[str, Any]]] = []
     for path in architectures:
@@ -104,10 +105,11 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
         provenance = document.get("provenance") or {}
         if not isinstance(provenance, Mapping):
             raise UserError(f"{path}: field 'provenance' is not an object")
-        found_under = {}
+        found_under: Mapping[str, float] = {}
         if limits is None:
             where = f"{path}: provenance.limits (retrain.limits replaces them)"
-            found_under = check_limits(provenance.get("limits") or {}, where)
+            found_under = provenance.get("limits") or {}
+            to_keep += limits_from(found_under, where)
         finalists.append((architecture, found_under))
         recorded.append((path, provenance))
     if not architectures and space.size == 1:
@@ -115,9 +117,7 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
     device = choose_device(config.device)
     # Refuses 'on' without a compiler; the decision itself is taken, once a run, in its folder.
     decide(config.compile, device, graphs=0, planned_steps=0, eager_step_seconds=lambda: 0.0)
-    costs_of = costs_with_latency(
-        config.latency_table, space, [*([limits] if limits else []), *(f for _, f in finalists)]
-    )
+    costs_of = costs_with_latency(config.latency_table, space, to_keep)
     comparison = compare(
         space,
         finalists,

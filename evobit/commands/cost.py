@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from supernet.space import SearchSpace
     from supernet.spec import NetworkSpec
 
-UNITS = {
-    "ops": "OPs = FLOPs + BOPs/64",
-    "flops": "real multiply-adds",
-    "bops": "binary multiply-adds",
-    "bitops": "multiply-adds x bits of the weight x bits of the activation",
-    "parameters": "trainable numbers",
-    "binary_parameters": "of them 1-bit weights",
-    "bits": "bits of the model: 1 a binary weight, k one of k bits, 32 any other",
-}
-
 
 def cost(
     file: Annotated[
@@ -105,6 +95,8 @@ def cost(
         "stem_stride": stem_stride,
     }
     given = {name: value for name, value in options.items() if value is not None}
+    from supernet.costs.table import COSTS
+
     with output(as_json) as out:
         if network is not None:
             named = (file, space, groups, choices, widths)
@@ -138,7 +130,7 @@ def cost(
         if as_json:
             out.show(costs if verified is None else {**costs, "verified": verified})
             return
-        rows = [(name, f"{value:,}", UNITS[name]) for name, value in costs.items()]
+        rows = [(name, f"{value:,}", COSTS[name].meaning) for name, value in costs.items()]
         out.table(("cost", "of one image", "unit"), rows, title=title)
         if verified is not None:
             out.show(verified, title="counted independently, and equal")

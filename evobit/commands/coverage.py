@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evobit.options import AsJson, limits_from
+from evobit.options import AsJson, read_limits
 from evobit.output import output
 
 
@@ -36,7 +36,7 @@ def coverage(
     """
     from search.coverage.coverage import cover_run
 
-    asked = {name: limit for text in limits or [] for name, limit in limits_from(text).items()}
+    asked = {name: limit for text in limits or [] for name, limit in read_limits(text).items()}
     with output(as_json) as out:
         found = cover_run(run, asked)
         out.show(found.as_dict(), text=found.table())

@@ -11,7 +11,7 @@ import typer
 from deploy.exporters import FORMATS
 from evobit.commands.deploy import note_card
 from evobit.errors import CommandFailed
-from evobit.options import AsJson, Licence, WithCard, limits_from
+from evobit.options import AsJson, Licence, WithCard, read_limits
 from evobit.output import output, say_next
 from supernet.files import UserError
 
@@ -103,7 +103,7 @@ def export(
         raise UserError("--limit is for single architectures: leave it or --pareto out")
     if objectives and not pareto:
         raise UserError("--objective is for --pareto only")
-    asked = [limits_from(text) for text in limits or []]
+    asked = [read_limits(text) for text in limits or []]
     if not run.exists():
         raise UserError(f"{run}: not found, expected a search's run folder or a trained network")
     of_run = {"--limit": limits, "--pareto": pareto}

@@ -13,16 +13,18 @@ from pathlib import Path
 from search.config import STAGE, SearchConfig
 from search.coverage.report import CostCoverage, Coverage
 from search.coverage.trained_paths import Training
-from search.limits.constraints import UNITS, constraints_from, is_feasible
 from search.limits.feasibility import check_feasibility
 from search.limits.measure import CostMeter
-from supernet.costs import COST_NAMES
+from supernet.costs.limits import limit_names, limits_from, within
+from supernet.costs.table import ANALYTIC
 from supernet.files import UserError, as_written, naming, sha256_file
 from training.run_files.folder import RunFolder, stage_in
 from training.run_files.progress import Progress
 from training.seeds import stream
 
-LIMITED = tuple(name for name in COST_NAMES if name in UNITS)
+COUNTED = limit_names(ANALYTIC)
+"""The limits that can be checked here; latency is not predicted."""
+
 STEPS_BETWEEN_SIGNS = 500
 
 
@@ -45,15 +47,15 @@ def cover(
     feasibility = check_feasibility(space, measure, limits, num_samples, stream(*address))
     rng = stream(*address)
     draws = [measure(space.sample(rng)) for _ in range(num_samples)]
-    constraints = constraints_from(limits)
-    values = {name: array("d") for name in COST_NAMES}
+    constraints = limits_from(limits)
+    values = {name: array("d") for name in ANALYTIC}
     num_kept = 0
     with Progress("coverage: steps", training.num_steps) as progress:
         for step, paths in enumerate(training.checked_steps(), start=1):
             for costs in map(measure, paths):
                 for name, found in values.items():
                     found.append(costs[name])
-                num_kept += is_feasible(constraints, costs)
+                num_kept += within(constraints, costs)
             if step % STEPS_BETWEEN_SIGNS == 0 or step == training.num_steps:
                 progress.advance(step - progress.done)
     num_paths = len(values["ops"])
@@ -85,8 +87,8 @@ def cover_run(run: Path, limits: Mapping[str, float] | None = None) -> Coverage:
             limit on a cost that is not counted, and all that `cover` refuses.
     """
     asked = dict(limits or {})
-    if uncounted := [name for name in asked if not _is_counted(name)]:
-        raise UserError(f"--limit {uncounted[0]}: expected max_ or min_ of {', '.join(LIMITED)}")
+    if uncounted := [name for name in asked if name not in COUNTED]:
+        raise UserError(f"--limit {uncounted[0]}: expected max_ or min_ of {', '.join(ANALYTIC)}")
     if stage_in(run) != STAGE:
         training = Training.read(run)
         return cover(training, asked, SearchConfig().feasibility_samples, training.seed)
@@ -100,10 +102,10 @@ def cover_run(run: Path, limits: Mapping[str, float] | None = None) -> Coverage:
     with naming(run):  # whose limits may be what nothing keeps
         return cover(
             training,
-            {name: limit for name, limit in known.items() if _is_counted(name)},
+            {name: limit for name, limit in known.items() if name in COUNTED},
             search.feasibility_samples,
             seed,
-            left_out=tuple(name for name in known if not _is_counted(name)),
+            left_out=tuple(name for name in known if name not in COUNTED),
         )
 
 
@@ -127,8 +129,3 @@ def supernet_of(search_run: Path) -> Path:
     if all(sha256_file(file) != recorded["sha256"] for file in weights):
         raise UserError(f"{search_run}: its supernet {supernet} was trained anew since")
     return supernet
-
-
-def _is_counted(limit: str) -> bool:
-    end, _, name = limit.partition("_")
-    return end in ("max", "min") and name in LIMITED

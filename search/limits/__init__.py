@@ -1,6 +1,6 @@
 """What an architecture costs, and which keep the limits.
 
-`constraints` are limits, `measure` the costs of an architecture, with `latency` from a table;
-`feasibility` finds whether anything keeps the limits, `descent` goes down to what does, `sampling`
-draws such, `start_with` reads a user's own.
+`config` has a field for each limit, `measure` the costs of an architecture, with `latency` from a
+table; `feasibility` finds whether anything keeps the limits, `descent` goes down to what does,
+`sampling` draws such, `start_with` reads a user's own.
 """

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from search.limits.constraints import Constraint, constraints_from, is_feasible, violation
 from search.limits.descent import descend, is_separable
 from search.limits.measure import Measure
 from search.limits.sampling import ENUMERATED, all_architectures
 from supernet.architecture import Architecture
+from supernet.costs.limits import Limit, describe_limits, limits_from, violation, within
 from supernet.files import UserError
 from supernet.space import SearchSpace
 
@@ -56,9 +56,9 @@ class Feasibility:
     start: Architecture
 
     @property
-    def constraints(self) -> tuple[Constraint, ...]:
+    def constraints(self) -> tuple[Limit, ...]:
         """The limits as constraints."""
-        return constraints_from(self.limits)
+        return limits_from(self.limits)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, for `feasibility.json`."""
@@ -110,7 +110,7 @@ def check_feasibility(
         UserError: no architecture keeps the limits, as far as bounded descents can tell; names
             the cheapest (or dearest, or nearest) architecture and its cost.
     """
-    constraints = constraints_from(limits)
+    constraints = limits_from(limits)
     draws = [space.sample(rng) for _ in range(num_samples)]
     costs = [measure(draw) for draw in draws]
     everything = list(all_architectures(space)) if space.size <= ENUMERATED else []
@@ -133,7 +133,7 @@ def check_feasibility(
     return Feasibility(
         ranges=ranges,
         limits=dict(limits),
-        acceptance=sum(is_feasible(constraints, cost) for cost in costs) / num_samples,
+        acceptance=sum(within(constraints, cost) for cost in costs) / num_samples,
         num_samples=num_samples,
         start=start,
     )
@@ -167,7 +167,7 @@ def extremes(
     return cheapest, dearest, is_separable(space, cost, samples)
 
 
-def _check_alone(constraint: Constraint, found: CostRange) -> None:
+def _check_alone(constraint: Limit, found: CostRange) -> None:
     """Refuse a limit that the true extremes of its cost already rule out."""
     name, unit = constraint.name, constraint.unit
     if not found.exact:
@@ -187,7 +187,7 @@ def _check_alone(constraint: Constraint, found: CostRange) -> None:
 def _feasible_start(
     space: SearchSpace,
     measure: Measure,
-    constraints: Sequence[Constraint],
+    constraints: Sequence[Limit],
     candidates: Sequence[Architecture],
     rng: Random,
 ) -> Architecture:
@@ -206,12 +206,7 @@ def _feasible_start(
             return end
         nearest = min(nearest, end, key=broken)
     costs = measure(nearest)
-    asked = ", ".join(
-        f"{end}_{c.name} {limit:,.10g}"
-        for c in constraints
-        for end, limit in (("max", c.maximum), ("min", c.minimum))
-        if limit is not None
-    )
+    asked = describe_limits({name: end for c in constraints for name, end in c.ends.items()})
     has = ", ".join(f"{costs[c.name]:,.10g} {c.unit}" for c in constraints)
     raise UserError(f"no architecture found that keeps {asked}; the nearest, {nearest}, has {has}")
 

@@ -14,13 +14,13 @@ from latency_tables.device import check_device, check_use
 from latency_tables.layers import distinct_layers
 from latency_tables.predictor import Predictor, check_predictor
 from latency_tables.table import LatencyTable, check_layers, load_table
-from search.limits.constraints import Constraint
 from supernet.candidate import Candidate
+from supernet.costs.limits import Limit, within
+from supernet.costs.table import LATENCY
 from supernet.files import as_written
 from supernet.space import SearchSpace
 from supernet.spec import NetworkSpec
 
-COST = "latency_ms"
 MAX_MEASURED = 10
 ROUNDS = 9
 
@@ -107,14 +107,14 @@ def open_latency(config: LatencyConfig, space: SearchSpace) -> Latency | None:
 
 def measured_costs(latency: Latency | None) -> dict[str, Callable[[NetworkSpec], float]]:
     """What `CostMeter` adds to the analytic costs."""
-    return {} if latency is None else {COST: latency.predict}
+    return {} if latency is None else {LATENCY: latency.predict}
 
 
 def confirm(
     ranked: Sequence[Candidate],
     space: SearchSpace,
     latency: Latency,
-    constraints: Sequence[Constraint],
+    constraints: Sequence[Limit],
     *,
     all_of_them: bool = False,
 ) -> list[dict[str, Any]]:
@@ -123,11 +123,11 @@ def confirm(
     Returns a row for each that was measured; `kept` tells whether it keeps them. At most 10 are
     measured, or the whole front where `all_of_them` is asked for.
     """
-    limits = [constraint for constraint in constraints if constraint.name == COST]
+    limits = [constraint for constraint in constraints if constraint.name == LATENCY]
     rows = []
     for candidate in ranked if all_of_them else ranked[:MAX_MEASURED]:
         measured = latency.measure(space.decode(candidate.architecture))
-        kept = all(limit.violation({COST: measured}) == 0 for limit in limits)
+        kept = within(limits, {LATENCY: measured})
         rows.append(_row(candidate, measured, kept))
         if kept and not all_of_them:
             break
@@ -140,7 +140,7 @@ def _row(candidate: Candidate, measured_ms: float, kept: bool) -> dict[str, Any]
         "index": candidate.index,
         "architecture": str(candidate.architecture),
         "top1": candidate.top1,
-        "predicted_ms": candidate.costs[COST],
+        "predicted_ms": candidate.costs[LATENCY],
         "measured_ms": round(measured_ms, 6),
         "kept": kept,
     }

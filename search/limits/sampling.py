@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from random import Random
 
-from search.limits.constraints import Constraint, is_feasible, violation
 from search.limits.measure import Measure
 from supernet.architecture import Architecture
+from supernet.costs.limits import Limit, violation, within
 from supernet.space import SearchSpace
 
 REJECTION_TRIES = 100
@@ -37,7 +37,7 @@ class FeasibleSampler:
         self,
         space: SearchSpace,
         measure: Measure,
-        constraints: Sequence[Constraint],
+        constraints: Sequence[Limit],
         start: Architecture,
     ) -> None:
         """`start` is any feasible architecture: the cheapest, say."""
@@ -50,7 +50,7 @@ class FeasibleSampler:
     def is_feasible(self, architecture: Architecture) -> bool:
         """Whether `architecture` keeps every limit."""
         # Without limits nothing is counted: decoding is the dearest part of a proposal.
-        return not self._constraints or is_feasible(self._constraints, self._measure(architecture))
+        return not self._constraints or within(self._constraints, self._measure(architecture))
 
     def violation(self, costs: Mapping[str, int | float]) -> float:
         """By how much `costs` break the limits, in shares of them; 0 where all are kept."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from search.limits.constraints import Constraint
 from search.limits.measure import Measure
 from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
+from supernet.costs.limits import Limit
 from supernet.files import UserError
 from supernet.space import SearchSpace
 
@@ -17,7 +17,7 @@ def load_given(
     files: Iterable[Path],
     space: SearchSpace,
     measure: Measure,
-    constraints: Sequence[Constraint],
+    constraints: Sequence[Limit],
 ) -> tuple[Architecture, ...]:
     """The architectures in `files`, in their order.
 
@@ -34,17 +34,14 @@ def load_given(
             )
         costs = measure(architecture)
         for constraint in constraints:
-            if constraint.violation(costs) > 0:
+            if not constraint.holds(costs):
                 raise UserError(f"search.start_with, {path}: {_breach(constraint, costs)}")
         given[architecture] = path
     return tuple(given)
 
 
-def _breach(constraint: Constraint, costs: Mapping[str, int | float]) -> str:
+def _breach(constraint: Limit, costs: Mapping[str, int | float]) -> str:
     """How `costs` break the constraint."""
-    value, name = constraint.measure(costs), constraint.name
-    if constraint.maximum is not None and value > constraint.maximum:
-        limit = f"max_{name} {constraint.maximum:,.10g}"
-    else:
-        limit = f"min_{name} {constraint.minimum:,.10g}"
-    return f"has {value:,.10g} {constraint.unit}, which breaks {limit}"
+    name, end = constraint.broken_end(costs)
+    value = constraint.measure(costs)
+    return f"has {value:,.10g} {constraint.unit}, which breaks {name} {end:,.10g}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from search.limits.constraints import constraints_from, is_feasible
 from search.limits.latency import rejected
 from supernet.architecture_file import save_architecture
 from supernet.candidate import Candidate, best
+from supernet.costs.limits import describe_limits, limits_from, within
 from supernet.files import UserError, as_written, read_json
 from supernet.history_file import read_history
 from supernet.space import SearchSpace
@@ -74,14 +74,16 @@ def _best_under(
     candidates: Sequence[Candidate], limits: Mapping[str, float], run: Path
 ) -> Candidate:
     """The best candidate that keeps `limits`; refuses, naming the nearest extremes, if none."""
-    constraints = constraints_from(limits)
+    constraints = limits_from(limits)
     scored = [candidate for candidate in candidates if candidate.top1 is not None]
-    if kept := [c for c in scored if is_feasible(constraints, c.costs)]:
+    for limit in constraints:  # a cost may be newer than the history, or need a table
+        if any(limit.name not in candidate.costs for candidate in scored):
+            raise UserError(f"{run}: has no {limit.name} of its candidates; limit another cost")
+    if kept := [c for c in scored if within(constraints, c.costs)]:
         return best(kept, 1)[0]
     ranges = "; ".join(
         f"{c.name} of the scored ones lie from {min(values):,.10g} to {max(values):,.10g} {c.unit}"
         for c in constraints
         for values in [[c.measure(candidate.costs) for candidate in scored]]
     )
-    asked = ", ".join(f"{name} {limit:,.10g}" for name, limit in limits.items())
-    raise UserError(f"{run}: no scored candidate keeps {asked}; {ranges}")
+    raise UserError(f"{run}: no scored candidate keeps {describe_limits(limits)}; {ranges}")

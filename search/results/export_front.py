@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.limits.constraints import UNITS
 from search.results.export import open_search
 from search.results.front import Objectives
 from search.searchers.base import OBJECTIVES
 from supernet.architecture_file import save_architecture
 from supernet.candidate import Candidate
 from supernet.charts.scatter import Dot, Series, chart_svg
+from supernet.costs.table import unit_of
 from supernet.files import UserError, read_json, write_json, write_text
 from training.run_files.folder import RunFolder
 
@@ -63,7 +63,7 @@ def export_front(run: Path, output: Path, costs: Sequence[str] = ()) -> list[Pat
             "objectives": {
                 "top1": {"goal": "maximise", "unit": "percent"},
                 **{
-                    name: {"goal": "minimise", "unit": UNITS.get(name)}
+                    name: {"goal": "minimise", "unit": unit_of(name)}
                     for name in objectives.reference
                 },
             },
@@ -88,7 +88,7 @@ def _objectives(folder: RunFolder, costs: Sequence[str]) -> Objectives:
 
 def _plot(candidates: Sequence[Candidate], points: Sequence[Mapping[str, Any]], cost: str) -> str:
     """The SVG of all scored candidates and the front's `points` over `cost`."""
-    unit = UNITS.get(cost)  # Without one, the name of a measured cost ends in it (latency_ms).
+    unit = unit_of(cost)  # Without one, the name of a measured cost ends in it (latency_ms).
     scored = [(one.costs[cost], one.top1) for one in candidates if one.top1 is not None]
     front = [(point["costs"][cost], point["top1"], point["file"]) for point in points]
     lined = [

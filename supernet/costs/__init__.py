@@ -1,10 +1,9 @@
 """Analytic costs of a network, counted from its spec, and limits on them.
 
-`table` lists the costs, `count` counts them layer by layer, `limits` is one limit: what it holds,
-by how much it is broken, and how to say so.
+`table` lists the costs, `count` counts them layer by layer, `limits` has one limit: whether it
+holds, by how much it is broken, and how to say so.
 """
 
-from supernet.costs.count import COST_NAMES as COST_NAMES
 from supernet.costs.count import Costs as Costs
 from supernet.costs.count import cost as cost
 from supernet.costs.count import layer_cost as layer_cost

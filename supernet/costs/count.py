@@ -9,8 +9,10 @@ other parameter 32.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import operator
+from dataclasses import dataclass
 
+from supernet.costs.table import ANALYTIC
 from supernet.spec import NetworkSpec
 from supernet.spec.layers import (
     ActivationSpec,
@@ -24,8 +26,6 @@ from supernet.spec.layers import (
 
 ACTIVATION_PARAMETERS = {"none": 0, "prelu": 1, "rprelu": 3}
 """Learned numbers a channel: PReLU's slope; RPReLU's two shifts and slope."""
-
-COST_NAMES = ("ops", "flops", "bops", "bitops", "parameters", "binary_parameters", "bits")
 
 REAL_BITS = 32
 
@@ -51,19 +51,11 @@ class Costs:
         return self.flops + whole if rest == 0 else self.flops + self.bops / 64
 
     def __add__(self, other: Costs) -> Costs:
-        return Costs(
-            self.flops + other.flops,
-            self.bops + other.bops,
-            self.bitops + other.bitops,
-            self.parameters + other.parameters,
-            self.binary_parameters + other.binary_parameters,
-            self.bits + other.bits,
-        )
+        return Costs(*map(operator.add, vars(self).values(), vars(other).values()))
 
     def as_dict(self) -> dict[str, int | float]:
-        """All seven costs by name, in the order of `COST_NAMES`."""
-        values = {**asdict(self), "ops": self.ops}
-        return {name: values[name] for name in COST_NAMES}
+        """All analytic costs by name, in the order of the table of costs."""
+        return {name: getattr(self, name) for name in ANALYTIC}
 
 
 def layer_cost(layer: LayerSpec) -> Costs:

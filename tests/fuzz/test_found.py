@@ -18,7 +18,7 @@ from search.coverage.coverage import cover_run, supernet_of
 from search.limits.latency import LatencyConfig, open_latency
 from search.results.export import export_best
 from supernet.architecture_file import load_architecture, save_architecture
-from supernet.costs.limits import check_limits
+from supernet.costs.limits import limits_from
 from supernet.files import (
     UserError,
     as_written,
@@ -77,7 +77,7 @@ def test_a_line_of_a_history(tmp_path, tiny_space, costs, expected):
 
 def test_numbers_that_no_network_can_have(tmp_path, tiny_space):
     with pytest.raises(UserError, match="expected a finite number"):
-        check_limits({"max_ops": TOO_LARGE_FOR_A_FLOAT})
+        limits_from({"max_ops": TOO_LARGE_FOR_A_FLOAT})
     path = tmp_path / "a.json"
     for field, value in (("classes", 2**31 + 1), ("blocks", [[TOO_LARGE_FOR_A_FLOAT, 1]])):
         save_architecture(path, tiny_space, tiny_space.first())

@@ -211,6 +211,8 @@ def test_export_refusals_write_nothing(space, supernet_run, run, factory, tmp_pa
         export_best(run, output, [{"max_ops": 6_500}, {"max_ops": 1}])
     with pytest.raises(UserError, match="no limit 'ops'"):
         export_best(run, output, [{"ops": 1}])
+    with pytest.raises(UserError, match="has no latency_ms of its candidates"):
+        export_best(run, output, [{"max_latency_ms": 1}])
     assert not list(tmp_path.glob("best*"))
 
 

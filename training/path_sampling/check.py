@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from random import Random
 
-from supernet.costs import COST_NAMES
+from supernet.costs.table import ANALYTIC
 from supernet.files import UserError
 from supernet.space import SearchSpace
 from training.path_sampling.config import PathSamplingConfig
@@ -39,10 +39,9 @@ def check_sampling(
                 file=sys.stderr,
             )
     if config.rule in ("cost-range", "cost-bins"):
-        if config.cost not in COST_NAMES:
+        if config.cost not in ANALYTIC:
             raise UserError(
-                f"supernet.sampling.cost: no cost '{config.cost}'; costs are "
-                f"{', '.join(COST_NAMES)}"
+                f"supernet.sampling.cost: no cost '{config.cost}'; costs are {', '.join(ANALYTIC)}"
             )
         for period in periods:
             _check_costs(period, config, rng)

@@ -15,7 +15,8 @@ from evaluate.html_report.facts.history import (
 )
 from evaluate.html_report.facts.lineage import config_of
 from supernet.candidate import Candidate, rank_key
-from supernet.costs.limits import LIMIT_NAMES, LIMITED
+from supernet.costs.limits import limit_names
+from supernet.costs.table import COSTS
 from supernet.files import as_written, read_json
 from supernet.history_file import read_without_space
 from training.run_files.folder import RunFolder
@@ -36,7 +37,7 @@ def search_facts(run: RunFolder, finalists: Sequence[Mapping[str, Any]]) -> dict
     config = config_of(run).get("search", {})
     summary = run.summary or {}
     varying, same = varying_costs(candidates)
-    limits = {name: config[name] for name in LIMIT_NAMES if config.get(name) is not None}
+    limits = {name: config[name] for name in limit_names() if config.get(name) is not None}
     return {
         "run": str(run.path),
         "is_finished": run.finished,
@@ -152,7 +153,7 @@ def winner_of(finalists: Sequence[Facts], search: Facts | None) -> Facts | None:
             "test_top1": row["top1_mean"],
             "test_top1_std": row["top1_std"],
             "seeds": len(row["top1"]),
-            "costs": {name: row[name] for name in LIMITED if name in row},
+            "costs": {name: row[name] for name in COSTS if name in row},
         }
     if search is None or best is None:
         return None

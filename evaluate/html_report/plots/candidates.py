@@ -7,19 +7,9 @@ from typing import Any
 
 from supernet.charts.scales import Scale, number
 from supernet.charts.svg import SHAPES, Entry, element, mark
+from supernet.costs.table import title_of
 
 Search = Mapping[str, Any]
-
-COST_TITLES = {
-    "ops": "OPs",
-    "flops": "FLOPs",
-    "bops": "BOPs",
-    "bitops": "BitOPs",
-    "parameters": "parameters",
-    "binary_parameters": "binary parameters",
-    "bits": "model bits",
-    "latency_ms": "predicted milliseconds",
-}
 
 ORIGINS = ("random", "mutation", "crossover", "given")
 """Each has a shape and a colour of its own; others take what is left, in turn."""
@@ -74,9 +64,7 @@ def candidate_text(row: Mapping[str, Any], search: Search) -> str:
         top1 = f"about {number(row['top1'])} %, stopped after {number(row['images'])} images"
     else:
         top1 = f"{number(row['top1'])} %"
-    costs = "; ".join(
-        f"{COST_TITLES.get(name, name)} {number(row['costs'][name])}" for name in search["costs"]
-    )
+    costs = "; ".join(f"{title_of(name)} {number(row['costs'][name])}" for name in search["costs"])
     choices = ",".join(map(str, row["choices"]))
     return f"candidate {row['index']} ({row['origin']}): {top1}\n{choices}\n{costs}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from evaluate.html_report.plots.candidates import COST_TITLES, Search, entries_of, points, rows_of
+from evaluate.html_report.plots.candidates import Search, entries_of, points, rows_of
 from supernet.charts.scales import Scale, number
 from supernet.charts.svg import (
     BOTTOM,
@@ -24,6 +24,7 @@ from supernet.charts.svg import (
     path,
     shortened,
 )
+from supernet.costs.table import title_of
 
 TOP1_ESTIMATE = "top-1, % of the search split"
 
@@ -127,7 +128,7 @@ def against_cost(search: Search, cost: str, *, titled: bool = False) -> Plot:
     drawn, note = points(search, rows, list(map(x, values)), y, titled)
     front = [rows[index] for index in search["fronts"].get(cost, [])]
     places = [(x(row["costs"][cost]), y(row["top1"])) for row in front]
-    name = COST_TITLES.get(cost, cost)
+    name = title_of(cost)
     return framed(
         f"top1-{cost.replace('_', '-')}",
         f"Accuracy against {name}",

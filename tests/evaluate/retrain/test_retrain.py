@@ -18,6 +18,7 @@ from evaluate.retrain.run import prepare, retrain
 from evaluate.retrain.spread import mean_and_interval, spread
 from supernet.architecture_file import save_architecture
 from supernet.costs import cost
+from supernet.costs.limits import limits_from
 from supernet.files import UserError
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spec import BinaryUnitSpec
@@ -57,16 +58,18 @@ def ops(space: MobileNetGroups, groups: int) -> float:
 
 
 def test_baselines_keep_the_limits(tiny_space: MobileNetGroups) -> None:
-    limits = {"max_ops": ops(tiny_space, 2)}
+    most = ops(tiny_space, 2)
+    limits = limits_from({"max_ops": most})
     uniform = uniform_baselines(tiny_space, limits, 5, analytic_costs)
     assert list(uniform) == ["uniform g=2", "uniform g=4"]  # dearest first, g=1 too dear
     drawn = random_baselines(tiny_space, limits, 3, 0, analytic_costs)
     assert len(set(drawn.values())) == 3
     for architecture in (*uniform.values(), *drawn.values()):
-        assert cost(tiny_space.decode(architecture)).ops <= limits["max_ops"]
+        assert cost(tiny_space.decode(architecture)).ops <= most
     assert drawn == random_baselines(tiny_space, limits, 3, 0, analytic_costs)
     with pytest.raises(UserError, match="found 1 of 2 random architectures"):
-        random_baselines(tiny_space, {"max_ops": ops(tiny_space, 4)}, 2, 0, analytic_costs)
+        tight = limits_from({"max_ops": ops(tiny_space, 4)})
+        random_baselines(tiny_space, tight, 2, 0, analytic_costs)
 
 
 def test_uniform_takes_the_largest_legal_choice() -> None:

@@ -5,12 +5,12 @@ from random import Random
 
 import pytest
 
-from search.limits.constraints import constraints_from, is_feasible
 from search.limits.descent import descend, is_separable
 from search.limits.feasibility import check_feasibility
 from search.limits.measure import CostMeter
 from search.limits.sampling import FeasibleSampler, all_architectures
 from supernet.costs import cost
+from supernet.costs.limits import limits_from, within
 from supernet.files import UserError
 
 
@@ -85,7 +85,7 @@ def test_limits_that_only_a_joint_search_meets(wide_space):
     limits = {"max_ops": costs["ops"], "min_parameters": costs["parameters"]}
     found = check(wide_space, limits, measure)
     assert found.acceptance == 0
-    assert is_feasible(found.constraints, measure(found.start))
+    assert within(found.constraints, measure(found.start))
 
 
 def test_the_report_prints_and_serialises(space):
@@ -113,7 +113,7 @@ def test_draws_under_a_limit_that_almost_nothing_keeps(wide_space, end):
     for _ in range(40):
         drawn = sampler.draw(rng, known)
         assert drawn is not None and drawn not in known
-        assert is_feasible(constraints_from({f"{end}_ops": limit}), measure(drawn))
+        assert within(limits_from({f"{end}_ops": limit}), measure(drawn))
         known.add(drawn)
     # Not one corner: the walk reaches many choices.
     assert len({(name, choice) for a in known for name, choice in a.choices}) > 20
@@ -123,7 +123,7 @@ def test_draws_exhaust_a_small_space(space):
     measure = CostMeter(space)
     limits = {"max_ops": check(space, {}).ranges["ops"].quantiles[30]}
     found = check(space, limits, measure)
-    feasible = {a for a in all_architectures(space) if is_feasible(found.constraints, measure(a))}
+    feasible = {a for a in all_architectures(space) if within(found.constraints, measure(a))}
     sampler = FeasibleSampler(space, measure, found.constraints, found.start)
     rng, known = Random(0), set()
     while (drawn := sampler.draw(rng, known)) is not None:

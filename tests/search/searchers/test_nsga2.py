@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from search.limits.constraints import Constraint
+from search import Constraint
 from search.limits.measure import CostMeter
 from search.limits.sampling import FeasibleSampler
 from search.searchers import SEARCHERS, SearcherConfig
