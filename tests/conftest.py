@@ -1,12 +1,18 @@
 """Settings for every test, a tiny space, and a tiny data set that a user might have written."""
 
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
 
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+from training.processes.ray_session import connected
 
 # No test is timed: under a sanitizer, or on a busy machine, an example takes as long as it takes.
 settings.register_profile("untimed", deadline=None)
@@ -31,6 +37,49 @@ def read(config, part):
 def one_thread() -> None:
     """OpenMP threads of several test processes on few cores wait for one another."""
     torch.set_num_threads(1)
+
+
+class SharedRay:
+    """A private Ray for all tests of a process; what asks for one of its own joins it."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def start(self) -> Any:
+        """The ray module, connected; the process's own streams and signals stay."""
+        import ray
+
+        if not ray.is_initialized():
+            with _own_streams_and_signals():
+                self._stack.enter_context(connected(None, 0))
+        return ray
+
+    def stop(self) -> None:
+        """End it, before a test that joins another."""
+        with _own_streams_and_signals():
+            self._stack.close()
+
+
+@contextmanager
+def _own_streams_and_signals() -> Iterator[None]:
+    before = sys.stdout, signal.getsignal(signal.SIGTERM)
+    yield
+    sys.stdout = before[0]
+    signal.signal(signal.SIGTERM, before[1])
+
+
+@pytest.fixture(scope="session")
+def shared_ray() -> Iterator[SharedRay]:
+    """Started by the first test that asks for `ray`."""
+    shared = SharedRay()
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def ray(shared_ray: SharedRay) -> Any:
+    """The ray module, connected to this process's Ray."""
+    return shared_ray.start()
 
 
 @pytest.fixture(scope="session")

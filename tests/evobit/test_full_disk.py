@@ -1,11 +1,5 @@
 """No room to write: one line, exit code 1, and what was there stays intact."""
 
-import os
-import resource
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +9,7 @@ from evobit.main import run
 from supernet.architecture_file import load_architecture
 from supernet.history_file import read_history
 from supernet.spaces import space_from_description
+from tests.processes import begin, command
 from training.run_files.progress import PROGRESS_FILE
 
 LIMIT = 40_000  # bytes a file may have: enough for configs and logs, too little for weights
@@ -27,31 +22,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: dict) -> Pat
     return tmp_path
 
 
-def limit_file_size(size: int) -> Callable[[], None]:
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return limit
-
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-
 def with_room_for(size: int, *words: str) -> None:
     """Run a command while no file may have more bytes; it must end as on a full disk."""
-    full = subprocess.run(
-        [sys.executable, "-m", "evobit", *words],
-        preexec_fn=limit_file_size(size),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT)},
-    )
-    assert full.returncode == 1, full.stderr
-    lines = full.stderr.splitlines()
-    assert lines[-1].startswith("evobit: no room to write") and "Traceback" not in full.stderr
+    process = begin(command, words, size, stdout="stdout", stderr="stderr")
+    process.join()
+    stderr = Path("stderr").read_text()
+    assert process.exitcode == 1, stderr
+    lines = stderr.splitlines()
+    assert lines[-1].startswith("evobit: no room to write") and "Traceback" not in stderr
     assert len([line for line in lines if line.startswith("evobit: no room")]) == 1
-    assert full.stdout == ""
+    assert Path("stdout").read_text() == ""
     assert not list(Path().rglob(".*.partial")) and not list(Path().rglob(".*.tmp"))
 
 

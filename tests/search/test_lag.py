@@ -301,7 +301,7 @@ def test_a_lag_below_one_is_refused():
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_two_ray_workers_give_the_serial_history(wide_space, search, scored, serial, tmp_path):
+def test_two_ray_workers_give_the_serial_history(ray, wide_space, search, scored, serial, tmp_path):
     path = tmp_path / "ray"
     config = lagged(5)
     search(wide_space, "evolution", path, BUDGET, pool=RayPool(scored, {}, 2), config=config)
@@ -312,7 +312,9 @@ def test_two_ray_workers_give_the_serial_history(wide_space, search, scored, ser
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_lag_too_short_for_the_workers_is_said(space, supernet_run, tmp_path, factory, capsys):
+def test_a_lag_too_short_for_the_workers_is_said(
+    ray, space, supernet_run, tmp_path, factory, capsys
+):
     for lag in (3, 4):
         search = {"population": 6, "mutations": 3, "crossovers": 2, "evaluations": 8}
         search |= {"lag": lag, "workers": 2}

@@ -1,12 +1,8 @@
 """A whole search run: its files, resume, growth, refusals, failures, and export."""
 
+import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +12,9 @@ from search.run import run_search
 from supernet.architecture_file import load_architecture
 from supernet.files import UserError
 from supernet.history_file import read_history
+from tests.processes import begin
 
 SETTINGS = {"population": 6, "parents": 3, "mutations": 3, "crossovers": 2, "evaluations": 16}
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def stage_of(space, seed=0, **changed):
@@ -117,22 +113,18 @@ def test_where_everything_fails_nothing_is_recorded(space, supernet_run, run, fa
     assert run_search(stage_of(space), run, supernet_run, scorer_factory=factory)["failed"] == 0
 
 
-SLOW_SEARCH = """
-import hashlib, sys, time
-from pathlib import Path
-from search.config import SearchStage
-from search.run import run_search
+def slow_search(stage, run, supernet_run):
+    """In a process of its own: each score takes 0.2 s."""
 
-def make(arrays):
-    def fake_top1(architecture):
-        time.sleep(float(sys.argv[4]))
-        digest = hashlib.sha256(str(architecture).encode()).digest()
-        return round(50 + sum(digest[:4]) / 25.5, 2)
-    return fake_top1
+    def make(arrays):
+        def fake_top1(architecture):
+            time.sleep(0.2)
+            digest = hashlib.sha256(str(architecture).encode()).digest()
+            return round(50 + sum(digest[:4]) / 25.5, 2)
 
-stage = SearchStage.model_validate_json(sys.argv[1])
-run_search(stage, Path(sys.argv[2]), Path(sys.argv[3]), scorer_factory=make)
-"""
+        return fake_top1
+
+    run_search(stage, run, supernet_run, scorer_factory=make)
 
 
 def test_a_search_killed_twice_resumes_to_the_same_bytes(
@@ -142,17 +134,14 @@ def test_a_search_killed_twice_resumes_to_the_same_bytes(
     whole = tmp_path / "whole" / "search"
     run_search(stage, whole, supernet_run, scorer_factory=factory)
     for lines in (2, 9):
-        command = [sys.executable, "-c", SLOW_SEARCH, stage.model_dump_json(), str(run)]
-        driver = subprocess.Popen(
-            [*command, str(supernet_run), "0.2"], cwd=CHECKOUT, stderr=subprocess.DEVNULL
-        )
+        driver = begin(slow_search, stage, run, supernet_run)
         history = run / "history.jsonl"
         deadline = time.monotonic() + 60
         while not history.exists() or history.read_bytes().count(b"\n") < lines:
-            assert driver.poll() is None and time.monotonic() < deadline
+            assert driver.is_alive() and time.monotonic() < deadline
             time.sleep(0.01)
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.wait()
+        driver.kill()
+        driver.join()
         assert lines <= history.read_bytes().count(b"\n") < 16
         with open(history, "ab") as file:
             file.write(b'{"index":')

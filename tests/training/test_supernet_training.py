@@ -1,21 +1,17 @@
 """Supernet training: exact resume after kill -9, refusals, sampling rules, bookkeeping."""
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from supernet.files import UserError, load_weights
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+from tests.processes import begin
 from training.path_sampling import (
     PathSamplingConfig,
     UpdateCounts,
@@ -27,16 +23,6 @@ from training.run_files.folder import RunFolder
 from training.supernet_file import load_supernet
 from training.supernet_stage import SupernetStage
 from training.supernet_training import train_supernet
-
-DRIVER = """
-import sys, yaml
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from training.supernet_training import SupernetStage, train_supernet
-stage = SupernetStage(**yaml.safe_load(Path(sys.argv[1]).read_text()))
-train_supernet(stage, Path(sys.argv[2]))
-"""
 
 
 def stage_of(stages: dict, **supernet: object) -> SupernetStage:
@@ -50,16 +36,13 @@ def test_resumed_after_kill_9_equals_uninterrupted(
 ) -> None:
     stage = stage_of(stages, epochs=12, sharing=sharing)
     train_supernet(stage, tmp_path / "whole")
-    config = tmp_path / "stage.yaml"
-    config.write_text(yaml.safe_dump(stage.model_dump(mode="json")))
     cut = tmp_path / "cut"
-    arguments = [sys.executable, "-c", DRIVER, str(config), str(cut)]
-    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
+    process = begin(train_supernet, stage, cut)
     while not (cut / "checkpoint.pt").exists():
-        assert process.poll() is None, "ended before its first checkpoint"
+        assert process.is_alive(), "ended before its first checkpoint"
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     done = load_checkpoint(cut / "checkpoint.pt")["step"]
     assert 0 < done < 12 * 8  # 128 training images / 16 = 8 steps an epoch
     assert not RunFolder(cut, "supernet").finished

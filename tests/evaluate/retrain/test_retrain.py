@@ -206,6 +206,7 @@ def test_estimate_counts_the_given_files(
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("ray")
 def test_on_ray_equals_one_after_another(
     tmp_path: Path, tiny_space: MobileNetGroups, stages: dict
 ) -> None:
@@ -224,6 +225,7 @@ def test_on_ray_equals_one_after_another(
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("ray")
 def test_the_driver_tells_how_far_the_workers_are(
     tmp_path: Path,
     tiny_space: MobileNetGroups,

@@ -1,10 +1,6 @@
 """`evobit watch`: a run that works, one that was killed, one that ended; and what is no run."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from io import StringIO
 from pathlib import Path
@@ -20,11 +16,10 @@ from evobit.watch.mlflow_run import STATUS
 from evobit.watch.watching import Watch, Watched
 from supernet.candidate import Candidate, best
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+from tests.processes import begin, command
 from training.loop.interrupt import InterruptRequest
 from training.run_files.folder import RunFolder
 from training.run_files.progress import PROGRESS_FILE, Progress, read_progress
-
-CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -37,14 +32,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: dict) -> dic
 def test_a_run_that_works_is_killed_and_ends(
     config: dict, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-m", "evobit", "train-supernet", "tiny.yaml", "--run", "runs/s"]
-    command += ["--set", "supernet.epochs=4000", "--set", "supernet.compile=off"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT)}
-    driver = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    words = ["train-supernet", "tiny.yaml", "--run", "runs/s"]
+    words += ["--set", "supernet.epochs=4000", "--set", "supernet.compile=off"]
+    driver = begin(command, words)
     try:
         deadline = time.monotonic() + 60
         while not (found := read_progress(Path("runs/s"))) or not found["done"]:
-            assert driver.poll() is None and time.monotonic() < deadline
+            assert driver.is_alive() and time.monotonic() < deadline
             time.sleep(0.1)
         watching = Watch(Path("runs"))
         seen = watching.look()[0]
@@ -55,8 +49,8 @@ def test_a_run_that_works_is_killed_and_ends(
         assert seen.progress[0]["pid"] == driver.pid
         assert seen.seconds_left is not None and seen.seconds_left > 0
     finally:
-        driver.send_signal(signal.SIGKILL)
-        driver.wait()
+        driver.kill()
+        driver.join()
     assert watching.look()[0].state == "stopped"
     assert run(["watch", "runs", "--once"]) == 0
     text = capsys.readouterr().out

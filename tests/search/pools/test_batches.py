@@ -138,7 +138,7 @@ def test_who_found_no_memory_is_tried_again_twice(items, error, batch):
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_who_found_no_memory_in_a_worker_is_tried_again(items):
+def test_who_found_no_memory_in_a_worker_is_tried_again(ray, items):
     bad = str(items[4][1])
     with RayPool(raise_once(MemoryError(), 2, bad), {}, 1, batch=3) as pool:
         assert dict(pool.score(items)) == {index: Score(50.0) for index, _ in items}
@@ -149,7 +149,7 @@ def test_who_found_no_memory_in_a_worker_is_tried_again(items):
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_poison_in_a_batch_is_found_and_the_others_are_scored(items, score):
+def test_poison_in_a_batch_is_found_and_the_others_are_scored(ray, items, score):
     from ray import cloudpickle
 
     from tests.search.pools import test_batches

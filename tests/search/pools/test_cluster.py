@@ -36,8 +36,9 @@ NODE_IS_DEAD = {
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(shared_ray):
     """A head without CPUs; the folder for node-local files is as short as Ray's sockets need."""
+    shared_ray.stop()
     before = dict(os.environ)
     os.environ.update(LOCAL_SETTINGS, RAY_USAGE_STATS_ENABLED="0", **NODE_IS_DEAD)
     folder = tempfile.mkdtemp(prefix="c", dir="/tmp")

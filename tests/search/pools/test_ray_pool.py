@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from search.pools import ray_pool
 from search.pools.pool import SerialPool
 from search.pools.ray_pool import RayPool
 from search.scoring.tasks import Failure, Score
@@ -17,13 +16,6 @@ from supernet.files import UserError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(120)]
 CHECKOUT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="module")
-def ray():
-    """One Ray for this file; pools join it."""
-    with ray_pool.connected(None, 0) as started:
-        yield started
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ def test_a_resumed_race_has_the_same_bytes(make_searcher, wide_space, judged, tm
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_ray_workers_race_in_batches(make_searcher, wide_space, judged, tmp_path):
+def test_ray_workers_race_in_batches(ray, make_searcher, wide_space, judged, tmp_path):
     from ray import cloudpickle
 
     from search.pools.pool import SerialPool

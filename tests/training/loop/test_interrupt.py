@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import torch
 import yaml
 
 from supernet.files import load_weights
+from tests.processes import begin, command
 from training.loop.interrupt import SIGNALS, InterruptRequest
 from training.run_files.checkpoint import load_checkpoint
 from training.supernet_stage import SupernetStage
@@ -44,18 +43,18 @@ def test_a_signal_saves_and_the_same_command_resumes(
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump({**stages, "supernet": supernet}))
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "evobit", "train-supernet", str(config), "--run", str(run)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    words, errors = ["train-supernet", str(config), "--run", str(run)], tmp_path / "stderr"
+    process = begin(command, words, stderr=errors)
     while '"train"' not in (
         (run / "log.jsonl").read_text() if (run / "log.jsonl").exists() else ""
     ):
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.02)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert errors.splitlines()[-1].endswith("the same command resumes where this one stopped")
+    os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == 1
+    last = errors.read_text().splitlines()[-1]
+    assert last.endswith("the same command resumes where this one stopped")
     assert 50 <= load_checkpoint(run / "checkpoint.pt")["step"] < 30 * 8
     train_supernet(stage, run)
     train_supernet(stage, tmp_path / "whole")

@@ -1,11 +1,6 @@
 """Trainings in phases: two steps, staged from ReLU, teachers, Bop; strict hand-over and resume."""
 
 import json
-import os
-import pickle
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +13,7 @@ from pydantic import ValidationError
 from supernet.binarization import Binarization
 from supernet.files import UserError, load_weights
 from supernet.spaces.mobilenet_groups import MobileNetGroups
+from tests.processes import begin
 from training.data import DataConfig, open_training_data
 from training.data.image_set import MemoryImageSet
 from training.data.normalisation import Normalisation
@@ -143,22 +139,13 @@ def test_resumed_in_any_phase_equals_uninterrupted(
     phases[1] |= bop  # Combined's state goes through the checkpoint too
     whole = job_of(stages, tmp_path / "whole", phases=phases)
     train_network(whole)
-    driver = (
-        "import pickle, sys, torch; torch.set_num_threads(1)\n"
-        "from training.network_training import train_network\n"
-        "train_network(pickle.load(sys.stdin.buffer))"
-    )
     cut = replace(whole, folder=tmp_path / "cut")
-    with subprocess.Popen(
-        [sys.executable, "-c", driver], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        assert process.stdin is not None
-        process.stdin.write(pickle.dumps(cut))
-        process.stdin.close()
-        while not _reached(cut.folder, in_phase):
-            assert process.poll() is None, "ended before it was killed"
-            time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
+    process = begin(train_network, cut)
+    while not _reached(cut.folder, in_phase):
+        assert process.is_alive(), "ended before it was killed"
+        time.sleep(0.002)
+    process.kill()
+    process.join()
     assert not (cut.folder / "network.safetensors").exists()
     train_network(cut)
     expected, found = (

@@ -7,19 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 import yaml
 from torch import Tensor, nn
 
 from supernet.files import UserError
 from supernet.network import build
 from supernet.spaces.mobilenet_groups import MobileNetGroups
-from tests.training.processes.two_processes import (
-    free_port,
-    largest_difference,
-    pretend_torchrun,
-    torchrun,
-)
+from tests.training.processes.two_processes import largest_difference, pair, pair_of
 from training.data.normalisation import Normalisation
 from training.pretraining.build import build_method, draw_inputs
 from training.pretraining.config import PretrainConfig, PretrainStage
@@ -79,20 +73,18 @@ def features(own: Part) -> tuple[Tensor, Tensor, Tensor]:
     return y.detach(), mine.grad, norm.running_var
 
 
-def steps_in_process(rank: int, port: int, folder: str, space: MobileNetGroups) -> None:
-    pretend_torchrun(rank, port)
-    torch.set_num_threads(1)
+def steps_in_process(folder: Path, space: MobileNetGroups) -> None:
     with processes("cpu") as own:
-        torch.save(features(own), Path(folder) / f"{rank} features")
+        torch.save(features(own), folder / f"{own.rank} features")
         for number, case in enumerate(CASES):
-            torch.save(steps(own, space, *case), Path(folder) / f"{rank} {number}")
+            torch.save(steps(own, space, *case), folder / f"{own.rank} {number}")
 
 
 def test_steps_in_two_processes_are_those_of_one(
     tmp_path: Path, tiny_space: MobileNetGroups
 ) -> None:
-    arguments = (free_port(), str(tmp_path), tiny_space)
-    multiprocessing.spawn(steps_in_process, arguments, nprocs=2)
+    ended = pair(steps_in_process, tmp_path, tiny_space, folder=tmp_path)
+    assert [process.code for process in ended] == [0, 0], ended
     halves = [torch.load(tmp_path / f"{rank} features", weights_only=True) for rank in range(2)]
     close = {"rtol": 1e-9, "atol": 1e-9}
     y, gradient, variance = features(Part())
@@ -126,7 +118,7 @@ def cut_after(steps: int, stage: PretrainStage, run: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_the_command_under_torchrun(
+def test_the_command_in_two_processes(
     stages: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Begun by two processes, and begun by one and ended by two, whose queue it then is.
@@ -136,7 +128,7 @@ def test_the_command_under_torchrun(
     network = {"name": "network", "network": "bireal-18", "stem": "small", "width": 0.125}
     image = {"image_size": 8, "in_channels": 1, "classes": 4}
     settings = {
-        "method": "moco", "queue": 64, "unmix": "v5", "epochs": 2, "batch_size": 16,
+        "method": "moco", "queue": 64, "unmix": "v5", "epochs": 2, "batch_size": 32,
         "projection": 8, "learning_rate": 0.01, "threads": 1, "tensorboard": False,
         "checkpoint_seconds": 0, "neighbours": 5, "calibration_images": 64,
         "binarization": {"weights": "real", "activations": "identity"},
@@ -146,13 +138,13 @@ def test_the_command_under_torchrun(
     config.write_text(yaml.safe_dump({**sections, "pretrain": settings}))
     stage = PretrainStage(**yaml.safe_load(config.read_text()))
     one = pretrain(stage, None, tmp_path / "one")
-    cut_after(5, stage, tmp_path / "cut", monkeypatch)
+    cut_after(3, stage, tmp_path / "cut", monkeypatch)
     for name in ("two", "cut"):
-        process = torchrun(config, tmp_path / name, stage="pretrain")
-        stdout, stderr = process.communicate(timeout=240)
-        assert process.returncode == 0, stderr
-        two = json.loads(stdout)  # of the first process alone
-        assert two["steps"] == one["steps"] == 2 * (128 // 16)
+        first, second = pair_of("pretrain", config, tmp_path / name)
+        assert first.code == second.code == 0, first.stderr
+        two = json.loads(first.stdout)
+        assert second.stdout == ""
+        assert two["steps"] == one["steps"] == 2 * (128 // 32)
         weights = [tmp_path / n / "encoder.safetensors" for n in ("one", name)]
         assert largest_difference(*weights) < 1e-3
         log = (tmp_path / name / "log.jsonl").read_text().splitlines()

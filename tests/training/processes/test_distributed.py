@@ -3,14 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 import yaml
 from torch import nn
 
@@ -21,9 +19,9 @@ from supernet.sharing import Sharing
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.supernet import Supernet
 from tests.training.processes.two_processes import (
-    free_port,
     largest_difference,
-    pretend_torchrun,
+    pair,
+    pair_of,
     torchrun,
 )
 from training.augment.config import AugmentConfig
@@ -77,10 +75,10 @@ def test_two_processes_give_the_weights_of_one(
     stages: dict, tmp_path: Path, sharing: str, varied: dict
 ) -> None:
     config = config_of(stages, tmp_path, epochs=2, sharing=sharing, **varied, **CONTINUOUS)
-    process = torchrun(config, tmp_path / "two")
-    stdout, stderr = process.communicate(timeout=240)
-    assert process.returncode == 0, stderr
-    summary = json.loads(stdout)  # of the first process alone
+    first, second = pair_of("train-supernet", config, tmp_path / "two")
+    assert first.code == second.code == 0, first.stderr
+    summary = json.loads(first.stdout)
+    assert second.stdout == ""
     one = train_supernet(SupernetStage(**yaml.safe_load(config.read_text())), tmp_path / "one")
     assert summary == one
     weights = [tmp_path / name / "supernet.safetensors" for name in ("one", "two")]
@@ -98,10 +96,9 @@ def test_two_processes_retrain_a_network_like_one(stages: dict, tmp_path: Path) 
     config = tmp_path / "network.yaml"
     sections = {"space": {**network, **image}, "data": stages["data"], "seed": 3}
     config.write_text(yaml.safe_dump({**sections, "retrain": settings}))
-    process = torchrun(config, tmp_path / "two", stage="retrain")
-    stdout, stderr = process.communicate(timeout=240)
-    assert process.returncode == 0, stderr
-    two = json.loads(stdout)["networks"][0]
+    first, second = pair_of("retrain", config, tmp_path / "two")
+    assert first.code == second.code == 0, first.stderr
+    two = json.loads(first.stdout)["networks"][0]
     stage = RetrainStage(**yaml.safe_load(config.read_text()))
     one = retrain(stage, [], tmp_path / "one")["networks"][0]
     assert two["networks"] == one["networks"]
@@ -112,23 +109,24 @@ def test_two_processes_retrain_a_network_like_one(stages: dict, tmp_path: Path) 
     config.write_text(
         yaml.safe_dump({**sections, "retrain": {**settings, "workers": 2}, "seed": 4})
     )
-    process = torchrun(config, tmp_path / "refused", stage="retrain")
-    assert "retrain.workers is 2" in process.communicate(timeout=120)[1]
+    first, _ = pair_of("retrain", config, tmp_path / "refused")
+    assert first.code and "retrain.workers is 2" in first.stderr
     assert not (tmp_path / "refused").exists()
 
 
 def test_a_killed_process_is_restarted_and_changes_nothing(stages: dict, tmp_path: Path) -> None:
-    config = config_of(stages, tmp_path, epochs=12, checkpoint_seconds=0)
-    calm = torchrun(config, tmp_path / "calm", output=subprocess.DEVNULL)
-    assert calm.wait(timeout=300) == 0
+    config = config_of(stages, tmp_path, epochs=8, checkpoint_seconds=0)
     run = tmp_path / "disturbed"
-    process = torchrun(config, run, restarts=1, output=subprocess.DEVNULL)
+    process = torchrun(config, run, restarts=1)
     while not (run / "checkpoint.pt").exists():
         assert process.poll() is None, "ended before its first checkpoint"
         time.sleep(0.005)
     os.kill(_second_process(process.pid), signal.SIGKILL)
     assert not RunFolder(run, "supernet").finished
-    assert process.wait(timeout=300) == 0
+    stdout, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    calm, _ = pair_of("train-supernet", config, tmp_path / "calm")
+    assert stdout == calm.stdout  # of the first process alone
     first, second = (
         load_weights(tmp_path / n / "supernet.safetensors")[0] for n in ("calm", "disturbed")
     )
@@ -154,9 +152,9 @@ def _second_process(parent: int) -> int:
 
 def test_a_batch_that_cannot_be_shared_is_refused_once(stages: dict, tmp_path: Path) -> None:
     config = config_of(stages, tmp_path, batch_size=15)
-    process = torchrun(config, tmp_path / "run")
-    _, stderr = process.communicate(timeout=120)
-    lines = [line for line in stderr.splitlines() if line.startswith("evobit: ")]
+    both = pair_of("train-supernet", config, tmp_path / "run")
+    text = "".join(process.stderr for process in both)
+    lines = [line for line in text.splitlines() if line.startswith("evobit: ")]
     assert lines == [
         "evobit: batch_size 15 is shared by 2 processes: expected a multiple of 2, at least 4"
     ]
@@ -176,14 +174,14 @@ def test_parts_of_a_batch_are_varied_as_the_whole_batch() -> None:
         assert torch.equal(torch.cat(parts), varied(Part()))
 
 
-def _statistics_in_process(rank: int, port: int, folder: str) -> None:
-    pretend_torchrun(rank, port)
+def _statistics_in_process(folder: Path) -> None:
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(5)
     x, upstream = torch.randn(2, 6, 5, 4, 4)
     with torch.no_grad():
         norm.weight.uniform_(0.5, 2)
     with processes("cpu") as own:
+        rank = own.rank
         share_statistics(norm)
         mine = own.of(x).clone().requires_grad_()
         y = norm(mine)
@@ -197,7 +195,7 @@ def _statistics_in_process(rank: int, port: int, folder: str) -> None:
         with pytest.raises(UserError, match="said by the first"):
             on_first(_refuse)
     state = {"y": y.detach(), "dx": mine.grad, "mean": norm.running_mean, "var": norm.running_var}
-    torch.save(state, Path(folder) / str(rank))
+    torch.save(state, folder / str(rank))
 
 
 def _steps(own: Part, sharing: Sharing, space: MobileNetGroups) -> dict[str, torch.Tensor]:
@@ -215,20 +213,17 @@ def _steps(own: Part, sharing: Sharing, space: MobileNetGroups) -> dict[str, tor
     return supernet.state_dict()
 
 
-def _steps_in_process(
-    rank: int, port: int, folder: str, sharing: Sharing, space: MobileNetGroups
-) -> None:
-    pretend_torchrun(rank, port)
+def _steps_in_process(folder: Path, sharing: Sharing, space: MobileNetGroups) -> None:
     with processes("cpu") as own:
-        torch.save(_steps(own, sharing, space), Path(folder) / str(rank))
+        torch.save(_steps(own, sharing, space), folder / str(own.rank))
 
 
 @pytest.mark.parametrize("sharing", ["independent", "nested", "sliced"])
 def test_binary_steps_in_two_processes_are_those_of_one(
     tmp_path: Path, tiny_space: MobileNetGroups, sharing: Sharing
 ) -> None:
-    arguments = (free_port(), str(tmp_path), sharing, tiny_space)
-    multiprocessing.spawn(_steps_in_process, arguments, nprocs=2)
+    ended = pair(_steps_in_process, tmp_path, sharing, tiny_space, folder=tmp_path)
+    assert [process.code for process in ended] == [0, 0], ended
     one = _steps(Part(), sharing, tiny_space)
     for rank in range(2):
         found = torch.load(tmp_path / str(rank), weights_only=True)
@@ -241,7 +236,8 @@ def _refuse() -> None:
 
 
 def test_batch_norm_over_processes_is_that_of_the_whole_batch(tmp_path: Path) -> None:
-    multiprocessing.spawn(_statistics_in_process, (free_port(), str(tmp_path)), nprocs=2)
+    ended = pair(_statistics_in_process, tmp_path, folder=tmp_path)
+    assert [process.code for process in ended] == [0, 0], ended
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(5)
     x, upstream = torch.randn(2, 6, 5, 4, 4)

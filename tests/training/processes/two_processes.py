@@ -1,28 +1,57 @@
-"""Two processes on this machine, joined by gloo, and how their weights differ from one's."""
+"""Two processes on this machine, joined by gloo, and how their weights differ from one's.
+
+A `pair` is told what torchrun tells its processes; torchrun itself is for what only it does.
+"""
 
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from subprocess import Popen
+from subprocess import DEVNULL, Popen
+from typing import NamedTuple
 
 from supernet.files import load_weights
+from tests.processes import begin, command
 
 
-def torchrun(
-    config: Path,
-    run: Path,
-    restarts: int = 0,
-    output: int = subprocess.PIPE,
-    stage: str = "train-supernet",
-) -> Popen:
-    """Two processes on this machine, joined by gloo."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "--max-restarts", str(restarts)]
-    command += ["-m", "--", "evobit", stage, str(config), "--run", str(run), "--json"]
+class Ended(NamedTuple):
+    """How a process ended, and what it said."""
+
+    code: int | None
+    stdout: str
+    stderr: str
+
+
+def pair(work: Callable[..., object], *arguments: object, folder: Path) -> tuple[Ended, Ended]:
+    """`work(*arguments)` in two processes that `processes` joins; they write into `folder`."""
+    port, streams = free_port(), [[folder / f"{s}{rank}" for s in "oe"] for rank in range(2)]
+    started = [
+        begin(work, *arguments, stdout=out, stderr=err, environment=as_torchrun(rank, port))
+        for rank, (out, err) in enumerate(streams)
+    ]
+    for process in started:
+        process.join(240)
+    first, second = (
+        Ended(process.exitcode, out.read_text(), err.read_text())
+        for process, (out, err) in zip(started, streams, strict=True)
+    )
+    return first, second
+
+
+def pair_of(stage: str, config: Path, run: Path) -> tuple[Ended, Ended]:
+    """The command of a stage in two processes."""
+    return pair(command, [stage, str(config), "--run", str(run), "--json"], folder=config.parent)
+
+
+def torchrun(config: Path, run: Path, restarts: int = 0) -> Popen:
+    """Two processes that train a supernet, started by torchrun."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    words += ["--nproc-per-node", "2", "--max-restarts", str(restarts)]
+    words += ["-m", "--", "evobit", "train-supernet", str(config), "--run", str(run), "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return Popen(command, stdout=output, stderr=output, text=True, env=environment)
+    return Popen(words, stdout=subprocess.PIPE, stderr=DEVNULL, text=True, env=environment)
 
 
 def largest_difference(one: Path, other: Path) -> float:
@@ -36,9 +65,9 @@ def largest_difference(one: Path, other: Path) -> float:
     )
 
 
-def pretend_torchrun(rank: int, port: int) -> None:
+def as_torchrun(rank: int, port: int) -> dict[str, str]:
     """What torchrun tells process `rank` of two on this machine."""
-    os.environ |= {
+    return {
         "MASTER_ADDR": "localhost",
         "MASTER_PORT": str(port),
         "RANK": str(rank),
