@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from supernet.processor import processor_fields
+from deploy.kernels.processor import processor_fields
 
 RESULTS = Path(__file__).parent / "results"
 SPINS = "1000"  # some 40 us: longer than from one layer to the next, short against a turn

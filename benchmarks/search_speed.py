@@ -28,10 +28,9 @@ from benchmarks.scoring_engines import alike
 from search.config import SearchConfig, SearchStage
 from search.pools.pool import ScoringPool, SerialPool
 from search.pools.ray_pool import RayPool
-from search.run import run_search
+from search.run import run_search, scorer_of
 from search.scoring.packed_scorer import kernels_in_use
 from search.scoring.racing import Leaders, RacingConfig
-from search.scoring.scorer import make_scorer
 from search.scoring.tasks import Race, Score
 from supernet.architecture import Architecture
 from supernet.candidate import Candidate, best
@@ -193,15 +192,15 @@ def main() -> None:
     space, data = space_from_description(run["space"]), DataConfig(**run["data"])
     arrays = scoring_arrays(arguments.supernet, data, base.scoring, run["seed"])
     history = read_history(arguments.search / "history.jsonl", space)
-    make = lambda config: make_scorer(space.describe(), config, arrays)  # noqa: E731
+    make = lambda config: scorer_of(space, config)(arrays)  # noqa: E731
     loop = StraightforwardLoop(space.describe(), arrays, search_config(base).scoring)
     bits = rivals(base, history, arguments.generations, make)
     settings = {name: search_config(base, **changed) for name, changed in ALONE.items()}
     pools: dict[str, ScoringPool] = {
-        name: SerialPool(partial(make_scorer, space.describe(), config), arrays, 1, config.batch)
+        name: SerialPool(scorer_of(space, config), arrays, 1, config.batch)
         for name, config in settings.items()
     }
-    factory = partial(make_scorer, space.describe(), settings[ALL])
+    factory = scorer_of(space, settings[ALL])
     pools[WORKERS] = RayPool(
         factory, arrays, arguments.workers, batch=-(-settings[ALL].batch // arguments.workers)
     )

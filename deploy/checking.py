@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deploy.engine.packed_network import PackedNetwork
-from deploy.kernels.binary_conv import BinaryConv
+from deploy.kernels.packed_conv import BinaryConv
 from deploy.kernels.shapes import Floats
 from deploy.kernels.signs import binarize
 from deploy.lowering.network import by_torch

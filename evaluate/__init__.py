@@ -12,7 +12,7 @@ from supernet.lazy import keep_former_paths
 
 keep_former_paths(
     {
-        "evaluate.exact_signs": "evaluate.shipping.signs",
+        "evaluate.exact_signs": "evaluate.shipping.sign_export",
         "evaluate.exporting": "evaluate.shipping.exporting",
         "evaluate.packing": "evaluate.shipping.packing",
         "evaluate.report": "evaluate.retrain.report",

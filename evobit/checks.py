@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from supernet.processor import processor_fields
+from deploy.kernels.processor import processor_fields
 
 NEEDED = (
     "torch",

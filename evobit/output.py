@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from evobit.errors import say
-from supernet.plain_data import flatten, plain
+from supernet.files.plain_data import flatten, plain
 from training.run_files.progress import is_first_process
 
 

@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 
 from deploy import kernels
-from latency_tables.device import this_device
 from latency_tables.fit import fit_and_test
-from latency_tables.layers import (
+from latency_tables.layer_keys import (
     covering_architectures,
     distinct_layers,
     layer_key,
     layers_in_torch,
     spread_over,
 )
+from latency_tables.machine import this_device
 from latency_tables.predictor import Predictor
 from latency_tables.records import Records
 from latency_tables.table import COLUMNS, Header, LatencyTable, save_table

@@ -12,7 +12,7 @@ from random import Random
 
 from latency_tables.build import DRAWS, NETWORKS_FITTED, NETWORKS_HELD_OUT
 from latency_tables.fit import fit_and_test
-from latency_tables.layers import distinct_layers, spread_over
+from latency_tables.layer_keys import distinct_layers, spread_over
 from latency_tables.predictor import Predictor
 from latency_tables.table import Header, LatencyTable, check_layers, frame_of, read_text, save_table
 from supernet.architecture import Architecture

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from latency_tables.layers import layer_key, takes_time
+from latency_tables.layer_keys import layer_key, takes_time
 from latency_tables.table import Errors, LatencyTable
 from supernet.files import UserError
 from supernet.rank_correlation import spearman

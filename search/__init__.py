@@ -1,7 +1,7 @@
 """Which architecture: searchers, limits, scoring, pools, history and resume.
 
 `run` is the stage, `config` its settings, `problem` what they ask for (space, costs, limits,
-objectives), `loop` feeds a searcher's candidates to a pool and writes the history. `searchers/`
+`objectives`), `loop` feeds a searcher's candidates to a pool and writes the history. `searchers/`
 choose what comes next (one file an algorithm), `limits/` measure costs and find what keeps the
 limits, `scoring/` is what a worker does, `pools/` are this process or Ray's workers, `results/`
 what is made of a history: best, front, exports; `coverage/` says what a supernet was trained on.

@@ -9,24 +9,18 @@ from pydantic import ConfigDict, Field, model_validator
 
 from search.limits.config import Limits
 from search.limits.latency import LatencyConfig
+from search.scoring.config import SearchScoringConfig
 from search.searchers import SEARCHERS, Searcher, SearcherConfig
 from search.searchers.base import OBJECTIVES
 from supernet.costs.limits import limit_names
 from supernet.costs.table import LATENCY
 from training.run_files.same_run import CAN_GROW, CHANGES_NOTHING, NOT_RECORDED
-from training.scoring.scorer import ScoringConfig
 from training.stage import Stage
 
 if TYPE_CHECKING:
     SearcherName = str
 else:
     SearcherName = Literal[tuple(SEARCHERS)]
-
-
-class SearchScoringConfig(ScoringConfig):
-    """`engine`: torch's float convolutions, or the 1-bit kernels (binary spaces, on a CPU)."""
-
-    engine: Literal["torch", "packed"] = "torch"
 
 
 class SearchConfig(SearcherConfig, Limits, LatencyConfig):

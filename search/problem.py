@@ -9,7 +9,7 @@ from search.limits.feasibility import Feasibility, check_feasibility
 from search.limits.latency import Latency, measured_costs, open_latency
 from search.limits.measure import CostMeter
 from search.limits.start_with import load_given
-from search.results.front import Objectives
+from search.objectives import Objectives
 from supernet.architecture import Architecture
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description

@@ -12,9 +12,9 @@ from typing import Any
 from search.config import STAGE, SearchConfig, SearchStage
 from search.limits.sampling import FeasibleSampler
 from search.loop import SearchLoop
+from search.objectives import Objectives
 from search.pools.pool import ScoringPool, SerialPool
 from search.problem import Problem, problem_of
-from search.results.front import Objectives
 from search.results.outcome import finish
 from search.scoring.packed_scorer import check_packed, kernels_in_use
 from search.scoring.scorer import make_scorer
@@ -190,6 +190,14 @@ def split_hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {name: manifest["splits"][name]["sha256"] for name in ("train", "search")}
 
 
+def scorer_of(space: SearchSpace, config: SearchConfig) -> ScorerFactory:
+    """Makes the scorer that a config asks for, in every worker."""
+    max_bytes = config.batch_mib << 20
+    return partial(
+        make_scorer, space.describe(), config.scoring, config.batch, config.racing, max_bytes
+    )
+
+
 def _pool(
     stage: SearchStage, space: SearchSpace, supernet: Path, factory: ScorerFactory | None
 ) -> ScoringPool:
@@ -206,7 +214,7 @@ def _pool(
         # Decided here: with 'auto' each worker would choose for itself.
         scoring = config.scoring.model_copy(update={"device": device})
         decided = config.model_copy(update={"scoring": scoring})
-        factory = partial(make_scorer, space.describe(), decided)
+        factory = scorer_of(space, decided)
         if config.scoring.engine == "packed":
             kernels = f", 1-bit kernels ({kernels_in_use()})"
     threads = config.scoring.threads

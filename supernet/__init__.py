@@ -6,8 +6,8 @@ architecture into a spec, `spec/` being plain data; `networks/` are the papers' 
 is read off a spec: `costs/` count it, `network` and `verify` build and count the module, made of
 `layers/` and `blocks/`; `supernet` builds all of a space's, `sharing/` their weights;
 `binarization` says how convolutions are made binary while they are trained, `exact_signs` makes
-their weights -1 and +1 after it. `files`, `image_file` and `plugins` read what a user gives,
-`plain_data` is what files hold, `charts/` draw, `lazy` serves packages' faces.
+their weights -1 and +1 after it. `files/` and `plugins` read what a user gives, `charts/` draw,
+`rank_correlation` compares two rankings, `lazy` serves packages' faces.
 """
 
 from __future__ import annotations
@@ -42,5 +42,9 @@ _HOME = {
 }
 __getattr__ = lazily(__name__, _HOME)
 keep_former_paths(
-    {"supernet.layer_spec": "supernet.spec.layers", "supernet.own_block": "supernet.spec.own"}
+    {
+        "supernet.image_file": "supernet.files.image_file",
+        "supernet.layer_spec": "supernet.spec.layers",
+        "supernet.own_block": "supernet.spec.own",
+    }
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supernet.architecture import Architecture
-from supernet.plain_data import is_number
+from supernet.files.plain_data import is_number
 from supernet.space import SearchSpace
 
 FIELDS = ("index", "architecture", "costs", "top1", "generation", "origin")

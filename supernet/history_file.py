@@ -19,7 +19,7 @@ from typing import Any
 from supernet.architecture import Architecture
 from supernet.candidate import Candidate, RankKey, SharedChoices, rank
 from supernet.files import UserError
-from supernet.plain_data import is_number
+from supernet.files.plain_data import is_number
 from supernet.space import SearchSpace
 
 _NOT_A_CANDIDATE = (

@@ -151,9 +151,9 @@ def through_faces(source: Source) -> list[str]:
     ]
 
 
-def back_up(source: Source, known: frozenset[tuple[str, str]] = frozenset()) -> list[str]:
+def back_up(source: Source) -> list[str]:
     """For each folder one circle of its rooms, import by import, and the floors that it has."""
-    between = [a for a in arrows(source) if (a.source, a.module) not in known]
+    between = arrows(source)
     found = []
     for folder in folders(source):
         above = rooms(source, folder, between)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deploy.engine.program import Program
 from deploy.kernels import library
-from deploy.kernels.binary_conv import BinaryConv, MakeConv
+from deploy.kernels.packed_conv import BinaryConv, MakeConv
 from deploy.kernels.shapes import Floats
 from deploy.plan.parameters import Parameters, operation_parameters
 from deploy.plan.plan import Plan

@@ -11,7 +11,7 @@ import numpy as np
 from deploy.engine.packed_network import PackedNetwork
 from deploy.kernels.shapes import Floats
 from supernet.files import UserError
-from supernet.image_file import read_for_network
+from supernet.files.image_file import read_for_network
 
 
 def predict_files(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from deploy.engine.schedule import Buffer, Schedule, Step, place
 from deploy.kernels import library
-from deploy.kernels.binary_conv import BinaryConv, MakeConv, epilogue_struct
 from deploy.kernels.library import backend_info
+from deploy.kernels.packed_conv import BinaryConv, MakeConv, epilogue_struct
 from deploy.kernels.real_conv import RealConv
 from deploy.kernels.shapes import ConvShape, Epilogue, Floats, SignMap, aligned, aligned_empty
 from deploy.plan.plan import Operation, Plan

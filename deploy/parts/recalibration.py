@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.kernels.binary_conv import BinaryConv
 from deploy.kernels.bits import weights_to_bytes
 from deploy.kernels.moments import moments
+from deploy.kernels.packed_conv import BinaryConv
 from deploy.kernels.shapes import ConvShape, Epilogue, Floats, PadValue, SignMap, aligned_empty
 from deploy.kernels.signs import binarize
 from deploy.lowering.folding import Doubles, activation_of, demand_binary, demand_plus_one, doubles

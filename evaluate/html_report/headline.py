@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evaluate.html_report.html import Markup, copyable, joined, tag
+from evaluate.html_report.markup import Markup, copyable, joined, tag
 from supernet.charts.scales import number
 from supernet.costs.limits import describe_limits
 from supernet.costs.table import title_of

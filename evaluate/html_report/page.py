@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluate.html_report.headline import heading, headline
-from evaluate.html_report.html import Markup, joined, tag
+from evaluate.html_report.markup import Markup, joined, tag
 from evaluate.html_report.plots.all import plots
 from evaluate.html_report.sections import provenance_section, sections
 from supernet.costs.table import COSTS

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from evaluate.html_report.headline import with_spread
-from evaluate.html_report.html import Markup, copyable, folded, table, tag
-from evaluate.retrain.table import Cell, columns
+from evaluate.html_report.markup import Markup, copyable, folded, table, tag
+from evaluate.retrain.columns import Cell, columns
 from supernet.charts.scales import number
 from supernet.charts.svg import Plot
 from supernet.costs.table import title_of

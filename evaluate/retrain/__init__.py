@@ -3,7 +3,7 @@
 `config` is what is asked for; `finalists` reads architecture files, `baselines` adds uniform and
 random networks under the same limits, `comparison` puts them side by side. `run` is the stage;
 `trainings` are the jobs of several networks, each for some seeds, and `jobs` trains and scores them
-one after another or on Ray; `report` is what came of it, `table` its table for Markdown and the
+one after another or on Ray; `report` is what came of it, `columns` its table for Markdown and the
 page, `spread` its means and intervals.
 """
 

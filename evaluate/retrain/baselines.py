@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from latency_tables.layers import distinct_layers
+from latency_tables.layer_keys import distinct_layers
 from latency_tables.predictor import Predictor
 from latency_tables.table import check_layers, load_table
 from supernet.architecture import Architecture

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from evaluate.retrain.columns import Cell, columns
 from evaluate.retrain.config import STAGE
 from evaluate.retrain.spread import mean_and_interval, spread
-from evaluate.retrain.table import Cell, columns
 from supernet.costs.limits import broken, describe_limits, limits_from
 from supernet.files import as_written, write_json, write_text
 from training.run_files.folder import open_finished

@@ -18,7 +18,7 @@ from evaluate.retrain.config import RepeatedTraining
 from evaluate.retrain.spread import spread
 from supernet.costs import cost
 from supernet.files import UserError, read_json
-from supernet.plain_data import flatten
+from supernet.files.plain_data import flatten
 from training.data.config import DataConfig
 from training.network_file import TrainedNetwork
 from training.network_training import WEIGHTS

@@ -24,7 +24,7 @@ from deploy.card_file import (
 from deploy.kernels import library
 from evaluate.shipping.card_facts import Known, known_of_network, known_of_packed
 from evaluate.shipping.checked_images import EMBEDDED
-from latency_tables.device import this_device
+from latency_tables.machine import this_device
 from training.network_file import load_network
 
 PACKAGES = ("evobit", "torch", "numpy", "safetensors")

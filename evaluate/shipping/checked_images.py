@@ -11,7 +11,7 @@ from torch import Tensor
 from deploy.packed_file import is_in_zoo
 from deploy.plan.plan import Plan
 from supernet.files import UserError, check_output
-from supernet.image_file import list_images, read_for_network
+from supernet.files.image_file import list_images, read_for_network
 from training.data import DataConfig, open_training_data
 from training.network_file import TrainedNetwork, load_network
 

@@ -22,7 +22,7 @@ from deploy.exporters.exported import Exported, describe
 from deploy.lowering.network import pack
 from evaluate.shipping.c_exporting import export_c_sources
 from evaluate.shipping.checked_images import BATCH, check_images, check_target, packed_pixels
-from evaluate.shipping.signs import export_signs
+from evaluate.shipping.sign_export import export_signs
 from evaluate.shipping.written import Refused, Written
 from supernet.files import UserError, atomic_write
 from supernet.network import Network

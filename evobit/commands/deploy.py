@@ -91,7 +91,7 @@ def predict(
     """
     from deploy import kernels, packed_file
     from deploy.engine.prediction import predict_files
-    from supernet.image_file import list_images
+    from supernet.files.image_file import list_images
 
     with output(as_json) as out:
         kernels.set_threads(threads)
@@ -147,7 +147,7 @@ def bench(
         extended = card_to_extend(path) if card else None
         result = measure(model, threads, rounds, torch_too)
         if extended is not None:
-            from latency_tables.device import this_device
+            from latency_tables.machine import this_device
 
             written = write_card(
                 card_path(path), with_latency(extended, result, this_device().name)

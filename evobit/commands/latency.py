@@ -45,7 +45,7 @@ def build(
     Layers that have no 1-bit kernel run in torch. An interrupted build goes on where it stopped.
     """
     from latency_tables.build import BuildSettings, build_table
-    from latency_tables.layers import distinct_layers, layers_in_torch
+    from latency_tables.layer_keys import distinct_layers, layers_in_torch
     from latency_tables.predictor import check_predictor
     from training.run_files.progress import Progress
 

@@ -160,7 +160,7 @@ def _lines(one: Watched) -> list[str]:
 
 
 def _figure(value: Any) -> str:
-    from supernet.plain_data import is_number
+    from supernet.files.plain_data import is_number
 
     return f"{value:,.6g}" if is_number(value) else str(value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from supernet.plain_data import flatten, is_number
+from supernet.files.plain_data import flatten, is_number
 
 STEPS = ("step", "index", "generation")
 """A line is at the first of these that it has."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from supernet.candidate import RankKey
 from supernet.files import UserError
+from supernet.files.plain_data import is_number
 from supernet.history_file import rank_of_line
-from supernet.plain_data import is_number
 from training.run_files.folder import RunFolder
 from training.run_files.progress import PROGRESS_FILE, read_progress
 

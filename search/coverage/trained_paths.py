@@ -12,8 +12,8 @@ from supernet.files import UserError, as_written
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.path_sampling import PathSamplingConfig, UpdateCounts
+from training.path_sampling.periods import period_at, periods_of
 from training.path_sampling.rules import draw
-from training.path_sampling.schedule import period_at, periods_of
 from training.run_files.folder import RunFolder, open_finished
 from training.seeds import stream
 from training.supernet_file import STAGE

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from latency_tables.device import check_device, check_use
-from latency_tables.layers import distinct_layers
+from latency_tables.layer_keys import distinct_layers
+from latency_tables.machine import check_device, check_use
 from latency_tables.predictor import Predictor, check_predictor
 from latency_tables.table import LatencyTable, check_layers, load_table
 from supernet.candidate import Candidate

@@ -1,5 +1,4 @@
 """What is made of a history: the best, a front, and their architecture files.
 
-`outcome` ends a run and writes its summary, `front` are the best of several objectives, `export`
-and `export_front` write architecture files.
+`outcome` ends a run and writes its summary, `export` and `export_front` write architecture files.
 """

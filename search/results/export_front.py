@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from search.objectives import Objectives
 from search.results.export import open_search
-from search.results.front import Objectives
 from search.searchers.base import OBJECTIVES
 from supernet.architecture_file import save_architecture
 from supernet.candidate import Candidate

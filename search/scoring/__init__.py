@@ -1,5 +1,5 @@
 """What a worker does with the candidates it is given.
 
-`tasks` are plain data that travel, `scorer` the scorer a config asks for, `packed_scorer` one on
-the 1-bit kernels, `racing` stops those that cannot win.
+`tasks` are plain data that travel, `scorer` the scorer that a `config` asks for, `packed_scorer`
+one on the 1-bit kernels, `racing` stops those that cannot win.
 """

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from deploy.engine.packed_network import make_program
 from deploy.kernels.library import backend_info, set_threads
 from deploy.lowering.network import lower
+from deploy.parts.packed_segment import PackedSegment
 from deploy.parts.recalibration import KeptConvs, Recalibration, check_recalibrates
-from deploy.parts.segments import PackedSegment
 from deploy.plan.parameters import operation_parameters
 from deploy.plan.plan import MapShape
 from deploy.plan.preprocessing import Preprocessing

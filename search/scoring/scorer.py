@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from search.config import SearchConfig
+from search.scoring.config import SearchScoringConfig
 from search.scoring.packed_scorer import PackedScorer
 from search.scoring.racing import Bits, RacingConfig, race
 from search.scoring.tasks import Arrays, Race, Score, Scorer
@@ -56,10 +56,20 @@ class TogetherScorer:
                 yield number, race(blocks, rival, self._racing, self._judge.num_images)
 
 
-def make_scorer(description: Mapping[str, Any], config: SearchConfig, arrays: Arrays) -> Scorer:
-    """The scorer of a space's description; picklable as a partial without `arrays`."""
-    engine = PackedScorer if config.scoring.engine == "packed" else TorchScorer
-    judge = engine(description, arrays, config.scoring)
-    if config.batch == 1 and config.racing is None:
+def make_scorer(
+    description: Mapping[str, Any],
+    config: SearchScoringConfig,
+    batch: int,
+    racing: RacingConfig | None,
+    max_bytes: int,
+    arrays: Arrays,
+) -> Scorer:
+    """The scorer of a space's description; picklable as a partial without `arrays`.
+
+    `batch`: candidates it is given at once, whose shared maps may take up to `max_bytes`.
+    """
+    engine = PackedScorer if config.engine == "packed" else TorchScorer
+    judge = engine(description, arrays, config)
+    if batch == 1 and racing is None:
         return judge
-    return TogetherScorer(judge, config.racing, config.batch_mib << 20)
+    return TogetherScorer(judge, racing, max_bytes)

@@ -110,7 +110,7 @@ def test_other_images_to_check_it_on(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_what_computes_something_else_is_not_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import evaluate.shipping.signs
+    import evaluate.shipping.sign_export
 
     def signs_alone(network):
         """Weights replaced by their signs, the norms left as they are."""
@@ -119,8 +119,8 @@ def test_what_computes_something_else_is_not_written(
             part.norm.load_state_dict(own.norm.state_dict())
         return folded
 
-    real = evaluate.shipping.signs.fold_scale
-    monkeypatch.setattr(evaluate.shipping.signs, "fold_scale", signs_alone)
+    real = evaluate.shipping.sign_export.fold_scale
+    monkeypatch.setattr(evaluate.shipping.sign_export, "fold_scale", signs_alone)
     exported = tmp_path / "s.safetensors"
     assert run(["export", save(tmp_path / "n.safetensors"), "-o", str(exported)]) == 1
     assert "layer 'block1_spatial' differs by" in capsys.readouterr().err
@@ -171,7 +171,7 @@ def test_wrong_input_is_refused(
 
 
 def test_one_wrong_layer_is_found_and_turned_signs_are_none() -> None:
-    from evaluate.shipping.signs import layer_errors
+    from evaluate.shipping.sign_export import layer_errors
     from supernet.exact_signs import fold_scale
     from supernet.network import build
     from supernet.networks import network_spec

@@ -199,7 +199,7 @@ def _packed(path: Path, rng: Random) -> None:
 
 
 def _image(path: Path, rng: Random) -> None:
-    from supernet.image_file import read_for_network
+    from supernet.files.image_file import read_for_network
 
     size, channels = rng.choice((8, 28, 96)), rng.choice((1, 3))
     pixels = read_for_network(path, size, channels)

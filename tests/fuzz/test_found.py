@@ -27,8 +27,8 @@ from supernet.files import (
     read_json,
     save_weights,
 )
+from supernet.files.image_file import read_pixels
 from supernet.history_file import read_history
-from supernet.image_file import read_pixels
 from supernet.spaces import space_from_description
 from tests.fuzz.documents import YAML_TEXTS
 from tests.latency_tables.group_table import save_group_table

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from latency_tables.device import this_device
-from latency_tables.layers import distinct_layers
+from latency_tables.layer_keys import distinct_layers
+from latency_tables.machine import this_device
 from latency_tables.table import COLUMNS, Errors, Header, LatencyTable, save_table
 from supernet.space import SearchSpace
 

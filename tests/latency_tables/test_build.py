@@ -9,7 +9,7 @@ from deploy.kernels.library import backend_info
 from latency_tables import build as building
 from latency_tables.build import BuildSettings, build_table
 from latency_tables.exchange import export_layers, export_networks, import_table
-from latency_tables.layers import distinct_layers
+from latency_tables.layer_keys import distinct_layers
 from latency_tables.predictor import Predictor, check_predictor
 from latency_tables.table import load_table
 from supernet.files import UserError

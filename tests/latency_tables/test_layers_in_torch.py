@@ -15,7 +15,7 @@ from deploy.kernels.library import backend_info
 from deploy.lowering import network as lowering
 from evobit.main import run
 from latency_tables.build import BuildSettings, build_table
-from latency_tables.layers import distinct_layers, layers_in_torch
+from latency_tables.layer_keys import distinct_layers, layers_in_torch
 from latency_tables.plot import rows_by_groups
 from latency_tables.predictor import Predictor
 from latency_tables.table import load_table

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from latency_tables.device import check_device, check_use, this_device
-from latency_tables.layers import distinct_layers
+from latency_tables.layer_keys import distinct_layers
+from latency_tables.machine import check_device, check_use, this_device
 from latency_tables.plot import by_groups, predicted_against_measured
 from latency_tables.predictor import (
     Predictor,

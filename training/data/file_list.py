@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from supernet.files import UserError
-from supernet.image_file import IMAGE_SUFFIXES
+from supernet.files.image_file import IMAGE_SUFFIXES
 
 NEARLY_PARTS = "train training test testing val valid validate validation eval".split()
 

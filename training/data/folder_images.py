@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from supernet.files import UserError
-from supernet.image_file import read_pixels
+from supernet.files.image_file import read_pixels
 from training.data.file_list import FileList
 from training.data.image_set import ImageSet
 
 
 def decode_image(path: Path, size: int, channels: int) -> Tensor:
-    """Return the image as uint8 (channels, size, size); see `supernet.image_file.read_pixels`.
+    """Return the image as uint8 (channels, size, size); as `read_pixels` makes it.
 
     Raises:
         UserError: the file is no image or is damaged.

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from supernet.files import UserError
-from supernet.image_file import storage_size
+from supernet.files.image_file import storage_size
 from training.data.cache import ImageCache
 from training.data.config import DataConfig, Part
 from training.data.file_list import FileList, list_parts

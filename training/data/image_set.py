@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from supernet.image_file import border, needs_only_border
+from supernet.files.image_file import border, needs_only_border
 
 RESIZED_AT_ONCE = 1024  # images; bounds the float copy that resizing makes
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from supernet.image_file import storage_size
+from supernet.files.image_file import storage_size
 
 MAX_CROPPED_AWAY = 1.5  # stored images wider than 1.5 x the input are shrunk before cropping
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from supernet.image_file import storage_size
+from supernet.files.image_file import storage_size
 from training.data.config import DataConfig
 from training.data.file_list import list_class_folders
 from training.data.folder_images import FolderImageSet

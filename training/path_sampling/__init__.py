@@ -1,8 +1,8 @@
 """Which architectures a supernet training step updates: rules, schedules, and what was drawn.
 
 `config` is what is asked for, `check` refuses what cannot be followed. `drawer` gives the paths of
-each step by the `rules`, among the choices that the `schedule` has opened; `counts` records what
-was drawn.
+each step by the `rules`, among the choices that the schedule has opened in its `periods`; `counts`
+records what was drawn.
 """
 
 from training.path_sampling.check import check_sampling as check_sampling

@@ -9,6 +9,7 @@ from supernet.costs.table import ANALYTIC
 from supernet.files import UserError
 from supernet.space import SearchSpace
 from training.path_sampling.config import PathSamplingConfig
+from training.path_sampling.periods import Period, never_drawn, periods_of
 from training.path_sampling.rules import (
     MAX_DRAWS,
     bin_edges,
@@ -17,7 +18,6 @@ from training.path_sampling.rules import (
     distance_to_range,
     draw_in_range,
 )
-from training.path_sampling.schedule import Period, never_drawn, periods_of
 
 
 def check_sampling(

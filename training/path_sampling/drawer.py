@@ -9,8 +9,8 @@ from supernet.network import Network
 from supernet.supernet import Supernet
 from training.path_sampling.config import PathSamplingConfig
 from training.path_sampling.counts import DrawRecord
+from training.path_sampling.periods import period_at, periods_of
 from training.path_sampling.rules import draw
-from training.path_sampling.schedule import period_at, periods_of
 from training.seeds import stream
 
 REAL = {"weights": "real", "activations": "identity"}

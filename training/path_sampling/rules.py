@@ -13,7 +13,7 @@ from supernet.architecture import Architecture
 from supernet.costs import cost
 from supernet.space import SearchSpace
 from training.path_sampling.config import NUM_RANDOM, PathSamplingConfig
-from training.path_sampling.schedule import Period
+from training.path_sampling.periods import Period
 
 MAX_DRAWS = 1000
 MAX_DRAWS_FOR_A_BIN = 500

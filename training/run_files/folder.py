@@ -28,7 +28,7 @@ from supernet.files import (
     write_json,
     write_text,
 )
-from supernet.plain_data import plain
+from supernet.files.plain_data import plain
 from training.run_files.same_run import differences
 
 if TYPE_CHECKING:

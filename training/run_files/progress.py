@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from supernet.plain_data import is_number
+from supernet.files.plain_data import is_number
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_FILES = 2.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from supernet.files import UserError
-from supernet.plain_data import flatten, plain
+from supernet.files.plain_data import flatten, plain
 from supernet.spaces import space_from_description
 
 if TYPE_CHECKING:

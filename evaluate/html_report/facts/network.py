@@ -77,7 +77,7 @@ def _milliseconds(
     """Milliseconds of a block, and of the whole network, by the table; None of what is unknown."""
     if table is None:
         return (lambda block: None), None
-    from latency_tables.layers import takes_time
+    from latency_tables.layer_keys import takes_time
     from latency_tables.predictor import Predictor
     from latency_tables.table import load_table
 

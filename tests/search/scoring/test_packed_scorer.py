@@ -1,7 +1,6 @@
 """The packed engine of scoring: torch's classes, the same score anywhere, and what it refuses."""
 
 import pickle
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,10 @@ import pytest
 import torch
 
 from deploy.kernels.library import set_threads
-from search.config import SearchConfig, SearchScoringConfig, SearchStage
-from search.run import run_search
+from search.config import SearchConfig, SearchStage
+from search.run import run_search, scorer_of
+from search.scoring.config import SearchScoringConfig
 from search.scoring.packed_scorer import PackedScorer, check_packed
-from search.scoring.scorer import make_scorer
 from supernet.binarization import Binarization
 from supernet.files import UserError
 from supernet.space import SearchSpace
@@ -44,9 +43,7 @@ def test_classes_and_scores_equal_torchs(
     arrays = scoring_arrays(trained, DataConfig(**stages["data"]), config, seed=0)
     for array in arrays.values():
         array.flags.writeable = False  # as Ray shares them
-    factory = pickle.loads(
-        pickle.dumps(partial(make_scorer, tiny_space.describe(), SearchConfig(scoring=config)))
-    )
+    factory = pickle.loads(pickle.dumps(scorer_of(tiny_space, SearchConfig(scoring=config))))
     scorer, theirs = factory(arrays), Scorer(tiny_space.describe(), arrays, config)
     assert isinstance(scorer, PackedScorer)
     architectures = [tiny_space.uniform(groups) for groups in (1, 2, 4)]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.kernels import library
-from search.config import SearchScoringConfig
+from search.scoring.config import SearchScoringConfig
 from search.scoring.packed_scorer import PackedScorer
 from supernet.architecture import Architecture
 from supernet.space import SearchSpace

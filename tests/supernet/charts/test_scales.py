@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evaluate.html_report.html import Markup, joined, table, tag
+from evaluate.html_report.markup import Markup, joined, table, tag
 from evaluate.html_report.plots.candidates import thin
 from supernet.charts.scales import Scale, number, tick_labels
 from supernet.charts.svg import SHAPES, element, label, mark, title

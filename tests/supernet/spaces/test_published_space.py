@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from latency_tables.layers import covering_architectures, distinct_layers
+from latency_tables.layer_keys import covering_architectures, distinct_layers
 from supernet.architecture_file import load_architecture, save_architecture
 from supernet.costs import cost
 from supernet.files import UserError

@@ -21,8 +21,8 @@ from supernet.spaces.spos_blocks import SposBlocks
 from supernet.supernet import Supernet
 from training.path_sampling import DrawRecord, PathSamplingConfig, check_sampling, draw_paths
 from training.path_sampling.drawer import PathDrawer, real_path
+from training.path_sampling.periods import Period, period_at, periods_of
 from training.path_sampling.rules import bin_edges, bin_of, draw
-from training.path_sampling.schedule import Period, period_at, periods_of
 from training.run_files.folder import RunFolder
 from training.supernet_stage import SupernetStage
 from training.supernet_training import train_supernet

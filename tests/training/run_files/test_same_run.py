@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from docs.generate.schemas import stages
 from search.config import SearchStage
-from supernet.plain_data import plain
+from supernet.files.plain_data import plain
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.run_files.same_run import (
     CAN_GROW,

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from supernet.files import UserError
-from supernet.image_file import list_images, read_for_network, read_pixels
+from supernet.files.image_file import list_images, read_for_network, read_pixels
 
 LEVELS = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 

@@ -6,9 +6,9 @@ import platform
 from dataclasses import dataclass
 
 from deploy.kernels.library import VERSION, backend_info
+from deploy.kernels.processor import processor_fields
 from latency_tables.table import Header
 from supernet.files import UserError
-from supernet.processor import processor_fields
 
 
 @dataclass(frozen=True)

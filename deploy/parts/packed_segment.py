@@ -13,7 +13,7 @@ from deploy.engine.packed_network import make_program
 from deploy.engine.program import STEP_KINDS, Program
 from deploy.engine.reference import ReferenceProgram
 from deploy.kernels import library
-from deploy.kernels.binary_conv import MakeConv
+from deploy.kernels.packed_conv import MakeConv
 from deploy.kernels.shapes import Floats, check_array
 from deploy.lowering.network import lower_blocks
 from deploy.parts.part import PartPlan, unchanged

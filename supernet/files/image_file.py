@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from supernet.files import UserError
+from supernet.files.user_error import UserError
 
 if TYPE_CHECKING:
     from PIL import Image

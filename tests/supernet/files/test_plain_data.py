@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from supernet.plain_data import flatten, plain
+from supernet.files.plain_data import flatten, plain
 
 
 def test_values_are_as_json_has_them() -> None:

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from search.config import SearchConfig, SearchStage
+from search.objectives import Objectives
 from search.results.export_front import export_front
-from search.results.front import Objectives
 from search.run import run_search
 from supernet.architecture_file import load_architecture
 from supernet.candidate import Candidate

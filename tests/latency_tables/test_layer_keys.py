@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latency_tables.layers import covering_architectures, distinct_layers, layer_key, spread_over
+from latency_tables.layer_keys import (
+    covering_architectures,
+    distinct_layers,
+    layer_key,
+    spread_over,
+)
 from latency_tables.table import check_layers, load_table
 from supernet.files import UserError
 from supernet.spaces import space_from_description

@@ -1,0 +1,89 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from supernet.files.user_error import UserError
+
+PARTIAL = ".partial"
+"""Suffix of a file that is being written; one that a killed process left may be removed."""
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """Write a whole file or nothing: temporary file beside it, fsync, rename.
+
+    Yields a binary file. On any exception the temporary file is removed and `path` is untouched.
+    """
+    path = Path(path)
+    check_output(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent
+        )
+    except OSError as error:
+        # The temporary file's name would tell nobody anything.
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def check_output(path: str | Path) -> None:
+    """Demand that a file can stand at `path`; for work that would be lost at its end.
+
+    Raises:
+        UserError: a folder is there, or a file is where a folder has to be.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, expected the name of a file to write")
+    for parent in path.parents:
+        if parent.exists() and not parent.is_dir():
+            raise UserError(f"{path}: cannot be written, {parent} is a file")
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut, where the system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: str | Path, document: Any) -> None:
+    """Write one JSON document atomically, two-space indented, ending in a newline."""
+    write_text(path, json.dumps(document, indent=2) + "\n")
