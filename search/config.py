@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from search.limits.config import Limits
 from search.limits.latency import LatencyConfig
@@ -35,8 +35,6 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     `feasibility_samples`: uniform draws for the quantiles of each cost. `start_with`: architecture
     files that are scored first, as the first of generation 0.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     searcher: SearcherName = "evolution"
     generations: int = Field(default=20, ge=0)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from supernet.files import UserError
 from supernet.spec import BinaryUnitSpec, BlockSpec, NetworkSpec, StemSpec
+from training.device import place
 from training.processes.distributed import on_first
 from training.run_files.folder import RunFolder
 
@@ -142,7 +143,7 @@ def training_step_seconds(
 
     Moves `module` to the device; its parameters and buffers stay as they are.
     """
-    module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    place(module, device)
     x = zero_images(spec, batch_size, device).contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(batch_size, dtype=torch.long, device=device)
     return time_step(module, lambda: F.cross_entropy(path(x), labels).backward())

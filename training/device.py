@@ -6,6 +6,7 @@ import os
 from typing import Literal
 
 import torch
+from torch import nn
 
 from supernet.files import UserError
 from supernet.layers.binary_conv import Precision
@@ -25,6 +26,11 @@ def choose_device(name: DeviceName) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def place(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a module to the device, in place, laid out channels last: convolutions are faster so."""
+    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def choose_precision(name: PrecisionName, device: torch.device, compiled: bool) -> Precision:

@@ -20,7 +20,7 @@ from training.data import DataConfig, TrainingData, open_training_data
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
 from training.data.training_data import check_fit
-from training.device import choose_device, choose_precision, set_threads
+from training.device import choose_device, choose_precision, place, set_threads
 from training.loop.loop import CHECKPOINT
 from training.loop.phases import initialise, train
 from training.loop.settings import TrainingSettings
@@ -133,7 +133,7 @@ def plan(job: TrainingJob, data: TrainingData) -> NetworkTraining:
     torch.manual_seed(derive_seed(job.seed, "initialise", architecture.id))
     network = build(spec)
     initialise(network, settings)
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    place(network, device)
     precision = choose_precision(settings.precision, device, job.compile)
     set_precision(network, precision)
     if job.compile:

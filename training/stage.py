@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from training.data.config import DataConfig
 from training.run_files.same_run import NOT_RECORDED
+from training.section import Section
 
 
-class Stage(BaseModel):
+class Stage(Section):
     """A search space and a data set; a stage adds its own section, and the seed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: dict[str, Any]
     data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))

@@ -27,7 +27,7 @@ from training.compilation import (
 )
 from training.data import open_training_data
 from training.data.training_data import TrainingData
-from training.device import choose_device, choose_precision, set_threads
+from training.device import choose_device, choose_precision, place, set_threads
 from training.loop.batches import steps_per_epoch
 from training.loop.loop import CHECKPOINT
 from training.loop.losses import InPlaceLoss, Loss
@@ -80,7 +80,7 @@ def plan(
     torch.manual_seed(derive_seed(stage.seed, "initialise"))
     supernet = Supernet(space, settings.sharing)
     initialise(supernet, settings)
-    supernet.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    place(supernet, device)
     record = DrawRecord(space, settings.sampling)
     spec, per_epoch = space.decode(space.first()), steps_per_epoch(data.train, settings)
     return SupernetTraining(

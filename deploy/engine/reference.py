@@ -16,7 +16,6 @@ from deploy.engine.program import BAD_IMAGE, BAD_LOGITS
 from deploy.kernels.bits import binarize_map, weights_from_bytes
 from deploy.kernels.reference import apply_epilogue, conv_counts
 from deploy.kernels.shapes import Epilogue, Floats
-from deploy.plan.parameters import Parameters, operation_parameters
 from deploy.plan.plan import MapShape, Operation, Plan
 from deploy.plan.preprocessing import Preprocessing
 from supernet.files import UserError
@@ -150,17 +149,3 @@ class ReferenceProgram:
         finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
         if not finite.all():
             raise UserError(message.format(first + int(finite.argmin())))
-
-
-def reference_values(plan: Plan, parameters: Parameters, x: Floats) -> list[Floats]:
-    """Every value (N, H, W, C), the input's first, of normalised images (N, C, S, S), fp32.
-
-    Raises:
-        UserError: the parameters do not fit the plan, or a value is not finite.
-    """
-    channels = plan.channels
-    identity = Preprocessing((0.0,) * channels, (1.0,) * channels)
-    own = operation_parameters(plan, parameters)
-    program = ReferenceProgram(plan, own, identity, max(1, len(x)))
-    program.run(np.asarray(x, np.float32))
-    return program.values(len(x))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from evaluate.retrain.config import RepeatedTraining, RetrainConfig
 from training.device import DeviceName, PrecisionName
@@ -12,18 +12,17 @@ from training.loop.settings import TrainingSettings
 from training.path_sampling import PathSamplingConfig
 from training.run_files.same_run import CHANGES_NOTHING, NOT_RECORDED
 from training.scoring.scorer import BatchNormMode, ScoringConfig
+from training.section import Section
 from training.stage import Stage
 from training.supernet_stage import SupernetConfig
 
 
-class AuditScoring(BaseModel):
+class AuditScoring(Section):
     """The ways of scoring with a supernet that are compared, all on the whole search split.
 
     `batch_norm`: where the statistics are from; 'recalibrated' is tried with each number of
     `calibration_images`, whole multiples of `calibration_batch`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_norm: tuple[BatchNormMode, ...] = Field(
         ("recalibrated", "running", "batch"), min_length=1

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, create_model, model_validator
+from pydantic import Field, FiniteFloat, create_model, model_validator
 
 from supernet.costs.limits import Limit, limit_names
 from supernet.costs.table import COSTS
+from training.section import Section
 
 
-class LimitsBase(BaseModel):
+class LimitsBase(Section):
     """Limits as they stand in a config; None is no limit. Numbers like 3.2e6 are accepted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

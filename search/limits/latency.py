@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from latency_tables.layer_keys import distinct_layers
 from latency_tables.machine import check_device, check_use
@@ -20,20 +20,19 @@ from supernet.costs.table import LATENCY
 from supernet.files import as_written
 from supernet.space import SearchSpace
 from supernet.spec import NetworkSpec
+from training.section import Section
 
 MAX_MEASURED = 10
 ROUNDS = 9
 
 
-class LatencyConfig(BaseModel):
+class LatencyConfig(Section):
     """Which table predicts latency, and for which use of the network.
 
     `latency_device`: this, the machine of the search, whose finalists are then measured; or other.
     `latency_threads`, `latency_batch`: how the network will be run; the table must have been
     measured so. `trust_latency_table`: use one whose errors on whole networks are large or unknown.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     latency_table: Path | None = None
     latency_device: Literal["this", "other"] = "this"

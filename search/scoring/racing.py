@@ -13,23 +13,22 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from search.scoring.tasks import Score
 from supernet.candidate import Candidate, best
+from training.section import Section
 
 Bits = NDArray[np.bool_]
 
 
-class RacingConfig(BaseModel):
+class RacingConfig(Section):
     """How early a loser is stopped.
 
     `blocks`: equal parts of the search images, after each of which is tested. `level`: chance that
     a candidate as good as its rival is stopped, over all tests, at most. `leaders`: a candidate
     races against the last of so many best ones; those are always scored in full.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     blocks: int = Field(default=8, ge=2)
     level: float = Field(default=0.02, gt=0, lt=1)

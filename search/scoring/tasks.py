@@ -34,11 +34,8 @@ class Race(NamedTuple):
     rival: bytes | None
 
 
-Task = Architecture | Race
-"""What a scorer is called with; a race only where the search is one of races."""
-
 Scorer = Callable[[Any], float | Score]
-"""From a task to its top-1 in percent or its score.
+"""From an architecture, or a race where the search is one of races, to top-1 in percent or a score.
 
 It may have a method `score_many(tasks)` besides, which yields (number in the list, score) of each,
 in any order: candidates that are scored together may share work, and must score as alone.

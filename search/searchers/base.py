@@ -10,13 +10,14 @@ from itertools import islice
 from random import Random
 from typing import ClassVar, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from search.limits.sampling import FeasibleSampler
 from search.scoring.racing import Leaders, RacingConfig
 from search.searchers.surrogate import Surrogate
 from supernet.architecture import Architecture
 from supernet.candidate import Candidate, SharedChoices
+from training.section import Section
 
 TRIES = 10
 """Draws per wanted mutation or crossover, at most (as in the codes of SPOS and MetaPruning)."""
@@ -25,7 +26,7 @@ OBJECTIVES = ("ops",)
 """The costs minimised beside top-1 where a searcher takes objectives and a config names none."""
 
 
-class SearcherConfig(BaseModel):
+class SearcherConfig(Section):
     """Settings of the searchers; the defaults are those of SPOS's and MetaPruning's code.
 
     `population` candidates a generation (evolution, nsga2, random) or alive at once (regularized).
@@ -44,8 +45,6 @@ class SearcherConfig(BaseModel):
     `racing`: candidates that clearly lose against the leaders of the same results are stopped
     early. None: all are scored in full.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     population: int = Field(default=50, ge=1)
     parents: int = Field(default=10, ge=1)

@@ -92,7 +92,7 @@ def _drawn(series: Series, x: Scale, y: Scale) -> Iterator[str]:
     """The parts of one series: its line, its dots, its label."""
     places = [(x(dot.x), y(dot.y)) for dot in series.dots]
     if series.line:
-        points = " ".join(f"{at_x},{at_y}" for at_x, at_y in places)
+        points = " ".join(f"{at_x:g},{at_y:g}" for at_x, at_y in places)
         yield element(
             "polyline", points=points, fill="none", stroke="currentColor", stroke_width=1.5
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from supernet.architecture import Choice
 from supernet.files import UserError
@@ -26,7 +26,6 @@ from supernet.spec import (
 from supernet.spec.building import MOBILENET_BLOCKS, MOBILENET_STEM, Chain, Image, Stem
 
 Pruned = Literal["mobilenet-v1", "mobilenet-v2", "resnet-50"]
-PRUNED: tuple[Pruned, ...] = get_args(Pruned)
 
 V2_STEM, V2_LAST = 44, 1280
 V2_STAGES = (

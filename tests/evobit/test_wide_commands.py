@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from evobit.main import run
-from training.supernet_stage import SupernetConfig
+from training.supernet_training import SupernetTraining
 
 WIDE = {
     "name": "wide-binary",
@@ -98,7 +97,7 @@ def test_a_compiled_run_of_slices_is_refused_before_its_folder(
         ("wide", ["supernet.optimiser={bop: {gamma: 0.001}}"], "Bop has no real weights"),
         ("wide", ["space.activation=none"], "without activation are linear"),
         ("wide", ["supernet.sharing=independent"], "makes all paths alike"),
-        ("wide", ["supernet.sampling={rule: uniform, cost: flops}"], "cost is for the rules"),
+        ("wide", ["supernet.sampling={rule: uniform, cost: flops}"], "cost is for rule cost-range or cost-bins"),
         ("pruned", ["supernet.optimiser={bop: {gamma: 0.001}}"], "no binary convolution"),
     ],
 )
@@ -120,9 +119,9 @@ def test_a_dry_run_counts_every_path_of_a_step(
 ) -> None:
     drawn: list[int] = []
 
-    def counted(module: object, *given: object, paths: Any, begin: Any, **more: object) -> float:
-        begin(SupernetConfig(), 1)
-        drawn.append(len(paths(0)))
+    def counted(training: SupernetTraining) -> float:
+        training.begin(1)
+        drawn.append(len(training.paths(0)))
         return 1.0
 
     monkeypatch.setattr("evaluate.estimate.planned_training.rehearse", counted)

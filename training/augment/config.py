@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import fsum
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from training.frozen.config import NAME_IN_WORDS, NamedNetwork, check_network_name
+from training.section import Section, UsedWith, refuse_ignored
 
-# option -> the one technique that uses it
-ERASING_OPTIONS = {"size": "cutout", "area": "random-erasing", "aspect": "random-erasing"}
+ERASING_OPTIONS: UsedWith = {
+    "size": ("name", ("cutout",)),
+    "area": ("name", ("random-erasing",)),
+    "aspect": ("name", ("random-erasing",)),
+}
 
 
-class AttentionConfig(BaseModel):
+class AttentionConfig(Section):
     """What says which cells of an image matter, and how many of them are pasted.
 
     The image is divided into `grid` x `grid` cells; the `cells` of most attention are pasted, or,
     where that is None, a share of all that is drawn from Beta(alpha, alpha).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     extractor: str = Field(description=NAME_IN_WORDS)
     weights: Path | None = Field(
@@ -63,7 +65,7 @@ class AttentionConfig(BaseModel):
         return NamedNetwork("extractor", self.extractor, self.weights)
 
 
-class MixConfig(BaseModel):
+class MixConfig(Section):
     """One way of mixing the images of a batch with one another, and how often a batch is mixed so.
 
     cutmix: a box of the partner is pasted (arXiv 1905.04899).
@@ -73,8 +75,6 @@ class MixConfig(BaseModel):
     Beta(alpha, alpha).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: Literal["cutmix", "mixup", "attentive-cutmix"]
     probability: float = Field(gt=0, le=1)
     alpha: float = Field(1.0, gt=0)
@@ -82,7 +82,7 @@ class MixConfig(BaseModel):
 
     @model_validator(mode="after")
     def _no_ignored_field(self) -> Self:
-        refuse_ignored(self, self.name, {"attention": "attentive-cutmix"})
+        refuse_ignored(self, {"attention": ("name", ("attentive-cutmix",))})
         if self.name == "attentive-cutmix" and self.attention is None:
             raise ValueError("attentive-cutmix needs attention, whose extractor finds the cells")
         drawn = self.attention is None or self.attention.cells is None
@@ -91,15 +91,13 @@ class MixConfig(BaseModel):
         return self
 
 
-class EraseConfig(BaseModel):
+class EraseConfig(Section):
     """What is erased of a training image, and the share of the images that lose something.
 
     cutout: a square of side `size` in pixels, whose centre lies anywhere (arXiv 1708.04552).
     random-erasing: a rectangle inside the image, filled with noise (arXiv 1708.04896). `area`:
     least and largest share of the image; `aspect`: least and largest height / width.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["cutout", "random-erasing"]
     probability: float = Field(gt=0, le=1)
@@ -109,7 +107,7 @@ class EraseConfig(BaseModel):
 
     @model_validator(mode="after")
     def _no_ignored_field(self) -> Self:
-        refuse_ignored(self, self.name, ERASING_OPTIONS)
+        refuse_ignored(self, ERASING_OPTIONS)
         if self.name == "cutout" and self.size is None:
             raise ValueError("cutout needs size, the side of its square in pixels")
         return self
@@ -125,18 +123,6 @@ class EraseConfig(BaseModel):
         if self.area[0] * self.aspect[0] > 1 or self.area[0] / self.aspect[1] > 1:
             raise ValueError(f"no rectangle of area {self.area} and aspect {self.aspect} fits")
         return self
-
-
-def refuse_ignored(config: BaseModel, name: str, used_by: Mapping[str, str]) -> None:
-    """Refuse an option that is set though the technique `name` does not use it.
-
-    Raises:
-        ValueError: names the option and the technique that it belongs to.
-    """
-    fields = type(config).model_fields
-    for option, technique in used_by.items():
-        if technique != name and getattr(config, option) != fields[option].default:
-            raise ValueError(f"{option} is for {technique}, not for {name}")
 
 
 def check_mixes(mixes: Sequence[MixConfig]) -> None:
@@ -155,10 +141,8 @@ def check_mixes(mixes: Sequence[MixConfig]) -> None:
         raise ValueError("attentive-cutmix stands twice in mix, expected it once at most")
 
 
-class AugmentConfig(BaseModel):
+class AugmentConfig(Section):
     """How training images are varied: cropped and mirrored, then erased, then mixed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     crop: Literal["none", "pad", "resized"] = Field(
         "pad",

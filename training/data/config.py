@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from training.run_files.same_run import CHANGES_NOTHING
+from training.section import Section
 
 Part = Literal["train", "test"]
 
@@ -18,10 +19,8 @@ DATA_SETS = {
 }
 
 
-class DataConfig(BaseModel):
+class DataConfig(Section):
     """A data set, the size of its images, and how its training images are split."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
         description="fashion-mnist-mini, fashion-mnist, cifar10, cifar100, imagefolder, or "

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from training.section import Section
 
 NAME_IN_WORDS = (
     "a torchvision classification model such as resnet34; or the network.safetensors of a network "
@@ -61,10 +63,8 @@ class NamedNetwork:
             raise ValueError(f"the {self.role} {self.name} holds its own weights; drop weights")
 
 
-class DistillationConfig(BaseModel):
+class DistillationConfig(Section):
     """A student learns a teacher's distribution over the classes, and the labels by a share."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     teacher: str = Field(description=NAME_IN_WORDS)
     weights: Path | None = Field(

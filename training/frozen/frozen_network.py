@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from supernet.files import UserError
 from training.data.normalisation import Normalisation
+from training.device import place
 from training.frozen.config import NamedNetwork
 from training.frozen.sources import Source
 
@@ -25,8 +26,7 @@ class FrozenNetwork:
     """
 
     def __init__(self, source: Source, given: Normalisation, device: torch.device) -> None:
-        module = source.module.eval().requires_grad_(False)
-        self.module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = place(source.module.eval().requires_grad_(False), device)
         self.seen, self._device = source.seen, device
         self._bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(
             including_emulation=False

@@ -19,20 +19,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.processes.distributed import WHOLE, Part
+from training.section import Section
 
 
-class DropBlockConfig(BaseModel):
+class DropBlockConfig(Section):
     """`keep`: share of the pixels kept at the end of training. `size`: of a window, in pixels.
 
     Where a map is smaller than `size`, the window is as large as the map.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     keep: float = Field(0.9, gt=0, lt=1)
     size: int = Field(7, ge=1)

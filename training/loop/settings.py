@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from supernet.binarization import Binarization
 from supernet.layers.initialisation import WeightRule
@@ -16,17 +16,16 @@ from training.frozen.config import DistillationConfig
 from training.loop.drop_block import DropBlockConfig
 from training.optim import OptimiserConfig
 from training.run_files.same_run import CHANGES_NOTHING, CHANGES_ROUNDING
+from training.section import Section
 
 
-class PhaseSettings(BaseModel):
+class PhaseSettings(Section):
     """What one phase of a training may have of its own: how long, by which rule, at what.
 
     Defaults are the Bi-Real Net recipe's (Adam 1e-3 at batch 512, linear decay, no weight decay,
     smoothing 0.1), with batch and rate scaled for small images. `binarization`: how the operands of
     the binary convolutions are made. `distillation`: a teacher whose outputs are learned.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(20, ge=1)
     learning_rate: float = Field(3e-3, gt=0)

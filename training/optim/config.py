@@ -5,18 +5,18 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from training.section import Section, UsedWith, refuse_ignored
 
 
-class BopConfig(BaseModel):
+class BopConfig(Section):
     """Bop (arXiv 1906.02107) for the weights of binary convolutions; defaults are larq's.
 
     `gamma`, the adaptivity rate, stays, or goes linearly by step to `gamma_end` over the whole
     phase, or is multiplied by `gamma_decay` every `gamma_decay_epochs` epochs. `tau`, the
     threshold, stays, or goes linearly by step to `tau_end`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gamma: float = Field(1e-4, gt=0, le=1)
     tau: float = Field(1e-8, ge=0)
@@ -29,7 +29,8 @@ class BopConfig(BaseModel):
     def _one_schedule_of_gamma(self) -> Self:
         if self.gamma_end is not None and self.gamma_decay_epochs is not None:
             raise ValueError("give gamma_end or gamma_decay_epochs, not both")
-        if self.gamma_decay_epochs is None and _is_changed(self, "gamma_decay"):
+        default = type(self).model_fields["gamma_decay"].default
+        if self.gamma_decay_epochs is None and self.gamma_decay != default:
             raise ValueError("gamma_decay has no effect without gamma_decay_epochs")
         return self
 
@@ -45,8 +46,7 @@ shifts of RSign and RPReLU are (1, C, 1, 1) and so decayed; the linear layer is 
 ADAMS = ("adam", "adamw")
 FALLING = ("linear", "linear-epochs", "cosine")
 
-# field -> the field that decides whether it is used, and the values of that one that use it
-USED_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+USED_WITH: UsedWith = {
     "betas": ("name", ADAMS),
     "eps": ("name", ADAMS),
     "momentum": ("name", ("sgd",)),
@@ -57,7 +57,7 @@ USED_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-class OptimiserConfig(BaseModel):
+class OptimiserConfig(Section):
     """Optimiser, schedule of the learning rate, and what decays. Default: Adam, linear to zero.
 
     `schedule`: linear and cosine fall by step to `end`, a share of the learning rate;
@@ -67,8 +67,6 @@ class OptimiserConfig(BaseModel):
     `decayed` names what weight decay reaches, see `Decayed`.
     `bop`: move the weights of binary convolutions by Bop; the rest is the named optimiser's.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
@@ -85,10 +83,7 @@ class OptimiserConfig(BaseModel):
 
     @model_validator(mode="after")
     def _no_ignored_field(self) -> Self:
-        for field, (chooser, users) in USED_WITH.items():
-            chosen = getattr(self, chooser)
-            if chosen not in users and _is_changed(self, field):
-                raise ValueError(f"{field} is for {chooser} {' or '.join(users)}, not for {chosen}")
+        refuse_ignored(self, USED_WITH)
         return self
 
     @model_validator(mode="after")
@@ -105,7 +100,3 @@ class OptimiserConfig(BaseModel):
                     f"milestones are {self.milestones}, expected rising epochs above 0"
                 )
         return self
-
-
-def _is_changed(config: BaseModel, field: str) -> bool:
-    return bool(getattr(config, field) != type(config).model_fields[field].default)

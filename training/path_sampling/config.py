@@ -7,8 +7,6 @@ from math import isfinite
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     StrictFloat,
     StrictInt,
@@ -16,47 +14,50 @@ from pydantic import (
     model_validator,
 )
 
+from training.section import Section, UsedWith, refuse_ignored
+
 NUM_RANDOM = 2
 """Uniform paths beside the largest and the smallest of a sandwich (AttentiveNAS, NAS-BNN)."""
 
-# option -> the one rule that uses it; None is its default, which old run folders do not hold
-USED_BY = {
-    "num_bins": "cost-bins",
-    "num_random": "sandwich",
-    "distil": "sandwich",
-    "teacher_is_real": "sandwich",
+BY_COST = ("cost-range", "cost-bins")
+
+# None is the default of a rule's own options, which old run folders do not hold.
+USED_WITH: UsedWith = {
+    "cost": ("rule", BY_COST),
+    "minimum": ("rule", BY_COST),
+    "maximum": ("rule", BY_COST),
+    "num_bins": ("rule", ("cost-bins",)),
+    "num_random": ("rule", ("sandwich",)),
+    "distil": ("rule", ("sandwich",)),
+    "teacher_is_real": ("rule", ("sandwich",)),
 }
 
 Choices = Annotated[tuple[StrictInt | StrictFloat | StrictStr, ...], Field(min_length=1)]
 
 
-class ScheduleEntry(BaseModel):
+class ScheduleEntry(Section):
     """From `epoch` on, positions whose name matches a pattern draw among these choices only.
 
     `choices`: pattern (as of file names: `*.width`) -> choices. Where several patterns match a
     position, the last one counts.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     epoch: int = Field(ge=0)
     choices: dict[str, Choices] = Field(min_length=1)
 
 
-class Widening(BaseModel):
+class Widening(Section):
     """Of positions that match `pattern` only the largest choice is drawn before `from_epoch`.
 
     Then the next smaller one too, and one more every `every_epochs`, until all are.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pattern: str = "*.width"
     from_epoch: int = Field(ge=0)
     every_epochs: int = Field(1, ge=1)
 
 
-class PathSamplingConfig(BaseModel):
+class PathSamplingConfig(Section):
     """The rule by which a step draws its paths, and which choices may be drawn in which epoch.
 
     `rule`:
@@ -72,8 +73,6 @@ class PathSamplingConfig(BaseModel):
     `schedule`, `widen`: one or the other; epochs count from 0 through all phases.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     rule: Literal["uniform", "strict-fairness", "cost-range", "cost-bins", "sandwich"] = "uniform"
     cost: str = "ops"
     minimum: float = 0.0
@@ -87,14 +86,7 @@ class PathSamplingConfig(BaseModel):
 
     @model_validator(mode="after")
     def _no_ignored_field(self) -> Self:
-        for field, rule in USED_BY.items():
-            if self.rule != rule and getattr(self, field) is not None:
-                raise ValueError(f"{field} is for rule {rule}, not for {self.rule}")
-        for field, default in (("cost", "ops"), ("minimum", 0.0), ("maximum", float("inf"))):
-            if self.rule not in ("cost-range", "cost-bins") and getattr(self, field) != default:
-                raise ValueError(
-                    f"{field} is for the rules cost-range and cost-bins, not for {self.rule}"
-                )
+        refuse_ignored(self, USED_WITH)
         if self.teacher_is_real and not self.is_distilled:
             raise ValueError("teacher_is_real has no effect without distil")
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from supernet.binarization import Binarization
 from supernet.layers.initialisation import WeightRule
@@ -15,10 +15,10 @@ from training.optim import OptimiserConfig
 from training.pretraining.unmix import ImageMixtureConfig
 from training.pretraining.views import ViewConfig
 from training.run_files.same_run import CHANGES_NOTHING, CHANGES_ROUNDING
+from training.section import Section, UsedWith, refuse_ignored
 from training.stage import Stage
 
-# field -> the field that decides whether it is used, and the values of that one that use it
-USED_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+USED_WITH: UsedWith = {
     "temperature": ("method", ("moco", "simclr", "swav")),
     "momentum": ("method", ("moco", "byol")),
     "queue": ("method", ("moco", "swav")),
@@ -33,7 +33,7 @@ USED_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-class PretrainConfig(BaseModel):
+class PretrainConfig(Section):
     """How features are learned without labels. Defaults: MoCo as Un-Mix's script for CIFAR has it.
 
     `unmix`: v5 takes mixtures apart in the loss (arXiv 2003.05438), `whole_share` of the steps mix
@@ -48,8 +48,6 @@ class PretrainConfig(BaseModel):
     the running averages. `neighbours`, `neighbour_temperature`: of the weighted kNN that scores the
     features.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["moco", "simclr", "byol", "swav"] = "moco"
     unmix: Literal["none", "v5", "v1"] = "none"
@@ -93,10 +91,7 @@ class PretrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _no_ignored_field(self) -> Self:
-        for field, (chooser, users) in USED_WITH.items():
-            chosen, default = getattr(self, chooser), type(self).model_fields[field].default
-            if chosen not in users and getattr(self, field) != default:
-                raise ValueError(f"{field} is for {chooser} {' or '.join(users)}, not for {chosen}")
+        refuse_ignored(self, USED_WITH)
         return self
 
     @model_validator(mode="after")

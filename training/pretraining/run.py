@@ -20,7 +20,7 @@ from supernet.spec import NetworkSpec
 from training.data import TrainingData, open_training_data
 from training.data.normalisation import Normalisation
 from training.data.training_data import check_fit
-from training.device import choose_device, set_threads
+from training.device import choose_device, place, set_threads
 from training.loop.batches import steps_per_epoch
 from training.loop.loop import CHECKPOINT, train_phase
 from training.loop.phases import initialise
@@ -127,7 +127,7 @@ def plan(stage: PretrainStage, prepared: Prepared, folder: Path) -> Pretraining:
     network = build(prepared.spec)
     initialise(network, config.beginning())
     set_binarization(network, config.binarization)
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    place(network, device)
     return Pretraining(
         module=build_method(Encoder(network), config).to(device),
         images=prepared.data.train,

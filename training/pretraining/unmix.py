@@ -14,8 +14,10 @@ from random import Random
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
+
+from training.section import Section
 
 
 class Box(NamedTuple):
@@ -103,13 +105,11 @@ def loss_of_mixture(loss: Callable[[Tensor], Tensor], features: Tensor, share: f
     return share * loss(features) + (1 - share) * loss(reverse(features))
 
 
-class ImageMixtureConfig(BaseModel):
+class ImageMixtureConfig(Section):
     """Rounds of mixing whole images, then of pasting regions.
 
     In each round an image is mixed with the given probability, by a share of Beta(beta, beta).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     whole_rounds: int = Field(2, ge=0)
     whole_probability: float = Field(0.1, ge=0, le=1)

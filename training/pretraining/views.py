@@ -7,23 +7,22 @@ grey, which need colours.
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from training.augment.config import AugmentConfig
 from training.augment.images import augment
 from training.data.normalisation import Normalisation
 from training.processes.distributed import WHOLE, Part
+from training.section import Section
 
 
-class ViewConfig(BaseModel):
+class ViewConfig(Section):
     """How a view differs from its image.
 
     `min_scale`: least share of the area kept. `brightness`, `contrast`: factors are drawn from
     1 - b to 1 + b; both are applied with the chance `jitter_probability`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_scale: float = Field(0.2, gt=0, le=1)
     flip: bool = True

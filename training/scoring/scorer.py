@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from supernet.architecture import Architecture
@@ -33,6 +33,7 @@ from training.device import DeviceName, PrecisionName, choose_device, choose_pre
 from training.scoring.calibration import calibrate_batch_norm, top1, use_batch_statistics
 from training.scoring.segments import TorchSegment, part_of
 from training.scoring.shared_prefixes import Segment, SharedPrefixes
+from training.section import Section
 from training.seeds import torch_stream
 
 BatchNormMode = Literal["recalibrated", "running", "batch"]
@@ -40,10 +41,8 @@ BatchNormMode = Literal["recalibrated", "running", "batch"]
 or those of each scored batch itself."""
 
 
-class ScoringConfig(BaseModel):
+class ScoringConfig(Section):
     """`search_images`: score on the first so many images of the search split (None: on all)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     calibration_images: int = Field(2048, ge=2)
     calibration_batch: int = Field(512, ge=2)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deploy import kernels
 from deploy.engine.program import Program
-from deploy.engine.reference import ReferenceOperation, reference_values
+from deploy.engine.reference import ReferenceOperation
 from deploy.engine.schedule import Lifetime, Schedule, place
 from deploy.kernels.real_conv import RealConv
 from deploy.kernels.shapes import ConvShape
@@ -20,6 +20,7 @@ from deploy.plan.parameters import Parameters, operation_parameters
 from deploy.plan.plan import Operation, Plan
 from deploy.plan.preprocessing import Preprocessing
 from supernet.files import UserError
+from tests.deploy.engine.reference_values import reference_values
 from tests.deploy.random_plans import MEAN, STD, random_images, random_parameters, random_plan
 
 ROOT = Path(__file__).resolve().parents[3]

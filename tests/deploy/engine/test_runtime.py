@@ -13,12 +13,12 @@ import torch
 
 import deploy
 from deploy.engine.packed_network import PackedNetwork
-from deploy.engine.reference import reference_values
 from deploy.kernels import library
 from deploy.plan.parameters import Parameters
 from deploy.plan.plan import Operation, Plan
 from deploy.plan.preprocessing import Preprocessing
 from supernet.files import UserError
+from tests.deploy.engine.reference_values import reference_values
 from tests.deploy.random_plans import MEAN, STD, random_images, random_parameters
 from training.data.normalisation import Normalisation
 

@@ -278,7 +278,7 @@ def test_threads_not_given_are_one(
 ) -> None:
     asked: list[int | None] = []
     monkeypatch.setattr("evaluate.retrain.jobs.set_threads", asked.append)
-    monkeypatch.setattr("evaluate.retrain.run.set_threads", asked.append)
+    monkeypatch.setattr("evaluate.retrain.trainings.set_threads", asked.append)
     monkeypatch.setattr("training.network_training.set_threads", asked.append)
     few = stage_of(stages, threads=None, epochs=1, seeds=1, uniform=0, random=0)
     retrain(few, [best_file(tmp_path, tiny_space)], tmp_path / "run")

@@ -3,6 +3,7 @@
 import json
 import random
 from itertools import product
+from typing import get_args
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from supernet.costs import cost
 from supernet.files import UserError
 from supernet.spaces import space_from_description
 from supernet.spaces.metapruning import PERCENTS, MetaPruning
-from supernet.spaces.metapruning_plans import PRUNED
+from supernet.spaces.metapruning_plans import Pruned
 from supernet.spec import (
     ConvChainSpec,
     ConvSpec,
@@ -32,6 +33,8 @@ from supernet.spec import (
 )
 from supernet.verify import measure
 from training.compilation import num_graphs
+
+PRUNED = get_args(Pruned)
 
 V1_CHANNELS = (32, 64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)
 V2_CHANNELS = (44, 22, *(33,) * 2, *(44,) * 3, *(88,) * 4, *(132,) * 3, *(224,) * 3, 448)

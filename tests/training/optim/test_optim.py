@@ -630,10 +630,10 @@ def test_figures_look_into_combined_optimisers_and_plain_ones_have_none():
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"momentum": 0.5}, "momentum is for name sgd, not for adam"),
-        ({"name": "adamw", "nesterov": True}, "nesterov is for name sgd, not for adamw"),
-        ({"name": "sgd", "betas": (0.5, 0.9)}, "betas is for name adam or adamw, not for sgd"),
-        ({"name": "sgd", "eps": 1e-6}, "eps is for name adam or adamw, not for sgd"),
+        ({"momentum": 0.5}, "momentum is for sgd, not for adam"),
+        ({"name": "adamw", "nesterov": True}, "nesterov is for sgd, not for adamw"),
+        ({"name": "sgd", "betas": (0.5, 0.9)}, "betas is for adam or adamw, not for sgd"),
+        ({"name": "sgd", "eps": 1e-6}, "eps is for adam or adamw, not for sgd"),
         ({"name": "sgd", "nesterov": True, "momentum": 0}, "nesterov needs a momentum"),
         ({"betas": (0.9, 1.0)}, "betas are"),
         ({"schedule": "constant", "end": 0.1}, "end is for schedule linear or"),
