@@ -11,7 +11,8 @@ CODE := evobit supernet training search latency_tables deploy evaluate tests ben
 
 # One thread a process: the tests run in $(WORKERS) processes. A file's tests stay in one process,
 # so that its fixtures (a Ray, a trained supernet) are made once.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+  --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup doctor format lint test test-quick test-long soak sanitize fuzz browser wheel \

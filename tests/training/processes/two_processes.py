@@ -50,7 +50,8 @@ def torchrun(config: Path, run: Path, restarts: int = 0) -> Popen:
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     words += ["--nproc-per-node", "2", "--max-restarts", str(restarts)]
     words += ["-m", "--", "evobit", "train-supernet", str(config), "--run", str(run), "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # A process that waits for the killed one does not end on SIGTERM: torchrun waits 30 s for it.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "2"}
     return Popen(words, stdout=subprocess.PIPE, stderr=DEVNULL, text=True, env=environment)
 
 
