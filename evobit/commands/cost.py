@@ -34,9 +34,9 @@ def cost(
         str | None,
         typer.Option(
             "--space",
-            help="In place of a file: a search space, mobilenet-groups, wide-binary, spos-blocks, "
-            "mixed-precision, metapruning or network. With a file: the space of your own that it "
-            "names, whose code may then be run.",
+            help="In place of a file: a search space, mobilenet-groups, wide-binary, ... (an "
+            "unknown name lists all). With a file: the space of your own that it names, whose code "
+            "may then be run.",
         ),
     ] = None,
     groups: Annotated[

@@ -42,17 +42,19 @@ class QuantisedUnitSpec:
 
     @classmethod
     def of(cls, unit: BinaryUnitSpec, weight_bits: int, activation_bits: int) -> QuantisedUnitSpec:
-        """The same unit with operands of that many bits; it has no RSign."""
-        if unit.rsign:
-            raise ValueError("a quantised unit has no RSign")
-        same = {one.name: getattr(unit, one.name) for one in fields(unit) if one.name != "rsign"}
+        """The same unit with operands of that many bits; it has no RSign, nor any later option."""
+        own = {one.name for one in fields(cls)}
+        for one in fields(unit):
+            if one.name not in own and getattr(unit, one.name) != one.default:
+                raise ValueError(f"a quantised unit has no {one.name}")
+        same = {one.name: getattr(unit, one.name) for one in fields(unit) if one.name in own}
         return cls(**same, weight_bits=weight_bits, activation_bits=activation_bits)
 
     @property
     def binary(self) -> BinaryUnitSpec:
         """The same unit with operands of 1 bit."""
-        own = (getattr(self, one.name) for one in fields(BinaryUnitSpec) if one.name != "rsign")
-        return BinaryUnitSpec(*own)
+        both = {one.name for one in fields(self)} & {one.name for one in fields(BinaryUnitSpec)}
+        return BinaryUnitSpec(**{name: getattr(self, name) for name in both})
 
     @property
     def out_size(self) -> int:

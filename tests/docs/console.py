@@ -108,6 +108,6 @@ def first_missing(shown: tuple[str, ...], printed: list[str]) -> str | None:
 
 def shape(line: str) -> str:
     """A line without what differs between runs: numbers (not of names: top1), hashes, widths."""
-    line = re.sub(r"\b[0-9a-f]{8,}\b", "#", line)
+    line = re.sub(r"(?<!\.)\b[0-9a-f]{8,}\b", "#", line)  # 96.66666666666667 is no hash
     line = re.sub(r"(?<![A-Za-z])[-+]?\d[\d,]*(\.\d+)?(e[-+]\d+)?", "#", line)
     return " ".join(re.sub(r"[─━┏┓┡┩┳╇┌┐└┘┴┬│┃|-]+", " ", line).split())

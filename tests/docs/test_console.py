@@ -56,6 +56,7 @@ def test_what_goes_wrong_is_said(tmp_path: Path, command: str, message: str) -> 
 
 def test_numbers_hashes_and_widths_do_not_count() -> None:
     assert shape("│ top1  │ 84.25 │") == shape("│ top1 │ 7 │") == "top1 #"
+    assert shape('"top1":96.66666666666667') == shape('"top1":100.0')
     assert shape("networks/0f1e2d3c4b5a-seed0") == shape("networks/ffffffffffff-seed0")
     assert first_missing(("x 1", "...", "y 2"), ["x 3", "z", "y 4"]) is None
     assert first_missing(("y 2", "x 1"), ["x 3", "z", "y 4"]) == "x 1"

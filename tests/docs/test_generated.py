@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -9,8 +10,13 @@ from pydantic import BaseModel
 import deploy
 import search
 import supernet.layers
+from deploy.exporters import FORMATS
 from docs.generate import command_line, config_reference, schemas
+from search.searchers import SEARCHERS
+from supernet.sharing.ways import Sharing
 from supernet.spaces import SPACES
+from training.augment.config import EraseConfig, MixConfig
+from training.optim import OptimiserConfig
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("supernet", "training", "search", "deploy", "latency_tables", "evaluate")
@@ -44,6 +50,27 @@ def test_every_field_is_on_the_page(stage: str) -> None:
             for name in model.model_fields:
                 assert f"| `{name}` |" in page, f"{model.__name__}.{name}"
     assert all(f"### {name}\n" in page for name in SPACES)
+
+
+def names_of(model: type[BaseModel]) -> tuple[Any, ...]:
+    return get_args(model.model_fields["name"].annotation)
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("spaces", SPACES),
+        ("spaces", get_args(Sharing)),
+        ("search", SEARCHERS),
+        ("exports", FORMATS),
+        ("training", names_of(OptimiserConfig)),
+        ("training", names_of(MixConfig)),
+        ("training", names_of(EraseConfig)),
+    ],
+)
+def test_every_name_of_a_registry_is_on_its_page(page: str, names: Any) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    assert [name for name in names if not re.search(rf"[`( ]{name}[`,) ]", text)] == []
 
 
 def test_descriptions_come_from_docstrings() -> None:

@@ -15,6 +15,7 @@ from evobit.main import run
 from supernet.architecture_file import save_architecture
 from supernet.files import load_weights, save_weights
 from supernet.spaces import space_from_description
+from training.data.config import DATA_SETS
 
 Capture = pytest.CaptureFixture[str]
 
@@ -166,7 +167,11 @@ def test_an_image_that_cannot_be_decoded(folder: Path, capsys: Capture, stages: 
     assert printed.out == "" and not list(Path("runs").rglob("*.safetensors"))
 
 
-@pytest.mark.parametrize("name", ["imagefolder", "cifar10", "cifar100", "nowhere.py:read"])
+# Fashion-MNIST is embedded, and looked for in other places too.
+READ_FROM_ROOT = [name for name in DATA_SETS if not name.startswith("fashion-mnist")]
+
+
+@pytest.mark.parametrize("name", [*READ_FROM_ROOT, "nowhere.py:read"])
 def test_a_missing_data_set(folder: Path, capsys: Capture, stages: dict, name: str) -> None:
     stages["data"].update(name=name)
     if not name.startswith("nowhere"):

@@ -19,13 +19,15 @@ DATA_SETS = {
 }
 
 
+NAMES_IN_WORDS = (
+    f"{', '.join(DATA_SETS)}, or 'module:function' or 'file.py:function' of your own reader"
+)
+
+
 class DataConfig(Section):
     """A data set, the size of its images, and how its training images are split."""
 
-    name: str = Field(
-        description="fashion-mnist-mini, fashion-mnist, cifar10, cifar100, imagefolder, or "
-        "'module:function' or 'file.py:function' of your own reader"
-    )
+    name: str = Field(description=NAMES_IN_WORDS)
     root: Path | None = Field(None, description="folder that holds the data set")
     image_size: int = Field(32, ge=8, le=1024, description="side of the network's input, pixels")
     split_seed: int = Field(0, ge=0, description="seed of the train/search (and test) split")
@@ -48,10 +50,7 @@ class DataConfig(Section):
     def _known_name(cls, name: str) -> str:
         module, separator, function = name.rpartition(":")
         if name not in DATA_SETS and not (separator and module and function.isidentifier()):
-            raise ValueError(
-                f"unknown data set {name!r}, expected one of {', '.join(DATA_SETS)}, "
-                "or 'module:function' or 'file.py:function' of your own reader"
-            )
+            raise ValueError(f"unknown data set {name!r}, expected one of {NAMES_IN_WORDS}")
         return name
 
     @model_validator(mode="after")

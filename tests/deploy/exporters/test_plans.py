@@ -23,7 +23,7 @@ from tests.deploy.exporters.comparing import (
     wrong_operations,
 )
 
-OF_PLANS = [name for name, format in FORMATS.items() if name != "torch"]
+OF_PLANS = [name for name, format in FORMATS.items() if format.of_plan]
 
 
 def needs_packages(name: str) -> str:

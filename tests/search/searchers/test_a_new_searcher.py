@@ -49,7 +49,7 @@ def config(monkeypatch):
 def test_it_is_a_name_of_the_config(config):
     names = config.SearchConfig.model_json_schema()["properties"]["searcher"]["enum"]
     assert names == [*SEARCHERS] and names[-1] == "hill"
-    with pytest.raises(ValueError, match="'random' or 'hill'"):
+    with pytest.raises(ValueError, match=rf"'{[*SEARCHERS][-2]}' or 'hill'"):
         config.SearchConfig(searcher="hills")
 
 
@@ -60,12 +60,12 @@ def test_what_it_can_do_is_what_its_class_says(config):
     assert able.minimised == ("flops",)
     assert config.SearchConfig(searcher="hill").minimised == ("ops",)
     for field, names in (
-        ({"screen": 2}, "evolution or regularized or hill, not for nsga2"),
-        ({"racing": {}}, "evolution or random or hill, not for nsga2"),
+        ({"screen": 2}, "evolution or regularized or (.* or )?hill, not for nsga2"),
+        ({"racing": {}}, "evolution or random or (.* or )?hill, not for nsga2"),
     ):
         with pytest.raises(ValueError, match=f"for searcher {names}"):
             config.SearchConfig(searcher="nsga2", **field)
-    with pytest.raises(ValueError, match="for searcher nsga2 or hill, not for random"):
+    with pytest.raises(ValueError, match="for searcher nsga2 or (.* or )?hill, not for random"):
         config.SearchConfig(searcher="random", objectives=["ops"])
 
 

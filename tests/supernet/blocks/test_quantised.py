@@ -1,7 +1,7 @@
 """Weights and activations of a few bits: formulas, gradients, and the binary unit at 1 bit."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -282,11 +282,22 @@ def test_other_bits_are_refused(bits: tuple[int, int], message: str) -> None:
 
 
 def test_what_is_no_binary_unit_is_no_quantised_one() -> None:
-    with pytest.raises(ValueError, match="has no RSign"):
+    with pytest.raises(ValueError, match="has no rsign"):
         of(2, 2, replace(UNIT, rsign=True))
     with pytest.raises(ValueError, match="shortcut 'identity' cannot have stride 2"):
         replace(of(2, 2), stride=2)
     assert of(2, 2).binary == UNIT and of(2, 2, HALVING).out_size == 3
+
+
+def test_what_binary_units_learn_later_is_left_out_or_refused() -> None:
+    @dataclass(frozen=True)
+    class LaterSpec(BinaryUnitSpec):
+        extra: str = "none"
+
+    later = LaterSpec(**vars(UNIT))
+    assert of(2, 2, later) == of(2, 2)
+    with pytest.raises(ValueError, match="has no extra"):
+        of(2, 2, replace(later, extra="some"))
 
 
 def network_spec() -> NetworkSpec:

@@ -14,7 +14,7 @@ from supernet.sharing.shared_path import partial_regions
 from supernet.space import SearchSpace
 from supernet.spaces import SPACES, space_from_description
 from supernet.verify import verify
-from tests.supernet.spaces.every_space import CASES, FIXED_SPACES, SMALL_SPACES
+from tests.supernet.spaces.every_space import CASES, FIXED_SPACES, SHARINGS, SMALL_SPACES
 from training.optim import step_within
 
 NAMES = list(SMALL_SPACES)
@@ -47,6 +47,7 @@ def turns(space: SearchSpace) -> list[Architecture]:
 
 def test_every_registered_space_is_tested_here() -> None:
     assert {form["name"] for form in SMALL_SPACES.values()} | set(FIXED_SPACES) == set(SPACES)
+    assert SHARINGS.keys() == SMALL_SPACES.keys()
 
 
 @pytest.mark.parametrize("name", NAMES)
