@@ -157,7 +157,8 @@ def test_a_torch_program_may_not_differ_at_all(
     real = torch_program.loaded
     monkeypatch.setattr(torch_program, "loaded", lambda content: lambda x: real(content)(x) + 1e-5)
     file = tmp_path / "n.pt2"
-    arguments = ["export", str(save(tmp_path / "n.safetensors")), "-o", str(file), "--images", "9"]
+    source = save(tmp_path / "n.safetensors", SMALL_SPACES["wide-binary"] | GREY)
+    arguments = ["export", str(source), "-o", str(file), "--images", "9"]
     assert run([*arguments, "--format", "torch"]) == 1
     assert "9 of 9 images keep their class; 9 differ without a sign" in capsys.readouterr().err
     assert not file.exists()

@@ -18,7 +18,7 @@ from tests.fuzz.cases import COMMAND, PROGRAM, Folder, drawn
 from tests.fuzz.targets import TARGETS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-FEW, FEW_PROGRAMS = 20, 5
+FEW, FEW_PROGRAMS = 10, 3
 COMMANDS, PROGRAMS = 3_000, 500
 MANY = {**{name: target.cases for name, target in TARGETS.items()}, COMMAND: COMMANDS}
 SHARDS = 4

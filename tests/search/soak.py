@@ -46,11 +46,12 @@ METHODS = (
 class Soak:
     """What was injected so far, of which kind, and what of it is survived."""
 
-    def __init__(self, work, seed, seconds):
+    def __init__(self, work, seed, seconds, faults=None):
         self.work = work
         self.rng = random.Random(seed)
         self.began = time.monotonic()
         self.end = self.began + seconds
+        self.most_faults = faults
         self.deck = []
         self.last = self.began
         self.injected, self.survived = Counter(), Counter()
@@ -78,8 +79,9 @@ class Soak:
         self.count_inner_faults()
 
     def is_over(self):
-        """Whether faults are no longer injected."""
-        return time.monotonic() > self.end
+        """Whether faults are no longer injected: the time is over, or there were enough."""
+        enough = self.most_faults is not None and self.injected.total() >= self.most_faults
+        return enough or time.monotonic() > self.end
 
     def complete(self, search):
         """Bring a search to its budget under faults; it checks itself."""
@@ -180,13 +182,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--faults", type=int, help="end after so many, if they come sooner")
     given = parser.parse_args()
     # A shell that starts a command in the background has it ignore SIGINT, and its children too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Short: Ray's sockets lie below, and a socket's path has a limit.
     work = Path(tempfile.mkdtemp(prefix="soak", dir="/tmp"))
     prepare(work)
-    soak = Soak(work, given.seed, 60 * given.minutes)
+    soak = Soak(work, given.seed, 60 * given.minutes, given.faults)
     try:
         soak.run()
     except SoakFailed as error:

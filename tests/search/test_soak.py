@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 @pytest.mark.timeout(600)
 def test_a_search_survives_faults():
     # This seed begins with a worker killed, a driver killed, a full disk, a history cut short.
-    command = [sys.executable, "tests/search/soak.py", "--minutes", "0.5", "--seed", "636"]
+    command = [sys.executable, "tests/search/soak.py", "--faults", "4", "--seed", "636"]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     soak = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
     assert soak.returncode == 0, soak.stdout + soak.stderr

@@ -18,9 +18,10 @@ from supernet.layers.binary_input import BinaryInput
 from supernet.layers.rsign import RSign
 from supernet.layers.sign import ste_sign, swish_sign
 from supernet.network import build
-from supernet.networks import NETWORKS, network_spec
+from supernet.networks import network_spec
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from supernet.spec import BinaryLayerSpec, BinaryUnitSpec, BottleneckSpec
+from tests.published_networks import EACH
 
 REAL = Binarization(weights="real", activations="relu")
 ODD = Binarization(
@@ -221,7 +222,7 @@ def test_a_layers_own_values_come_back() -> None:
         assert_equal(result(module, x), own)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EACH)
 def test_names_and_shapes_are_those_of_every_setting(name: str) -> None:
     size = 64 if name in ("binary-alexnet", "xnor-net") else 32
     with torch.device("meta"):

@@ -9,9 +9,10 @@ from supernet.costs import Costs, cost
 from supernet.files import UserError
 from supernet.layers.rsign import RSign
 from supernet.network import build
-from supernet.networks import NETWORKS, network_spec
+from supernet.networks import network_spec
 from supernet.spec import BinaryUnitSpec, BottleneckSpec, NormSpec, StemSpec
 from supernet.verify import verify
+from tests.published_networks import EACH
 
 DOUBLING = 128_450_560  # multiply-adds of the five doubling blocks' 1x1 convolutions
 
@@ -111,14 +112,14 @@ def test_which_layers_of_the_alexnets_are_binary() -> None:
     assert alexnet.flops == 64 * 3 * 121 * 56**2
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EACH)
 def test_analytic_equals_module(name: str) -> None:
     size = 64 if name in ("binary-alexnet", "xnor-net") else 32
     spec = network_spec(name, image_size=size, classes=10)
     assert verify(spec) == cost(spec).as_dict()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EACH)
 def test_names_of_layers_are_those_of_parameters_and_all_are_trained(name: str) -> None:
     size = 64 if name in ("binary-alexnet", "xnor-net") else 32
     spec = network_spec(name, image_size=size, classes=3)
