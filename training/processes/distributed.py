@@ -79,6 +79,7 @@ def processes(device_name: str) -> Iterator[Part]:
         world_size=size,
     )
     try:
+        dist.barrier()  # one that is refused at once would leave another half connected
         yield part()
         dist.barrier()  # nobody leaves while another still listens
     finally:
