@@ -168,4 +168,7 @@ def _numbers(description: dict[str, Any], name: str) -> tuple[float, ...]:
     values = description.get(name)
     if not isinstance(values, list) or not all(isinstance(v, (int, float)) for v in values):
         raise UserError(f"{name} is {values!r}, expected a list of numbers")
-    return tuple(float(value) for value in values)
+    try:
+        return tuple(float(value) for value in values)
+    except OverflowError as error:
+        raise UserError(f"{name} holds a number that is too large") from error

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from supernet.finite import demand_finite
 from training.data import DataConfig, open_training_data
 from training.data.image_set import ImageSet
 from training.data.test_part import open_labelled_folder, open_test_part
@@ -37,6 +38,7 @@ def score_network(
         for pixels, labels in images.batches(torch.arange(len(images)), BATCH, device):
             x = seen.apply(pixels)
             logits = network(x.contiguous(memory_format=torch.channels_last))
+            demand_finite(logits)
             ranked = logits.topk(min(5, logits.shape[1])).indices
             hits[: ranked.shape[1]] += (ranked == labels[:, None]).sum(0).cpu()
             trust.append(logits.float().softmax(1).amax(1).cpu())
@@ -101,7 +103,7 @@ def score_on_test_split(run: Path) -> dict[str, Any]:
         return recorded
     config = PretrainConfig(**folder.config[STAGE])
     trained = load_network(folder.path / WEIGHTS)
-    data = open_training_data(DataConfig(**folder.config["data"]))
+    data = open_training_data(DataConfig.of_file(folder.config["data"]))
     device = choose_device(config.device)
     set_threads(folder.manifest.get("threads"))
     encoder = Encoder(trained.network).to(device)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from supernet.files import UserError
+from supernet.plugins import allow
 
 SECTIONS = ("space", "data", "supernet", "search", "pretrain", "retrain", "audit", "seed")
 
@@ -57,6 +58,8 @@ def load_stage(path: str | Path, model: type[Stage], overrides: Sequence[str] = 
     }
     if isinstance(given.get("space"), dict):
         _check_space(given["space"], where)
+    if isinstance(given.get("data"), dict) and isinstance(given["data"].get("name"), str):
+        allow(given["data"]["name"])
     try:
         stage = model.model_validate(given)
     except ValidationError as error:

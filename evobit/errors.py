@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from supernet.files import UserError
+from supernet.files import RunFailed, UserError
+from supernet.files.printable import LONGEST, printable
 from training.run_files.progress import is_first_process
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
@@ -51,7 +52,8 @@ def say(text: str) -> None:
     """Print one line on stderr, marked as evobit's; torchrun's first process says it for all."""
     if not is_first_process():
         return
-    print("evobit: " + " ".join(text.split()), file=sys.stderr)
+    line = printable(" ".join(text.split()), 7 * LONGEST)
+    print(f"evobit: {line}", file=sys.stderr)
 
 
 def _explain(error: BaseException) -> tuple[int, str]:
@@ -60,7 +62,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return FAILED, RESUMES
     if isinstance(error, UserError):
         return WRONG_INPUT, str(error)
-    if isinstance(error, CommandFailed):
+    if isinstance(error, (CommandFailed, RunFailed)):
         return FAILED, str(error)
     # Typer's own errors (unknown option, missing argument); Typer keeps its copy of click's
     # classes at no fixed place, so they are known by their method.

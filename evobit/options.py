@@ -26,6 +26,25 @@ Licence = Annotated[
         "--licence", metavar="TEXT", help="Of the weights, for the card [default: left to you]."
     ),
 ]
+
+
+def _let_files_name(names: list[str] | None) -> list[str] | None:
+    from supernet.plugins import allow
+
+    allow(*names or ())
+    return names
+
+
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="NAME",
+        callback=_let_files_name,
+        help="Your own code that the files may name, and that is then run: FILE.py:NAME or "
+        "MODULE:NAME. Repeatable.",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done: time, memory, disk.")
 ]

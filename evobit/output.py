@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from evobit.errors import say
 from supernet.files.plain_data import flatten, plain
+from supernet.files.printable import LONGEST, printable
 from training.run_files.progress import is_first_process
 
 
@@ -38,7 +39,7 @@ class Output:
         if self.as_json:
             self.stream.write(json.dumps(plain(document, finite=True), indent=2) + "\n")
         elif text:
-            self.stream.write(text.rstrip("\n") + "\n")
+            self.stream.write(printable(text.rstrip("\n")) + "\n")
         else:
             shown = {name: value for name, value in document.items() if name not in only_json}
             rows = flatten(shown, numbered_from=None)
@@ -55,12 +56,15 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(title) if title else None, title_justify="left")
+        def shown(cell: str) -> Text:
+            return Text(printable(" ".join(cell.splitlines()), LONGEST))
+
+        table = Table(title=shown(title) if title else None, title_justify="left")
         table.show_header = any(columns)
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*map(shown, row))
         Console(file=self.stream).print(table)
 
 
@@ -104,9 +108,9 @@ def shared(overrides: Sequence[str] | None) -> list[str]:
     return [word for one in kept for word in ("--set", shlex.quote(one))]
 
 
-def own_space(name: str) -> list[str]:
-    """`--space NAME`, which a command needs that reads files of a space of the user's own."""
-    return ["--space", shlex.quote(name)] if ":" in name else []
+def allowing(*names: str) -> list[str]:
+    """`--allow NAME` for each that is code of the user's own and that a command's files name."""
+    return [word for name in names if ":" in name for word in ("--allow", shlex.quote(name))]
 
 
 def _typed(command: Command) -> str:

@@ -13,7 +13,7 @@ from search.pools.pool import ScoringPool
 from search.scoring.tasks import Failure, Item, Race, Result
 from search.searchers import Proposal, Searcher
 from supernet.candidate import Candidate
-from supernet.files import UserError
+from supernet.files import RunFailed, UserError
 from supernet.history_file import History
 from supernet.rank_correlation import kendall_tau
 
@@ -180,7 +180,7 @@ class SearchLoop:
     def _end_generation(self) -> None:
         """Make the generation's records last, and log it."""
         if not self._any_scored:
-            raise RuntimeError(
+            raise RunFailed(
                 f"none of the first {len(self._fresh)} candidates could be scored; "
                 f"the first: {self._fresh[0].failure}"
             )

@@ -18,7 +18,7 @@ from typing import Any
 
 from supernet.architecture import Architecture
 from supernet.candidate import Candidate, RankKey, SharedChoices, rank
-from supernet.files import UserError
+from supernet.files import UserError, open_to_append
 from supernet.files.plain_data import is_number
 from supernet.space import SearchSpace
 
@@ -146,11 +146,14 @@ class History:
             UserError: the file is damaged elsewhere than in a torn last line.
         """
         self.path = Path(path)
-        self.path.touch()
-        self.candidates, whole = _read(self.path, space)
-        if self.path.stat().st_size > whole:
-            os.truncate(self.path, whole)
-        self._file = open(self.path, "ab", buffering=0)
+        self._file = open_to_append(self.path, buffering=0)
+        try:
+            self.candidates, whole = _read(self.path, space)
+            if os.fstat(self._file.fileno()).st_size > whole:
+                os.ftruncate(self._file.fileno(), whole)
+        except BaseException:
+            self._file.close()
+            raise
 
     def append(self, candidate: Candidate) -> None:
         """Add the candidate with the next index; it survives the end of this process."""

@@ -1,22 +1,60 @@
-"""A user's own Python module, named by import path or by file, without editing the checkout."""
+"""A user's own Python code, named by import path or by file; the one gate through which it is run.
+
+A config or the command line may name code. A file may not, wherever it came from: a name that a
+network file, an architecture file or a run folder holds is found only where the command's own
+config, or its option --allow, has named the same.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import importlib.util
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from supernet.files import UserError
+
+_allowed: set[str] = set()
+"""Names that a config or the command line has given in this process, and --allow."""
+
+
+def allow(*names: str) -> None:
+    """Let files name this code too: `module:name` or `file.py:name`."""
+    _allowed.update(names)
+
+
+def forget_allowed() -> None:
+    """Begin anew, as a process does: what was named before allows no file anything."""
+    _allowed.clear()
+
+
+def own_code(name: str, what: str, *, trusted: bool = True) -> Any:
+    """What `module:name` or `file.py:name` stands for; None where the module has no such name.
+
+    A name that is not `trusted`, because a file holds it, runs only what was named by something
+    trusted before (`allow`). `what` begins the message of every refusal.
+
+    Raises:
+        UserError: the name is a file's own, or there is no such module or file, or it cannot be
+            imported.
+    """
+    where, _, attribute = name.rpartition(":")
+    if trusted:
+        allow(name)
+    elif name not in _allowed:
+        raise UserError(
+            f"{what}: is named by a file, and code is run for no file; give a config that names "
+            f"it too, or, if you know this code, the option --allow {shlex.quote(name)}"
+        )
+    return getattr(load_module(where, what), attribute, None)
 
 
 def load_module(where: str, what: str) -> ModuleType:
     """Import the module `where`, or the Python file `where` under a name of its own, once.
-
-    Runs the user's code: only for what a config or the command line names, never for what a
-    data file names. `what` begins the message of every refusal.
 
     Raises:
         UserError: there is no such module or file, or it cannot be imported.

@@ -102,15 +102,16 @@ class SearchSpace(ABC):
             raise UserError(f"space '{self.name}': no choice for position '{missing[0]}'")
         if unknown := [name for name in choices if name not in set(names)]:
             raise UserError(f"space '{self.name}' has no position '{unknown[0]}'")
+        found = []
         for position in self.positions:
             choice = choices[position.name]
-            # bool is an int in Python; True must not pass for the choice 1.
-            if isinstance(choice, bool) or choice not in position.choices:
+            if (known := _same(choice, position.choices)) is None:
                 raise UserError(
                     f"space '{self.name}': {choice!r} is not a choice of '{position.name}'; "
                     f"choices are {', '.join(map(str, position.choices))}"
                 )
-        return Architecture(tuple((name, choices[name]) for name in names))
+            found.append((position.name, known))
+        return Architecture(tuple(found))
 
     def sample(self, rng: Random) -> Architecture:
         """Draw every position's choice uniformly and independently."""
@@ -194,3 +195,20 @@ class SearchSpace(ABC):
             }
             chosen[position.name] = pick(position.choices, key=parameters.__getitem__)
         return self.architecture(chosen)
+
+
+def _same(choice: Any, choices: Sequence[Any]) -> Any:
+    """Which of `choices` it is; None where it is none.
+
+    True is no 1 and 2.0 no 2, which Python takes for equal: another text of an architecture would
+    have another id. 1 is 1.0 where the choices are fractions, as people write them.
+    """
+    return next(
+        (
+            one
+            for one in choices
+            if one == choice
+            and (type(one) is type(choice) or (type(one) is float and type(choice) is int))
+        ),
+        None,
+    )

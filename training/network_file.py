@@ -93,7 +93,7 @@ def load_network(path: Path) -> TrainedNetwork:
         architecture = space.architecture(description["choices"])
         normalisation = _normalisation(description["normalisation"])
         class_names = tuple(map(str, description["class_names"]))
-        data = DataConfig(**description["data"])
+        data = DataConfig.of_file(description["data"])
         binarization = Binarization.from_description(description.get("binarization", {}))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

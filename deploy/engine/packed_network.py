@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -61,6 +63,18 @@ class StepTime:
     """Median over rounds, for all images of the call."""
 
 
+_with_locks: weakref.WeakSet[PackedNetwork] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a child of a fork: a thread that held a lock in the parent is not there to free it."""
+    for network in _with_locks:
+        network._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
+
+
 class PackedNetwork:
     """A packed 1-bit network; may be called from several threads, which take turns.
 
@@ -94,6 +108,7 @@ class PackedNetwork:
         self.class_names = tuple(class_names)
         self._parameters = operation_parameters(plan, parameters)
         self._lock = threading.Lock()
+        _with_locks.add(self)
         self._checked: AnyProgram | None = None
         self._program = self._make_program(keep_all=False)
 

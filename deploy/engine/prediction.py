@@ -12,6 +12,7 @@ from deploy.engine.packed_network import PackedNetwork
 from deploy.kernels.shapes import Floats
 from supernet.files import UserError
 from supernet.files.image_file import read_for_network
+from supernet.finite import demand_finite
 
 
 def predict_files(
@@ -34,7 +35,9 @@ def predict_files(
         except UserError as error:
             failures.append(str(error))
             continue
-        shares = _softmax(network(pixels[None])[0])
+        logits = network(pixels[None])
+        demand_finite(logits)
+        shares = _softmax(logits[0])
         order = np.argsort(-shares, kind="stable")[:top]
         best = [{"class": names[i], "probability": float(shares[i])} for i in order]
         predictions.append({"image": str(file), "top": best})

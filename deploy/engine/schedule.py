@@ -7,6 +7,7 @@ values made by pools or by the input, get a step that binarizes them.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,6 +16,7 @@ import numpy as np
 
 from deploy.kernels.shapes import SLACK_WORDS, Floats
 from deploy.plan.plan import MapShape, Operation, Plan
+from supernet.files import UserError
 
 StepKind = Literal["input", "pad", "pack", "binary_conv", "conv", "pool"]
 """What the native code calls a step; `pack` turns floats into signs."""
@@ -220,10 +222,17 @@ class Lifetime:
         return self.first <= other.last and other.first <= self.last
 
 
+MAX_MAPS_BYTES = 1 << 30
+"""Of all maps of one image that are needed at a time."""
+
+
 def place(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
     """The offset of each, in bytes, and the bytes needed in all.
 
     The largest is placed first, each at the lowest offset that is free for its whole life.
+
+    Raises:
+        UserError: more than MAX_MAPS_BYTES in all.
     """
     offsets = [0] * len(lifetimes)
     placed: list[int] = []  # by offset
@@ -237,8 +246,9 @@ def place(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
                 offset = max(offset, _round_up(offsets[other] + lifetimes[other].num_bytes))
         offsets[index] = offset
         total = max(total, offset + own.num_bytes)
-        placed.append(index)
-        placed.sort(key=lambda i: offsets[i])
+        if total > MAX_MAPS_BYTES:
+            raise UserError(f"its maps need over {MAX_MAPS_BYTES:,} bytes for one image")
+        bisect.insort(placed, index, key=lambda i: offsets[i])
     return offsets, total
 
 

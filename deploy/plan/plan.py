@@ -26,7 +26,13 @@ MAX_SIDE = 1 << 14
 MAX_CHANNELS = 1 << 20
 MAX_KERNEL = 63
 MAX_MAP_VALUES = 1 << 28
-"""Bounds on what a file may ask for, far above any network of use: 2^28 floats are 1 GiB."""
+MAX_OPERATIONS = 1 << 11
+MAX_WORK = 1 << 38
+"""Bounds on what a file may ask for, far above any network of use, checked before anything is made.
+
+2^28 floats are 1 GiB. DenseNet-201 has about 700 operations. 2^38 multiply-adds, and values looked
+at by pools, are 24 times a ResNet-152 at 224 pixels, or one at 1,024.
+"""
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,19 @@ class Operation:
         height, width = (self._pooled(side) for side in (source.height, source.width))
         return MapShape(height, width, self.channels)
 
+    def work(self, source: MapShape) -> int:
+        """Multiply-adds of a convolution or a linear layer, values that a pool looks at."""
+        result = self.result_shape(source)
+        values = math.prod((result.height, result.width, result.channels))
+        match self.kind:
+            case "conv" | "binary_conv":
+                return values * self.kernel_size**2 * (source.channels // self.groups)
+            case "linear":
+                return values * source.channels
+            case "global_avg_pool":
+                return values * source.height * source.width
+        return values * self.kernel_size**2
+
     def _pooled(self, side: int) -> int:
         """Windows along a side: the last may end outside, but begins inside the map or its left
         padding, as in torch. Those of `max_pool_inside` end inside."""
@@ -168,6 +187,11 @@ def _check_plan(plan: Plan) -> None:
     _check_whole("the plan's input", "size", plan.size, 1, MAX_SIDE)
     if not plan.operations:
         raise UserError("the plan has no operations")
+    if len(plan.operations) > MAX_OPERATIONS:
+        raise UserError(
+            f"the plan has {len(plan.operations):,} operations, expected at most {MAX_OPERATIONS:,}"
+        )
+    work = 0
     shapes = [MapShape(plan.size, plan.size, plan.channels)]
     for number, operation in enumerate(plan.operations):
         where = f"operation {number} ({operation.name!r})"
@@ -177,6 +201,9 @@ def _check_plan(plan: Plan) -> None:
             raise UserError(f"{where}: the window is larger than its map")
         if math.prod((shape.height, shape.width, shape.channels)) > MAX_MAP_VALUES:
             raise UserError(f"{where}: a map of more than {MAX_MAP_VALUES} values")
+        work += operation.work(shapes[operation.source])
+        if work > MAX_WORK:
+            raise UserError(f"{where}: more than {MAX_WORK:,} multiply-adds up to here")
         shapes.append(shape)
         if operation.add is not None:
             added = shapes[operation.add]

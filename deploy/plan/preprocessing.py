@@ -25,6 +25,10 @@ class Preprocessing:
             raise UserError(f"{self}: expected a mean and a std of each channel")
         if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
             raise UserError(f"{self}: expected finite numbers and positive stds")
+        with np.errstate(over="ignore", divide="ignore"):
+            levels = self.levels()
+        if not np.isfinite(levels).all() or not self.scale_and_shift()[0].all():
+            raise UserError(f"{self}: expected numbers that fp32 holds, and stds too")
 
     def scale_and_shift(self) -> tuple[Floats, Floats]:
         """Of each channel, (C,): a level becomes level * scale - shift."""

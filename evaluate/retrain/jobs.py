@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluate.score import score_network
-from supernet.files import UserError, read_json, write_json
+from supernet.files import RunFailed, UserError, read_json, write_json
+from supernet.plugins import allow
 from training.data import open_training_data
 from training.data.test_part import open_test_part
 from training.device import set_threads
@@ -38,14 +39,15 @@ def train_and_score(job: TrainingJob) -> dict[str, float]:
     processes, all of them train and the first one scores.
     """
     score = score_file(job)
+    allow(job.space["name"], job.data.name)  # a worker's process has read no config
 
     def scored() -> dict[str, float]:
         set_threads(job.settings.threads)  # training sets it too, unless it was done before
         trained = load_network(path)
         if job.images == "everything":
-            images = open_test_part(trained.data)
+            images = open_test_part(job.data)
         else:
-            images = open_training_data(trained.data).search
+            images = open_training_data(job.data).search
         write_json(score, score_network(trained, images, job.settings.device))
         return read_json(score, what="score")
 
@@ -124,11 +126,11 @@ def _run_on_ray(
             except ray.exceptions.RayTaskError as error:
                 if isinstance(error.cause, UserError):
                     raise error.cause from None
-                raise RuntimeError(f"training {job.name} failed: {error.cause}") from error
+                raise RunFailed(f"training {job.name} failed: {error.cause}") from error
             except ray.exceptions.RayError as error:
                 folder.log("worker lost", name=job.name, attempt=tries[job.name], error=str(error))
                 if tries[job.name] == MAX_TRIES:
-                    raise RuntimeError(f"training {job.name} died {MAX_TRIES} times") from error
+                    raise RunFailed(f"training {job.name} died {MAX_TRIES} times") from error
                 waiting.append(job)
 
 

@@ -12,6 +12,7 @@ from deploy.packed_file import is_in_zoo
 from deploy.plan.plan import Plan
 from supernet.files import UserError, check_output
 from supernet.files.image_file import list_images, read_for_network
+from supernet.finite import demand_finite_weights
 from training.data import DataConfig, open_training_data
 from training.network_file import TrainedNetwork, load_network
 
@@ -24,10 +25,12 @@ def open_checkpoint(checkpoint: Path, output: Path) -> TrainedNetwork:
     """Read a network file of which `output` is to be made.
 
     Raises:
-        UserError: a damaged file, or `output` is a folder or the checkpoint itself.
+        UserError: a damaged file, one that holds NaN, or `output` is a folder or the checkpoint.
     """
     check_target(checkpoint, output)
-    return load_network(checkpoint)
+    trained = load_network(checkpoint)
+    demand_finite_weights(trained.network.state_dict(), str(checkpoint))
+    return trained
 
 
 def check_target(source: Path, output: Path) -> None:

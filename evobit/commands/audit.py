@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
+from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, run_folder
 from evobit.output import output
 from evobit.resuming import announced, check_folder, foretell
 
@@ -24,6 +24,7 @@ def audit(
     ] = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how well a supernet ranks architectures.

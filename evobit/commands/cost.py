@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evobit.errors import CommandFailed, say
-from evobit.options import AsJson
+from evobit.options import Allow, AsJson
 from evobit.output import output
 from supernet.files import UserError
 
@@ -78,6 +78,7 @@ def cost(
     verify: Annotated[
         bool, typer.Option("--verify", help="Build the network and count it independently.")
     ] = False,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Count the FLOPs, BOPs, OPs and bits of a network.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evobit.options import AsJson, read_limits
+from evobit.options import Allow, AsJson, read_limits
 from evobit.output import output
 
 
@@ -27,6 +27,7 @@ def coverage(
             help="Also count the paths within this limit; a search's own of that name is replaced.",
         ),
     ] = None,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Show which choices and costs a supernet was trained on.

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from evobit.errors import WRONG_INPUT, CommandFailed, say
-from evobit.options import AsJson, Licence, WithCard
+from evobit.options import Allow, AsJson, Licence, WithCard
 from evobit.output import output, say_next
 
 Model = Annotated[
@@ -40,6 +40,7 @@ def pack(
     ] = None,
     with_card: WithCard = True,
     licence: Licence = None,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Pack a trained network to 1 bit a binary weight.

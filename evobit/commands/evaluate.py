@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from evobit.options import AsJson
+from evobit.options import Allow, AsJson
 from evobit.output import output
 from supernet.files import UserError
 
@@ -37,6 +37,7 @@ def evaluate(
             "its test split is scored unless there is --data.",
         ),
     ] = None,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a trained or packed network on labelled images."""
@@ -90,6 +91,7 @@ def report(
         str | None,
         typer.Option(metavar="SPACE", help="Your own search space, where RUN is of it (--html)."),
     ] = None,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the table of a retraining or an audit.

@@ -11,7 +11,7 @@ import typer
 from deploy.exporters import FORMATS
 from evobit.commands.deploy import note_card
 from evobit.errors import CommandFailed
-from evobit.options import AsJson, Licence, WithCard, read_limits
+from evobit.options import Allow, AsJson, Licence, WithCard, read_limits
 from evobit.output import output, say_next
 from supernet.files import UserError
 
@@ -86,6 +86,7 @@ def export(
     ] = None,
     with_card: WithCard = True,
     licence: Licence = None,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Write what a search found, or a network in a format.

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
-from evobit.output import output, say_next
+from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, run_folder
+from evobit.output import allowing, output, say_next
 from evobit.resuming import announced, check_folder, foretell
 from supernet.files import UserError
 
@@ -31,6 +31,7 @@ def search(
     ] = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Search for the best architectures within limits.
@@ -71,4 +72,4 @@ def search(
             summary = run_search(stage, folder, trained)
         out.show(summary, title=f"search in {folder}")
         if not as_json:
-            say_next(["export", folder, "-o", "best.json"])
+            say_next(["export", folder, "-o", "best.json", *allowing(stage.space["name"])])

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from evobit.options import AsJson, Config, DryRun, Overrides, RunFolder, run_folder
-from evobit.output import Command, output, own_space, say_next, shared
+from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, run_folder
+from evobit.output import Command, allowing, output, say_next, shared
 from evobit.resuming import announced, check_folder, foretell
 from supernet.files import UserError
 
@@ -18,6 +18,7 @@ def train_supernet(
     run: RunFolder = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the shared weights of a search space.
@@ -60,6 +61,7 @@ def retrain(
     run: RunFolder = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Train architectures and baselines from scratch.
@@ -103,10 +105,10 @@ def retrain(
         networks = "\n".join(f"{name}: {file}" for name, file in finalists(folder).items())
         table = read_report(folder).markdown
         out.show(summary, text=f"retrained in {folder}\n\n{table}\n{networks}")
-        named = own_space(stage.space["name"])
+        named, data = stage.space["name"], stage.data.name
         say_next(
-            ["report", folder, "--html", *named],
-            ["pack", folder, *named, "-o", "model.evobit"],
+            ["report", folder, "--html", *allowing(named)],
+            ["pack", folder, *allowing(named, data), "-o", "model.evobit"],
         )
 
 
@@ -125,6 +127,7 @@ def pretrain(
     ] = False,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn a network's features without labels.

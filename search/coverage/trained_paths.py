@@ -55,7 +55,7 @@ class Training:
             settings = SupernetConfig.model_validate(config["supernet"])
             return cls(
                 path=folder.path,
-                space=space_from_description(config["space"]),
+                space=space_from_description(config["space"], trusted=False),
                 sampling=settings.sampling,
                 seed=int(config["seed"]),
                 epochs=tuple(phase.epochs for phase in settings.in_phases()),

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from supernet.files import RunFailed
+
 FIRST_PAUSE_S = 0.2
 """From the loss of a worker to the first probe."""
 
@@ -78,4 +80,4 @@ def check_alive(
         problem = next((f" ({absence.problem})" for absence in lost if absence.problem), "")
         why = f"none was alive for {start_timeout_s:g} s{problem}"
     if why:
-        raise RuntimeError(f"no worker is left: {why}; the same command resumes the search")
+        raise RunFailed(f"no worker is left: {why}; the same command resumes the search")

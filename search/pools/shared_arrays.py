@@ -21,7 +21,14 @@ from typing import Any
 import numpy as np
 
 from search.pools.pool import Arrays
-from supernet.files import PARTIAL, UserError, atomic_write, check_output, sha256_file
+from supernet.files import (
+    PARTIAL,
+    UserError,
+    atomic_write,
+    check_output,
+    open_to_append,
+    sha256_file,
+)
 
 SUFFIX = ".safetensors"
 CHUNK_BYTES = 1 << 22
@@ -196,7 +203,7 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system takes back from a process that dies."""
     while True:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(folder / LOCK, "w") as file:
+        with open_to_append(folder / LOCK) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             # `remove` may have taken the file, and so the lock, from under us.
             if _is_same(file.fileno(), folder / LOCK):

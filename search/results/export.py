@@ -63,7 +63,7 @@ def open_search(run: Path) -> tuple[RunFolder, SearchSpace, list[Candidate]]:
     if not (folder.path / "manifest.json").exists() or folder.manifest.get("stage") != STAGE:
         raise UserError(f"{run}: not the run folder of a search")
     with as_written(folder.manifest_file):
-        space = space_from_description(folder.config["space"])
+        space = space_from_description(folder.config["space"], trusted=False)
     candidates = read_history(folder.path / "history.jsonl", space)
     if all(candidate.top1 is None for candidate in candidates):
         raise UserError(f"{run}: its history holds no scored candidate yet")

@@ -21,6 +21,7 @@ from deploy.plan.preprocessing import Preprocessing
 from supernet.architecture import Architecture
 from supernet.binarization import Binarization
 from supernet.files import UserError
+from supernet.finite import demand_finite
 from supernet.network import Network
 from supernet.space import SearchSpace
 from supernet.spec import BlockSpec
@@ -121,7 +122,7 @@ class PackedScorer(Scorer):
         )
         found = []
         for images in self._images.split(self.config.batch_size):
-            found.append(program.run(self._ready(images)).argmax(1))
+            found.append(self._classes_of(program.run(self._ready(images))))
         return np.concatenate(found)
 
     def calibrated(
@@ -143,6 +144,7 @@ class PackedScorer(Scorer):
         return np.ascontiguousarray(centre(pixels, self._seen.size).numpy())
 
     def _classes_of(self, logits: Any) -> NDArray[np.int64]:
+        demand_finite(logits)
         classes: NDArray[np.int64] = logits.reshape(len(logits), -1).argmax(1)
         return classes
 

@@ -20,6 +20,13 @@ class UserError(Exception):
     """
 
 
+class RunFailed(RuntimeError):
+    """The work was done and has failed; the message is the whole explanation.
+
+    The command line prints it as one line and exits with code 1.
+    """
+
+
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
     """Let every `UserError` raised inside name the file that it comes of."""

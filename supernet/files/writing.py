@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +45,27 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def open_to_append(path: str | Path, buffering: int = -1) -> IO[bytes]:
+    """A file of a run folder, to be read and added to or locked; made if missing, never emptied.
+
+    A folder may come from a stranger: no link is followed, and nothing but a file is opened.
+
+    Raises:
+        UserError: a link, a folder or a device is there.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO):
+            raise UserError(f"{path}: is a link or no file; expected a file of the run") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{path}: is no file; expected a file of the run")
+    return os.fdopen(descriptor, "ab+", buffering)
 
 
 def check_output(path: str | Path) -> None:

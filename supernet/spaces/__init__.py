@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from supernet.files import UserError
-from supernet.plugins import load_module
+from supernet.plugins import own_code
 from supernet.space import SearchSpace
 from supernet.spaces.metapruning import MetaPruning
 from supernet.spaces.mixed_precision import MixedPrecision
@@ -29,15 +29,12 @@ SPACES: dict[str, type[SearchSpace]] = {
 MAX_NUMBER = 2**31
 """In any option of a space."""
 
-_loaded: dict[str, type[SearchSpace]] = {}
-"""The user's own spaces that something trusted has named in this process."""
-
 
 def space_class(name: str, *, trusted: bool = True) -> type[SearchSpace]:
     """The space registered as `name`, or `module:Class`, or `file.py:Class`.
 
     A name that is not `trusted`, because a file of unknown origin holds it, imports nothing: it
-    finds registered spaces, and those that a trusted call has loaded before.
+    finds registered spaces, and those that were allowed before (`supernet.plugins`).
 
     Raises:
         UserError: no such space, module, file or class.
@@ -50,20 +47,12 @@ def space_class(name: str, *, trusted: bool = True) -> type[SearchSpace]:
             f"no search space '{name}'; there are {', '.join(SPACES)}, "
             f"or name your own as 'module:Class' or 'file.py:Class'"
         )
-    if not trusted:
-        if name in _loaded:
-            return _loaded[name]
-        raise UserError(
-            f"this file names its own search space '{name}', and code is run for no file; give a "
-            f"config that names this space, or the option --space {name}"
-        )
-    found = getattr(load_module(where, f"search space '{name}'"), class_name, None)
+    found = own_code(name, f"search space '{name}'", trusted=trusted)
     if found is None:
         raise UserError(f"search space '{name}': {where} has no class {class_name}")
     if not (inspect.isclass(found) and issubclass(found, SearchSpace) and is_dataclass(found)):
         raise UserError(f"search space '{name}': {class_name} is not a dataclass of SearchSpace")
     found.name = name  # describe() must name what space_from_description can find again
-    _loaded[name] = found
     return found
 
 

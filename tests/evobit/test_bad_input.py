@@ -255,7 +255,7 @@ def edited(change: Callable[[dict], None]) -> Callable[[Path], None]:
         (edited(lambda document: document.update(version=2)), "version 2; this program reads"),
         (edited(lambda document: document["space"].update(width=0.5)), "another search space"),
         (edited(lambda document: document["choices"].popitem()), "no choice for position"),
-        (edited(lambda document: document["space"].update(name="x.py:X")), "its own search space"),
+        (edited(lambda document: document["space"].update(name="x.py:X")), "is named by a file"),
     ],
 )
 def test_a_wrong_architecture_file(
@@ -271,10 +271,9 @@ def test_a_file_runs_no_code_that_nobody_named(folder: Path, capsys: Capture, st
     edited(lambda document: document["space"].update(name="mine.py:Own"))(Path("a.json"))
     for words in (["cost", "a.json"], ["retrain", "tiny.yaml", "a.json"]):
         line = refused(capsys, *words)
-        assert "names its own search space 'mine.py:Own'" in line and "--space mine.py:Own" in line
-    assert "names its own search" in refused(
-        capsys, "cost", "a.json", "--space", "mobilenet-groups"
-    )
+        assert "search space 'mine.py:Own': is named by a file" in line
+        assert "--allow mine.py:Own" in line
+    assert "is named by a file" in refused(capsys, "cost", "a.json", "--space", "mobilenet-groups")
     assert not Path("ran").exists()
     assert run(["cost", "a.json", "--space", "mine.py:Own"]) == 0
     assert Path("ran").exists()

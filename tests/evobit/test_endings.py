@@ -16,7 +16,7 @@ from PIL import Image
 from evobit import errors
 from evobit.errors import CommandFailed, exit_code
 from evobit.main import app, run
-from evobit.output import output, own_space, say_next, shared
+from evobit.output import allowing, output, say_next, shared
 from supernet.files import UserError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -212,11 +212,11 @@ def test_a_table_counts_what_only_json_holds(capsys):
 
 def test_the_next_command_is_as_it_can_be_typed(capsys):
     overrides = ["data.root=my photos", "supernet.epochs=3", "space.classes=2", "seed=1"]
-    words = ["search", Path("my photos.yaml"), *shared(overrides), *own_space("s.py:Mine")]
-    say_next(words, ["report", Path("runs/x"), *own_space("mobilenet-groups")])
+    words = ["search", Path("my photos.yaml"), *shared(overrides), *allowing("s.py:Mine")]
+    say_next(words, ["report", Path("runs/x"), *allowing("mobilenet-groups")])
     assert capsys.readouterr().err == (
         "evobit: next: evobit search 'my photos.yaml' --set 'data.root=my photos' "
-        "--set space.classes=2 --set seed=1 --space s.py:Mine; evobit report runs/x\n"
+        "--set space.classes=2 --set seed=1 --allow s.py:Mine; evobit report runs/x\n"
     )
 
 

@@ -24,6 +24,7 @@ from supernet.blocks.building import build_block
 from supernet.costs import Costs, layer_cost
 from supernet.files import UserError
 from supernet.network import build
+from supernet.plugins import forget_allowed
 from supernet.sharing import Sharing
 from supernet.space import Position, SearchSpace
 from supernet.spaces import space_from_description
@@ -71,9 +72,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def ran(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+def ran(words: list[str]) -> int:
     """One command of the page, small, as if in a process of its own."""
-    monkeypatch.setattr("supernet.spaces._loaded", {})
+    forget_allowed()
     # A slow machine keeps no limit in milliseconds.
     command, *rest = [word.replace("latency_ms=0.05", "latency_ms=1000") for word in words]
     smaller = [word for field in SMALL.get(command, "").split() for word in ("--set", field)]
@@ -84,24 +85,24 @@ def ran(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 
 @native
 def test_the_space_of_the_page_goes_the_whole_path(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words in commands(0):
-        assert ran(words, monkeypatch) == 0, words
+        assert ran(words) == 0, words
     assert "counted independently" in capsys.readouterr().out
     assert json.loads(Path("best.json").read_text())["costs"]["ops"] <= 40_000
     assert Path("my_space.evobit").stat().st_size > 0
     words = ["train-supernet", "my_space.yaml", "--set", "supernet.sharing=independent"]
-    assert ran([*words, "--run", "runs/independent"], monkeypatch) == 0
+    assert ran([*words, "--run", "runs/independent"]) == 0
 
 
 @native
 def test_the_block_of_the_page_goes_all_but_the_last_step(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     *before, pack = commands(1)
     for words in before:
-        assert ran(words, monkeypatch) == 0, words
+        assert ran(words) == 0, words
     printed = capsys.readouterr()
     assert "counted independently" in printed.out
     # 2 blocks x 2 kernels, of 1 stem + 2 blocks x 2 kinds x 2 kernels + 1 head.
@@ -116,12 +117,12 @@ def test_the_block_of_the_page_goes_all_but_the_last_step(
     }  # fmt: skip
     best = json.loads(Path("best.json").read_text())
     own = [block for block in ("block1", "block2") if best["choices"][f"{block}.kind"] != "binary"]
-    assert ran(pack, monkeypatch) == 2
+    assert ran(pack) == 2
     refused = f"block '{own[0]}' (HardSwishSpec): there is no packed operation for it"
     assert refused in " ".join(capsys.readouterr().err.split())
     assert not Path("model.evobit").exists()
     words = ["train-supernet", "my_block.yaml", "--set", "supernet.sharing=independent"]
-    assert ran([*words, "--run", "runs/independent"], monkeypatch) == 0
+    assert ran([*words, "--run", "runs/independent"]) == 0
 
 
 @pytest.mark.parametrize("name", ["my_space", "my_block"])

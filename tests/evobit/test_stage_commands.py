@@ -40,7 +40,9 @@ def snapshot(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_whole_path_step_by_step(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_path_step_by_step(
+    folder: Path, stages: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["search", "tiny.yaml"]) == 2
     assert "no supernet run in runs/tiny-supernet" in capsys.readouterr().err
     assert run(["train-supernet", "tiny.yaml", "--set", "supernet.epochs=6", "--json"]) == 0
@@ -102,7 +104,7 @@ def test_the_whole_path_step_by_step(folder: Path, capsys: pytest.CaptureFixture
     printed = capsys.readouterr()
     assert last(printed.err) == (
         "evobit: next: evobit report runs/tiny-retrain --html; "
-        "evobit pack runs/tiny-retrain -o model.evobit"
+        f"evobit pack runs/tiny-retrain --allow {stages['data']['name']} -o model.evobit"
     )
     assert Path("runs/tiny-retrain/report.md").read_text() in printed.out
     finalist = f"runs/tiny-retrain/{report['networks'][0]['networks'][0]}/network.safetensors"

@@ -56,7 +56,7 @@ class ImageCache:
         try:
             root, parts = Path(header["root"]), header["parts"]
             lists = {name: _file_list(root, part) for name, part in parts.items()}
-            pixel_files = {name: str(part["pixel_file"]) for name, part in parts.items()}
+            pixel_files = {name: _inside(str(part["pixel_file"])) for name, part in parts.items()}
             cache = cls(folder, int(header["size"]), lists, pixel_files)
             intact = all(lists[name].digest() == parts[name]["sha256"] for name in parts)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -140,6 +140,13 @@ def _remove_old_pixels(folder: Path, used: set[str]) -> None:
     for path in folder.glob("*_*_*.u8"):
         if path.name not in used:
             path.unlink()
+
+
+def _inside(name: str) -> str:
+    """The name of a file of the cache's own folder."""
+    if Path(name).name != name or not name.endswith(".u8"):
+        raise ValueError(f"pixel_file is {name!r}, expected the name of a .u8 file")
+    return name
 
 
 def _file_list(root: Path, part: dict[str, Any]) -> FileList:

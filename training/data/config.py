@@ -1,9 +1,10 @@
 """Which images are used and how they are split: the `data` section of a config."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from training.run_files.same_run import CHANGES_NOTHING
 from training.section import Section
@@ -44,6 +45,7 @@ class DataConfig(Section):
     loader_workers: Annotated[int, CHANGES_NOTHING] = Field(
         2, ge=0, description="processes that decode images of a folder"
     )
+    _is_of_a_file: bool = PrivateAttr(False)
 
     @field_validator("name")
     @classmethod
@@ -60,3 +62,19 @@ class DataConfig(Section):
         if self.root is not None and self.name == "fashion-mnist-mini":
             raise ValueError("fashion-mnist-mini is embedded and takes no root")
         return self
+
+    @classmethod
+    def of_file(cls, document: Mapping[str, Any]) -> "DataConfig":
+        """What a network file or a run folder holds: it names no reader that is run for it.
+
+        Raises:
+            TypeError, ValueError: not the fields of a data set.
+        """
+        config = cls(**document)
+        config._is_of_a_file = True
+        return config
+
+    @property
+    def is_of_a_file(self) -> bool:
+        """Whether a file names this data set, not a config (see `supernet.plugins`)."""
+        return self._is_of_a_file

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from supernet.files import UserError
-from supernet.files.image_file import IMAGE_SUFFIXES
+from supernet.files.image_formats import is_hidden
+from supernet.files.image_listing import composed, list_below, say_left_out
 
 NEARLY_PARTS = "train training test testing val valid validate validation eval".split()
 
@@ -24,6 +26,8 @@ class FileList:
     names: tuple[str, ...]  # "class/.../file", with forward slashes
     sizes: tuple[int, ...]  # bytes
     class_names: tuple[str, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """How many files beside them are no images, by what their names end with."""
 
     def __len__(self) -> int:
         """Return the number of files."""
@@ -32,8 +36,12 @@ class FileList:
     @cached_property
     def labels(self) -> Tensor:
         """Return the class numbers, int64 (N,)."""
-        numbers = {folder_name(name): number for number, name in enumerate(self.class_names)}
-        return torch.tensor([numbers[name.split("/", 1)[0]] for name in self.names]).long()
+        numbers = {
+            composed(folder_name(name)): number for number, name in enumerate(self.class_names)
+        }
+        return torch.tensor(
+            [numbers[composed(name.split("/", 1)[0])] for name in self.names]
+        ).long()
 
     def path(self, index: int) -> Path:
         """Return where an image lies."""
@@ -44,7 +52,7 @@ class FileList:
         chosen = indices.tolist()
         names = tuple(self.names[index] for index in chosen)
         sizes = tuple(self.sizes[index] for index in chosen)
-        return FileList(self.root, names, sizes, self.class_names)
+        return FileList(self.root, names, sizes, self.class_names, self.left_out)
 
     def digest(self) -> str:
         """Return a SHA-256 of the names and sizes in order; contents are not read."""
@@ -79,25 +87,28 @@ def list_class_folders(root: Path, class_names: Sequence[str] | None = None) -> 
         holds = f"one class folder ({found[0]})" if found else "no class folder"
         raise UserError(f"{root}: holds {holds}, expected one folder for each of two or more")
     if class_names is not None:
-        known = [folder_name(name) for name in class_names]
-        if unknown := sorted(set(found) - set(known)):
+        known = [composed(folder_name(name)) for name in class_names]
+        if unknown := sorted(name for name in found if composed(name) not in known):
             raise UserError(
                 f"{root / unknown[0]}: not a known class, expected only class folders among "
                 f"{', '.join(known[:10])}{', ...' if len(known) > 10 else ''}"
             )
     names: list[str] = []
     sizes: list[int] = []
+    left_out: Counter[str] = Counter()
     for class_name in found:
-        files = sorted(_images_below(root / class_name, f"{class_name}/"))
-        if not files:
+        listing = list_below(root / class_name)
+        if not listing.files:
+            other = f" but for {say_left_out(listing.left_out)}" if listing.left_out else ""
             raise UserError(
-                f"{root / class_name}: an empty class folder, expected images "
-                f"({' '.join(IMAGE_SUFFIXES)}) in it"
+                f"{root / class_name}: an empty class folder{other}, expected images (.jpg, .png, "
+                f"...) in it"
             )
-        names += [name for name, _ in files]
-        sizes += [size for _, size in files]
-    allowed = tuple(found if class_names is None else class_names)
-    return FileList(root, tuple(names), tuple(sizes), allowed)
+        names += [f"{class_name}/{name}" for name, _ in listing.files]
+        sizes += [size for _, size in listing.files]
+        left_out.update(listing.left_out)
+    allowed = tuple(map(composed, found)) if class_names is None else tuple(class_names)
+    return FileList(root, tuple(names), tuple(sizes), allowed, left_out)
 
 
 def list_parts(root: Path) -> dict[str, FileList]:
@@ -145,21 +156,8 @@ def _test_part(root: Path, train: FileList) -> FileList:
 def _class_folders(root: Path) -> list[str]:
     try:
         with os.scandir(root) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+            return sorted(e.name for e in entries if e.is_dir() and not is_hidden(e.name))
     except OSError as error:
         raise UserError(
             f"{root}: cannot be read ({error.strerror}), expected a folder of class folders"
         ) from error
-
-
-def _images_below(folder: Path, prefix: str) -> list[tuple[str, int]]:
-    found: list[tuple[str, int]] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                found += _images_below(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                found.append((prefix + entry.name, entry.stat().st_size))
-    return found

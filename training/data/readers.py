@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from supernet.files import UserError
-from supernet.plugins import load_module
+from supernet.plugins import own_code
 from training.data.config import DATA_SETS, DataConfig, Part
 from training.data.image_set import ImageSet, MemoryImageSet, to_square
 
@@ -26,7 +26,7 @@ def open_part(config: DataConfig, part: Part) -> ImageSet:
         UserError: the data set is missing or damaged, or the reader is missing or returns
             something else.
     """
-    result = load_reader(config.name)(config, part)
+    result = load_reader(config.name, trusted=not config.is_of_a_file)(config, part)
     images = result if isinstance(result, ImageSet) else _image_set(config, result)
     if len(images.class_names) < 2:
         raise UserError(f"{config.name}: has one class, expected at least two")
@@ -35,13 +35,17 @@ def open_part(config: DataConfig, part: Part) -> ImageSet:
     return images
 
 
-def load_reader(name: str) -> Reader:
-    """Return the function that `name` stands for: a built-in one, or an import path's."""
+def load_reader(name: str, *, trusted: bool = True) -> Reader:
+    """Return the function that `name` stands for: a built-in one, or an import path's.
+
+    Raises:
+        UserError: there is none, or it is not `trusted` and not allowed (`supernet.plugins`).
+    """
+    what = f"data.name {name!r}"
     module_name, _, function_name = DATA_SETS.get(name, name).rpartition(":")
-    module = load_module(module_name, f"data.name {name!r}")
-    function = getattr(module, function_name, None)
+    function = own_code(DATA_SETS.get(name, name), what, trusted=trusted or name in DATA_SETS)
     if not callable(function):
-        raise UserError(f"data.name {name!r}: {module_name} has no function {function_name!r}")
+        raise UserError(f"{what}: {module_name} has no function {function_name!r}")
     return function
 
 

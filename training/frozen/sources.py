@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from supernet.files import UserError, check_names_and_shapes, sha256_file
-from supernet.plugins import load_module
+from supernet.plugins import own_code
 from supernet.spec import NetworkSpec
 from training.data.normalisation import Normalisation
 from training.frozen.config import NamedNetwork
@@ -128,7 +128,7 @@ def own_function(network: NamedNetwork) -> Callable[..., Any]:
     """
     what = f"{network.role} '{network.name}'"
     where, _, function_name = network.name.rpartition(":")
-    function = getattr(load_module(where, what), function_name, None)
+    function = own_code(network.name, what)
     if not callable(function):
         raise UserError(f"{what}: there is no function {function_name} in {where}")
     return function

@@ -7,6 +7,7 @@ state and the step's number. For the same reason a step means the same in any nu
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -14,7 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from supernet.files import UserError, as_written
+from supernet.files import RunFailed, UserError, as_written
+from supernet.finite import NotFiniteError, demand_finite_weights
 from training.loop.interrupt import InterruptRequest
 from training.loop.training import Moment, Training
 from training.optim import Optimiser, build_optimiser, figures, set_rates
@@ -47,7 +49,7 @@ def train_phase(
 
     Raises:
         UserError: fewer images than one batch, or the training state of another network.
-        ArithmeticError: the loss is not a number.
+        RunFailed: the loss, or a weight at the end, is not a finite number.
     """
     settings, steps = training.phases[number - 1], training.steps(number)
     own, checkpoint = part(), training.folder / CHECKPOINT
@@ -79,9 +81,9 @@ def train_phase(
             done = step + 1
             if done % STEPS_BETWEEN_LOGS == 0 or done == steps.total:
                 mean_loss = mean_over_processes(running.take())
-                if mean_loss != mean_loss:
-                    raise ArithmeticError(
-                        f"{label}: loss is NaN at step {done}; lower learning_rate"
+                if not math.isfinite(mean_loss):
+                    raise RunFailed(
+                        f"{label}: loss is {mean_loss} at step {done}; lower learning_rate"
                     )
                 rate = (done - first) * settings.batch_size / (time.monotonic() - started)
                 more = training.figures()
@@ -99,6 +101,8 @@ def train_phase(
             interrupted = any_process(interrupt.requested)
             is_due = time.monotonic() - saved > settings.checkpoint_seconds
             is_last = done == steps.total
+            if is_last:
+                _demand_finite(training, label)
             if own.rank == 0 and (training.keeps_last if is_last else is_due or interrupted):
                 state = {"step": done, "optimiser": optimiser.state_dict(), **training.state()}
                 save_checkpoint(checkpoint, state)
@@ -106,6 +110,14 @@ def train_phase(
             if interrupted:
                 progress.done = done
                 raise KeyboardInterrupt
+
+
+def _demand_finite(training: Training, label: str) -> None:
+    """Fail where the last steps, of which no loss tells, left weights that are no numbers."""
+    try:
+        demand_finite_weights(training.module.state_dict(), label)
+    except NotFiniteError as error:
+        raise RunFailed(f"{error}; lower learning_rate") from error
 
 
 def _resume(training: Training, number: int, optimiser: Optimiser) -> int:

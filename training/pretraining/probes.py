@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from supernet.finite import demand_finite
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
 
@@ -50,6 +51,8 @@ def neighbour_top1(
     """
     of_known, labels = F.normalize(known[0], dim=1), known[1]
     correct = 0
+    demand_finite(asked[0], "the encoder")
+    demand_finite(of_known, "the encoder")
     for rows, truth in zip(asked[0].split(BATCH), asked[1].split(BATCH), strict=True):
         likeness = F.normalize(rows, dim=1) @ of_known.T
         nearest = likeness.topk(min(neighbours, len(labels)), dim=1)
@@ -102,6 +105,7 @@ def fit_line(known: tuple[Tensor, Tensor], *, num_classes: int) -> Line:
 def linear_top1(line: Line, asked: tuple[Tensor, Tensor]) -> float:
     """Top-1 of a linear layer on features, in percent."""
     logits = F.linear(asked[0], line.weight, line.bias)
+    demand_finite(logits, "the linear probe")
     return 100.0 * (logits.argmax(1) == asked[1]).float().mean().item()
 
 

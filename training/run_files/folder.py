@@ -23,6 +23,7 @@ from supernet.files import (
     PARTIAL,
     UserError,
     check_header,
+    open_to_append,
     read_json,
     sha256_file,
     write_json,
@@ -226,8 +227,8 @@ class RunFolder:
     def log(self, event: str, **fields: Any) -> None:
         """Append one line with the time to log.jsonl."""
         line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}) + "\n"
-        with open(self.path / "log.jsonl", "ab+") as file:
-            if file.tell() > 0:
+        with open_to_append(self.path / "log.jsonl") as file:
+            if file.seek(0, os.SEEK_END) > 0:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
                     line = "\n" + line  # a killed process left half a line
@@ -252,7 +253,7 @@ class RunFolder:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        with open(self.path / ".lock", "w") as file:
+        with open_to_append(self.path / ".lock") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -93,11 +94,9 @@ class Progress:
             return
         if now - self._last_line >= SECONDS_BETWEEN_LINES or self.done == self.total:
             self._last_line = now
-            print(
+            _tell(
                 f"{self.label}: {self.done}/{self.total}, {self._rate():.3g}/s, "
-                f"{self._seconds_left():.0f} s left {shown}".rstrip(),
-                file=sys.stderr,
-                flush=True,
+                f"{self._seconds_left():.0f} s left {shown}".rstrip()
             )
 
     def say(self, text: str) -> None:
@@ -106,7 +105,7 @@ class Progress:
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         elif is_first_process():
-            print(line, file=sys.stderr, flush=True)
+            _tell(line)
 
     def _rate(self) -> float:
         """Items a second; 0 while there is nothing to tell it from."""
@@ -131,7 +130,9 @@ class Progress:
         # Whole or not at all, but not worth waiting for the disk, nor ending for a full one.
         draft = self._file.with_suffix(".draft")
         try:
-            draft.write_text(json.dumps(document))
+            draft.unlink(missing_ok=True)
+            with open(draft, "x") as file:  # anew: what stood there may have been a link
+                file.write(json.dumps(document))
             os.replace(draft, self._file)
         except OSError:
             draft.unlink(missing_ok=True)
@@ -176,3 +177,9 @@ def _is_progress(document: dict[str, Any]) -> bool:
             for name in ("done", "total", "per_second", "seconds_left", "updated")
         )
     )
+
+
+def _tell(line: str) -> None:
+    """A line on stderr, if it can be written: no work ends for a closed terminal or a full disk."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)

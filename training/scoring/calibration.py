@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from supernet.finite import demand_finite
+
 
 def calibrate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Recompute the running statistics of every BatchNorm below `network` over `batches`.
@@ -138,6 +140,8 @@ def top1(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
     correct = total = 0
     with torch.inference_mode():
         for images, labels in batches:
-            correct += int((network(images).argmax(dim=1) == labels).sum())
+            logits = network(images)
+            demand_finite(logits)
+            correct += int((logits.argmax(dim=1) == labels).sum())
             total += len(labels)
     return 100.0 * correct / total

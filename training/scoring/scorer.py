@@ -23,6 +23,7 @@ from supernet.architecture import Architecture
 from supernet.binarization import Binarization
 from supernet.blocks.building import set_precision
 from supernet.files import UserError
+from supernet.finite import demand_finite
 from supernet.network import Network, stand_alone_copy
 from supernet.spaces import space_from_description
 from supernet.supernet import Supernet
@@ -151,6 +152,7 @@ class Scorer:
 
     def _classes_of(self, logits: Any) -> NDArray[np.int64]:
         """The class of each image of a batch, from what the last segment gives."""
+        demand_finite(logits)
         classes: NDArray[np.int64] = logits.argmax(dim=1).cpu().numpy()
         return classes
 

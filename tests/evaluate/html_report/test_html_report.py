@@ -250,7 +250,7 @@ def test_a_space_of_ones_own_is_drawn_once_it_is_named(
     manifest = made.manifest
     manifest["config"]["space"] = {**tiny_space.describe(), "name": name}
     (made.path / "manifest.json").write_text(json.dumps(manifest))
-    assert "give a config that names this space" in collect(made.path)["missing"][0]
+    assert "give a config that names it too" in collect(made.path)["missing"][0]
     drawn = collect(made.path, space=name)
     assert drawn["missing"] == [] and len(drawn["network"]["blocks"]) == 2 + 2 * 3
 
@@ -282,7 +282,7 @@ def test_names_that_are_html_stay_names(tmp_path: Path) -> None:
     ]
     where = make_search(tmp_path / "a <script>run", found, objectives=[EVIL], budget=EVIL)
     facts = collect(where.path)
-    assert "names its own search space" in facts["missing"][0], "no code is run for a run folder"
+    assert "is named by a file" in facts["missing"][0], "no code is run for a run folder"
     text = page(facts)
     reader = Reader(text)
     assert [tag for tag, _ in reader.tags].count("script") == 2

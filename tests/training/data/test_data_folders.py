@@ -325,3 +325,30 @@ def test_a_large_folder_is_decoded_again_and_again(tmp_path, monkeypatch):
         path.write_bytes(b"gone")
     with pytest.raises(UserError, match="cannot be decoded"):
         data.train.read(torch.arange(len(data.train)))
+
+
+def test_what_is_left_out_is_said_once_by_kind(tmp_path, capsys):
+    for name in ("cat/1.png", "cat/2.jfif", "cat/3.PNG", "dog/1.png", "dog/2.png", "dog/3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16)).save(tmp_path / name, "JPEG" if "jfif" in name else "PNG")
+    for name in ("cat/4.heic9", "cat/5.heic9", "dog/.DS_Store", "dog/notes.txt"):
+        (tmp_path / name).write_text("x")
+    config = DataConfig(name="imagefolder", root=tmp_path, image_size=16, search_per_class=1)
+    data = [open_training_data(config) for _ in range(2)][0]
+    assert len(data.everything) == 4  # of 3 a class one is for the test
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("left out, as no images: 2 .heic9, 1 .txt, 1 hidden or of the system")
+
+
+def test_an_accent_is_the_same_however_a_system_writes_it(tmp_path):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for part, name in (("train", composed), ("test", apart)):
+        for folder in (name, "tea"):
+            (tmp_path / part / folder).mkdir(parents=True)
+            for number in range(3):
+                Image.new("RGB", (16, 16)).save(tmp_path / part / folder / f"{number}.png")
+    config = DataConfig(name="imagefolder", root=tmp_path, image_size=16, search_per_class=1)
+    data = open_training_data(config)
+    assert data.everything.class_names == (composed, "tea")
+    assert open_test_part(config).class_names == (composed, "tea")
+    assert open_test_part(config).labels.tolist() == [0, 0, 0, 1, 1, 1]
