@@ -66,10 +66,27 @@ def parse_card(text: str) -> Card | None:
     """The card whose text this is; None if it is not as `Card.text` made it."""
     if not _is_unchanged(text):
         return None
-    _, facts, body = re.split(r"^---\n", text, maxsplit=2, flags=re.MULTILINE)
-    title, *rest = _HEADING.split(body.rsplit("<!--", 1)[0])
-    sections = {name: section.strip() for name, section in zip(rest[::2], rest[1::2], strict=True)}
-    return Card(_unescape(title.strip().removeprefix("#").strip()), yaml.safe_load(facts), sections)
+    try:
+        _, facts, body = re.split(r"^---\n", text, maxsplit=2, flags=re.MULTILINE)
+        title, *rest = _HEADING.split(body.rsplit("<!--", 1)[0])
+        pairs = zip(rest[::2], rest[1::2], strict=True)
+        sections = {name: section.strip() for name, section in pairs}
+        known = yaml.load(facts, _WithoutAliases)
+        is_card = known["format"] == FORMAT and known["version"] == VERSION
+        if not is_card or not isinstance(known.get("files", []), list):
+            return None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError):
+        return None  # its hash is right, but no card of ours: of another form, or a trap
+    return Card(_unescape(title.strip().removeprefix("#").strip()), known, sections)
+
+
+class _WithoutAliases(yaml.SafeLoader):
+    """Plain YAML: 700 bytes of aliases of aliases would be gigabytes once written out."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
 
 
 def write_card(path: Path, card: Card) -> Path | None:
@@ -93,7 +110,7 @@ def card_to_extend(model: Path) -> Card:
     if card is None:
         found = "was edited" if path.exists() else "is not there"
         raise UserError(f"--card: {path} {found}, expected a card as `evobit pack` writes it")
-    if card.facts["files"] != [described(model)]:
+    if card.facts.get("files") != [described(model)]:
         raise UserError(f"--card: {path} is the card of another {model.name}; pack it again")
     return card
 

@@ -18,7 +18,7 @@ def zoo_models() -> list[dict[str, Any]]:
         file = described(path)
         document: dict[str, Any] = {"name": f"zoo:{path.stem}", "bytes": file["bytes"]}
         card = read_card(card_path(path))
-        if card is not None and card.facts["files"] == [file]:
+        if card is not None and card.facts.get("files") == [file]:
             told = ("origin", "space", "data", "classes", "accuracy", "costs")
             document |= {name: card.facts.get(name) for name in told}
             document["card"] = str(card_path(path))

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 
 class Section(BaseModel):
-    """Settings that do not change once they are read; an unknown name is an error."""
+    """Settings that do not change once they are read; an unknown name is an error.
+
+    Where a path is wanted, a whole number is one, as YAML reads `root: 2024`, and `~` is the home.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_path(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields.get(info.field_name or "")
+        if field is None or not _is_path(field.annotation):
+            return value
+        if type(value) is int:
+            return str(value)
+        return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+def _is_path(annotation: Any) -> bool:
+    """Whether a field holds a path, or may."""
+    return annotation is Path or Path in get_args(annotation)
 
 
 UsedWith = Mapping[str, tuple[str, tuple[str, ...]]]

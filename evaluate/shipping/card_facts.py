@@ -97,7 +97,7 @@ def known_of_packed(source: Path, packed: PackedNetwork) -> Known:
     unknown = dict.fromkeys(("Data", "Training", "Costs", "Accuracy"), NO_CARD)
     sections = {"Network": table(network), **unknown}
     card = read_card(card_path(source))
-    if card is not None and card.facts["files"] == [described(source)]:
+    if card is not None and card.facts.get("files") == [described(source)]:
         told = ("origin", "space", "data", "input", "classes", "accuracy", "costs")
         facts = {name: card.facts[name] for name in told if name in card.facts}
         sections = {name: card.sections.get(name, NO_CARD) for name in sections}

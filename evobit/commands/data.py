@@ -18,7 +18,12 @@ def cache(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of class folders.")],
     to: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="[default: DIR-cache-SIZE]"),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="[default: DIR-cache-SIZE; of . and .. DIR/.cache-SIZE]",
+        ),
     ] = None,
     size: Annotated[int, typer.Option(min=8, max=1024, help="Pixels a side of an image.")] = 224,
     as_json: AsJson = False,
@@ -29,7 +34,10 @@ def cache(
     """
     from training.data.cache import build_cache
 
-    target = to or folder.with_name(f"{folder.name}-cache-{size}")
+    # Of `.` and `..` the folder itself is named alone: hidden inside it, where it is no class.
+    named = folder.name not in ("", "..")
+    usual = folder.with_name(f"{folder.name}-cache-{size}") if named else folder / f".cache-{size}"
+    target = to or usual
     with output(as_json) as out, _progress("caching") as step:
         build_cache(folder, target, size, progress=step)
         out.show({"cache": target, "size": size}, text=str(target))

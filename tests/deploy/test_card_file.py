@@ -1,5 +1,7 @@
 """Cards: read as written, never over what somebody edited, and no text of a model is Markdown."""
 
+import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,26 @@ def test_latency_goes_into_the_card_of_this_very_file(tmp_path: Path) -> None:
     model.write_bytes(b"other bits")
     with pytest.raises(UserError, match="card of another m.evobit"):
         card_to_extend(model)
+
+
+TRAP = "a: &a [x, x]\n" + "".join(
+    f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrst")
+)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        TRAP,
+        "a: " + "[" * 3000,
+        "- a list\n",
+        "format: evobit/card\nversion: 1\nfiles: none\n",
+        "format: other\nversion: 1\nfiles: []\n",
+        "text\n",
+        "",
+    ],
+)
+def test_a_right_hash_makes_no_card_of_another_form(facts: str) -> None:
+    above = f"---\n{facts}---\n\n# title\n\n"
+    digest = hashlib.sha256(above.encode()).hexdigest()
+    assert parse_card(f"{above}<!-- evobit card, sha256 of all above: {digest} -->\n") is None

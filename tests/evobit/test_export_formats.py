@@ -68,8 +68,15 @@ def exported(source: Path, name: str, capsys: pytest.CaptureFixture[str], *optio
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("description", [None, SMALL_SPACES["wide-binary"] | GREY])
+@pytest.mark.parametrize(
+    ("description", "name"),
+    [
+        # torch.export takes 9 s of the larger network, twice, and sees nothing new in it.
+        pytest.param(None, name, marks=pytest.mark.long) if name == "torch" else (None, name)
+        for name in FORMATS
+    ]
+    + [(SMALL_SPACES["wide-binary"] | GREY, name) for name in FORMATS],
+)
 def test_classes_stay(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, description: dict | None
 ) -> None:

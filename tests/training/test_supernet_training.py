@@ -30,7 +30,11 @@ def stage_of(stages: dict, **supernet: object) -> SupernetStage:
     return SupernetStage(**sections, supernet={**stages["supernet"], **supernet})
 
 
-@pytest.mark.parametrize("sharing", ["independent", "nested", "sliced"])
+@pytest.mark.parametrize(
+    # What is kept is the same; sliced shares the most with what is not trained.
+    "sharing",
+    [*(pytest.param(one, marks=pytest.mark.long) for one in ("independent", "nested")), "sliced"],
+)
 def test_resumed_after_kill_9_equals_uninterrupted(
     stages: dict, tmp_path: Path, sharing: str
 ) -> None:

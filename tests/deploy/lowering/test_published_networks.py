@@ -66,7 +66,7 @@ def test_a_packed_network_computes_what_torch_does(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["reactnet-a", "bireal-18"])
+@pytest.mark.parametrize("name", [pytest.param("reactnet-a", marks=pytest.mark.long), "bireal-18"])
 def test_the_papers_own_forms(name: str) -> None:
     network = settled(network_spec(name))  # 224 pixels, 1000 classes
     packed = pack(network, (0.5,) * 3, (0.25,) * 3, ())
