@@ -27,11 +27,6 @@ def allow(*names: str) -> None:
     _allowed.update(names)
 
 
-def forget_allowed() -> None:
-    """Begin anew, as a process does: what was named before allows no file anything."""
-    _allowed.clear()
-
-
 def own_code(name: str, what: str, *, trusted: bool = True) -> Any:
     """What `module:name` or `file.py:name` stands for; None where the module has no such name.
 

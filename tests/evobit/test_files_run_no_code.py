@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from evobit.main import app, run
+from supernet import plugins
 from supernet.files import load_weights, save_weights
-from supernet.plugins import forget_allowed
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
 READER, SPACE = "trace.py:read", "trace.py:Space"
@@ -129,7 +129,7 @@ def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("trace.py").write_text(TRACE)
     photos = Path("photos")
     photos.mkdir()
-    forget_allowed()
+    plugins._allowed.clear()
     return work
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from supernet import plugins
 from supernet.architecture_file import load_architecture, save_architecture
 from supernet.files import UserError
-from supernet.plugins import forget_allowed, load_module
+from supernet.plugins import load_module
 from supernet.spaces import space_class, space_from_description
 
 OWN = """
@@ -65,7 +66,7 @@ def test_an_architecture_file_of_the_expected_space(tmp_path: Path, own: str) ->
     space = space_from_description({"name": own})
     path = tmp_path / "a.json"
     save_architecture(path, space, space.first())
-    forget_allowed()
+    plugins._allowed.clear()
     with pytest.raises(
         UserError, match=f"a.json: search space .* is named by a file.* --allow {own}"
     ):
