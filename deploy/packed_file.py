@@ -19,6 +19,7 @@ from deploy.plan.parameters import Parameters
 from deploy.plan.preprocessing import Preprocessing
 from deploy.plan.text import describe_plan, plan_from_description
 from supernet.files import UserError, atomic_write, check_header
+from supernet.files.image_view import View
 
 FORMAT = "evobit/packed"
 VERSION = 1
@@ -66,9 +67,13 @@ def load(path: str | Path) -> PackedNetwork:
             raise UserError(f"expected {plan.num_classes} class names")
         if not all(isinstance(name, str) for name in names):
             raise UserError("a class name is no text")
-        return PackedNetwork(plan, parameters, preprocessing, tuple(names))
+        view = description.get("view")
+        view = None if view is None else View.from_description(view)
+        return PackedNetwork(plan, parameters, preprocessing, tuple(names), view)
     except UserError as error:
         raise UserError(f"packed model {path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"packed model {path}: its view is damaged ({error})") from error
 
 
 def find_model(name: str | Path) -> Path:
@@ -133,7 +138,9 @@ def _read(path: str | Path) -> tuple[dict[str, Any], Parameters]:
 
 
 def _description(network: PackedNetwork) -> dict[str, Any]:
+    view = {} if network.view is None else {"view": network.view.describe()}
     return {
+        **view,
         "format": FORMAT,
         "version": VERSION,
         "plan": describe_plan(network.plan),

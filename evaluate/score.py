@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from supernet.finite import demand_finite
-from training.data import DataConfig, open_training_data
+from training.data import open_training_data
 from training.data.image_set import ImageSet
 from training.data.test_part import open_labelled_folder, open_test_part
 from training.device import DeviceName, choose_device, set_threads
@@ -79,9 +79,7 @@ def evaluate_checkpoint(checkpoint: Path, data: Path | None = None) -> dict[str,
     if data is None:
         images = open_test_part(trained.data)
     else:
-        images = open_labelled_folder(
-            data, trained.normalisation.size, trained.class_names, trained.network.spec.in_channels
-        )
+        images = open_labelled_folder(data, trained.view, trained.class_names)
     return {
         "checkpoint": str(checkpoint),
         "data": str(data) if data is not None else f"{trained.data.name} (test split)",
@@ -103,7 +101,7 @@ def score_on_test_split(run: Path) -> dict[str, Any]:
         return recorded
     config = PretrainConfig(**folder.config[STAGE])
     trained = load_network(folder.path / WEIGHTS)
-    data = open_training_data(DataConfig.of_file(folder.config["data"]))
+    data = open_training_data(trained.data)
     device = choose_device(config.device)
     set_threads(folder.manifest.get("threads"))
     encoder = Encoder(trained.network).to(device)

@@ -24,7 +24,8 @@ from supernet.files import UserError, write_json
 from supernet.history_file import History
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from training.data import open_training_data
+from training.data import DataConfig
+from training.data.training_data import open_for
 from training.device import choose_device
 from training.run_files.folder import RunFolder, open_finished, stage_in
 from training.run_files.progress import Progress
@@ -46,7 +47,8 @@ def check_search(stage: SearchStage) -> None:
     Raises:
         UserError: as `run_search`, of the images and of all that `problem_of` checks.
     """
-    check_scoring(open_training_data(stage.data), stage.search.scoring)
+    space = space_from_description(stage.space)
+    check_scoring(open_for(space, stage.data), stage.search.scoring)
     problem_of(stage)
 
 
@@ -78,7 +80,7 @@ def run_search(
     _check_budget(run, stage)
     splits = None
     if scorer_factory is None:
-        splits = _check_splits(trained, stage)
+        splits = _check_splits(trained, space, stage)
         trained_weights = load_supernet(supernet)  # else refused before anything is made
         if stage.search.scoring.engine == "packed":
             check_packed(space, trained_weights.binarization, stage.search.scoring)
@@ -168,12 +170,12 @@ def _check_budget(run: Path, stage: SearchStage) -> None:
             )
 
 
-def _check_splits(trained: RunFolder, stage: SearchStage) -> dict[str, str]:
+def _check_splits(trained: RunFolder, space: SearchSpace, stage: SearchStage) -> dict[str, str]:
     """Demand a search split that the supernet was not trained on; returns the splits' hashes.
 
     The images themselves are compared, by hash: equal settings may name changed files.
     """
-    data = open_training_data(stage.data)
+    data = open_for(space, stage.data)
     check_scoring(data, stage.search.scoring)
     splits = split_hashes(data.manifest())
     theirs = split_hashes(trained.manifest["data"])
@@ -181,6 +183,12 @@ def _check_splits(trained: RunFolder, stage: SearchStage) -> dict[str, str]:
         raise UserError(
             f"supernet {trained.path}: was trained on another split of the data (its train or "
             f"search images are not those of data set '{stage.data.name}' with the settings given)"
+        )
+    was = DataConfig.of_file(trained.config["data"]).view(data.channels)
+    if was != data.view:
+        raise UserError(
+            f"supernet {trained.path}: was shown images otherwise ({was}) than this config shows "
+            f"them ({data.view}); restore its `data` section, data.view_rule=1 where it had none"
         )
     return splits
 

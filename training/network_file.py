@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from supernet.binarization import Binarization
 from supernet.blocks.building import set_binarization
 from supernet.files import UserError, as_written, check_header, check_names_and_shapes, load_weights
 from supernet.files import save_weights as save_tensors
+from supernet.files.image_view import View
 from supernet.network import Network, build, build_from
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
@@ -33,7 +34,7 @@ _KEY = "evobit"  # where safetensors' metadata holds the description
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network with its origin: `normalisation` is what it must be fed with.
+    """A network with its origin: `view` and `normalisation` say what it must be fed with.
 
     `binarization` is the setting that it was trained under and is to be used with.
     """
@@ -45,6 +46,7 @@ class TrainedNetwork:
     class_names: tuple[str, ...]
     data: DataConfig
     binarization: Binarization = Binarization()
+    view: View = field(kw_only=True)
 
 
 def save_network(
@@ -60,6 +62,7 @@ def save_network(
         "space": trained.space.describe(),
         "choices": dict(trained.architecture.choices),
         "normalisation": asdict(trained.normalisation),
+        "view": trained.view.describe(),
         "class_names": list(trained.class_names),
         "data": trained.data.model_dump(mode="json"),
     }
@@ -94,6 +97,8 @@ def load_network(path: Path) -> TrainedNetwork:
         normalisation = _normalisation(description["normalisation"])
         class_names = tuple(map(str, description["class_names"]))
         data = DataConfig.of_file(description["data"])
+        described = description.get("view")
+        view = None if described is None else View.from_description(described)
         binarization = Binarization.from_description(description.get("binarization", {}))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
@@ -103,10 +108,19 @@ def load_network(path: Path) -> TrainedNetwork:
         spec = space.decode(architecture)
         expected = build(spec).state_dict()
     check_names_and_shapes(tensors, expected, path)
+    if view is None:
+        view = View.before(normalisation.size, spec.in_channels)
+        print(
+            f"{path}: does not say how images are shown to it; as before: {view}", file=sys.stderr
+        )
+    if (view.size, view.channels) != (spec.image_size, spec.in_channels):
+        raise UserError(
+            f"{path}: its view is {view}, its network takes {spec.in_channels} x {spec.image_size}"
+        )
     network = build_from(spec, tensors).eval()
     set_binarization(network, binarization)
     return TrainedNetwork(
-        network, space, architecture, normalisation, class_names, data, binarization
+        network, space, architecture, normalisation, class_names, data, binarization, view=view
     )
 
 

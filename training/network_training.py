@@ -16,10 +16,10 @@ from supernet.layers.binary_conv import Precision
 from supernet.network import Network, build, compile_units
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from training.data import DataConfig, TrainingData, open_training_data
+from training.data import DataConfig, TrainingData
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
-from training.data.training_data import check_fit
+from training.data.training_data import check_fit, open_for
 from training.device import choose_device, choose_precision, place, set_threads
 from training.loop.loop import CHECKPOINT
 from training.loop.phases import initialise, train
@@ -86,7 +86,7 @@ def train_network(job: TrainingJob) -> Path:
     path = job.folder / WEIGHTS
     if on_first(path.exists):
         return path
-    training = plan(job, open_training_data(job.data))
+    training = plan(job, open_for(space_from_description(job.space), job.data))
     settings, folder = job.settings, RunFolder(job.folder, "network")
 
     def begin() -> None:
@@ -185,4 +185,5 @@ class NetworkTraining(SupervisedTraining):
             self.data.class_names,
             self.data.config,
             self.phases[number - 1].binarization,
+            view=self.data.view,
         )

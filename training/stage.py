@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
-from training.data.config import DataConfig
+from training.data.config import DataConfig, view_rule_of
 from training.run_files.same_run import NOT_RECORDED
 from training.section import Section
 
@@ -16,6 +17,19 @@ class Stage(Section):
 
     space: dict[str, Any]
     data: DataConfig = Field(default_factory=lambda: DataConfig(name="fashion-mnist-mini"))
+
+    @classmethod
+    def of_record(cls, document: Mapping[str, Any]) -> Self:
+        """The stage that a run folder holds, with what was added since at its defaults.
+
+        How images are shown is an exception: a run of before goes on as it was begun.
+
+        Raises:
+            ValueError, UserError: damaged, or of a program that took what this one refuses.
+        """
+        if isinstance(data := document.get("data"), Mapping):
+            document = {**document, "data": {**data, "view_rule": view_rule_of(data)}}
+        return cls.model_validate(document)
 
     def recorded(self) -> dict[str, Any]:
         """The config as a run folder holds it, with the space as it was given."""

@@ -25,8 +25,7 @@ from training.compilation import (
     num_graphs,
     training_step_seconds,
 )
-from training.data import open_training_data
-from training.data.training_data import TrainingData
+from training.data.training_data import TrainingData, open_for
 from training.device import choose_device, choose_precision, place, set_threads
 from training.loop.batches import steps_per_epoch
 from training.loop.loop import CHECKPOINT
@@ -56,7 +55,7 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
     settings = stage.supernet
     # Everything that the user can have got wrong comes before the run folder is made: a corrected
     # command must not meet the folder of a mistaken one.
-    data = open_training_data(stage.data)
+    data = open_for(space, stage.data)
     check_stage(space, stage, data)
     with processes(settings.device):
         check_sharing(settings.batch_size, settings.compile, settings.shared_norms)

@@ -20,6 +20,7 @@ from deploy.plan.parameters import Parameters, operation_parameters
 from deploy.plan.plan import Plan
 from deploy.plan.preprocessing import Preprocessing
 from supernet.files import UserError
+from supernet.files.image_view import View
 
 MAX_IMAGES = (1 << 31) - 1
 
@@ -83,6 +84,7 @@ class PackedNetwork:
         parameters: all its numbers.
         preprocessing: what uint8 images go through.
         class_names: of each logit, or none.
+        view: how an image file becomes what `preprocessing` takes, or none where that is not known.
 
     Raises:
         UserError: the parts do not fit each other.
@@ -94,6 +96,7 @@ class PackedNetwork:
         parameters: Parameters,
         preprocessing: Preprocessing,
         class_names: Sequence[str] = (),
+        view: View | None = None,
     ) -> None:
         if len(preprocessing.mean) != plan.channels:
             raise UserError(
@@ -104,8 +107,13 @@ class PackedNetwork:
             raise UserError(
                 f"{len(class_names)} class names for a network of {plan.num_classes} classes"
             )
+        if view is not None and (view.size, view.channels) != (plan.size, plan.channels):
+            raise UserError(
+                f"its view gives images of {view.channels} x {view.size} x {view.size}, the "
+                f"network takes {plan.channels} x {plan.size} x {plan.size}"
+            )
         self.plan, self.parameters, self.preprocessing = plan, parameters, preprocessing
-        self.class_names = tuple(class_names)
+        self.class_names, self.view = tuple(class_names), view
         self._parameters = operation_parameters(plan, parameters)
         self._lock = threading.Lock()
         _with_locks.add(self)

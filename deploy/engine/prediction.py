@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from deploy.engine.packed_network import PackedNetwork
 from deploy.kernels.shapes import Floats
 from supernet.files import UserError
-from supernet.files.image_file import read_for_network
+from supernet.files.image_view import CHANNELS, View
 from supernet.finite import demand_finite
 
 
@@ -20,18 +21,14 @@ def predict_files(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The `top` most probable classes of each image, and in words the files that are no image.
 
-    An image is resized and cropped as in evaluation.
-
     Raises:
         UserError: the network takes neither grey nor colour images.
     """
-    plan, names = network.plan, network.class_names
-    if plan.channels not in (1, 3):
-        raise UserError(f"this network takes {plan.channels} channels; image files have 1 or 3")
+    view, names = view_of(network), network.class_names
     predictions, failures = [], []
     for file in files:
         try:
-            pixels = read_for_network(file, plan.size, plan.channels)
+            pixels = view.read(file)
         except UserError as error:
             failures.append(str(error))
             continue
@@ -42,6 +39,22 @@ def predict_files(
         best = [{"class": names[i], "probability": float(shares[i])} for i in order]
         predictions.append({"image": str(file), "top": best})
     return predictions, failures
+
+
+def view_of(network: PackedNetwork, name: str | Path = "this packed model") -> View:
+    """How an image file becomes what the network takes; of a file that does not say it, as before.
+
+    Raises:
+        UserError: the network takes neither grey nor colour images.
+    """
+    if network.view is not None:
+        return network.view
+    plan = network.plan
+    if plan.channels not in CHANNELS:
+        raise UserError(f"{name}: takes {plan.channels} channels; image files have 1 or 3")
+    view = View.before(plan.size, plan.channels)
+    print(f"{name}: does not say how images are shown to it; as before: {view}", file=sys.stderr)
+    return view
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -13,6 +13,7 @@ from deploy.engine.packed_network import PackedNetwork
 from deploy.kernels.shapes import Floats
 from deploy.plan.parameters import Parameters
 from deploy.plan.plan import Plan
+from supernet.files.image_view import View
 
 INPUT, OUTPUT = "images", "logits"
 """The names of a network's input and output in every format."""
@@ -51,6 +52,7 @@ def describe(
     mean: Sequence[float],
     std: Sequence[float],
     class_names: Sequence[str],
+    view: View | None,
 ) -> dict[str, str]:
     """What a file says of its input and its classes; the lists are JSON. `size` is (C, S, S)."""
     channels, height, width = size
@@ -60,6 +62,7 @@ def describe(
         "mean": json.dumps(list(mean)),
         "std": json.dumps(list(std)),
         "class_names": json.dumps(list(class_names)),
+        **({} if view is None else {"view": json.dumps(view.describe())}),
     }
 
 
@@ -67,4 +70,4 @@ def describe_packed(packed: PackedNetwork) -> dict[str, str]:
     """As `describe`."""
     plan, seen = packed.plan, packed.preprocessing
     size = (plan.channels, plan.size, plan.size)
-    return describe(size, seen.mean, seen.std, packed.class_names)
+    return describe(size, seen.mean, seen.std, packed.class_names, packed.view)

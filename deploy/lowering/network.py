@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deploy.engine.packed_network import PackedNetwork
+    from supernet.files.image_view import View
     from supernet.network import Network
 
 
@@ -111,9 +112,15 @@ def by_torch(network: Network, operation: Operation, x: Tensor, added: Tensor | 
 
 
 def pack(
-    network: Network, mean: tuple[float, ...], std: tuple[float, ...], class_names: tuple[str, ...]
+    network: Network,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    class_names: tuple[str, ...],
+    view: View | None = None,
 ) -> PackedNetwork:
     """Lower `network` and make it ready to run; mean and std are of pixels in [0, 1].
+
+    `view`: how an image file becomes those pixels.
 
     Raises:
         UserError: as `lower`.
@@ -121,4 +128,4 @@ def pack(
     from deploy.engine.packed_network import PackedNetwork
 
     plan, parameters = lower(network)
-    return PackedNetwork(plan, parameters, Preprocessing(mean, std), class_names)
+    return PackedNetwork(plan, parameters, Preprocessing(mean, std), class_names, view)

@@ -22,7 +22,8 @@ from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.compilation import decide
-from training.data import TrainingData, open_training_data
+from training.data import TrainingData
+from training.data.training_data import open_for
 from training.device import choose_device
 from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases
@@ -64,7 +65,13 @@ class Prepared:
     def trainings(self, stage: AuditStage) -> NetworkTrainings:
         """Those of all architectures, without the search split."""
         return NetworkTrainings(
-            STAGE, self.space, self.architectures, stage.data, stage.audit, stage.seed, "train"
+            STAGE,
+            self.space,
+            self.architectures,
+            self.data.config,
+            stage.audit,
+            stage.seed,
+            "train",
         )
 
 
@@ -87,7 +94,7 @@ def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
     choose_device(config.scoring.device)
     # Refuses 'on' without a compiler; the decision itself is taken, once a run, in its folder.
     decide(config.compile, device, graphs=0, planned_steps=0, eager_step_seconds=lambda: 0.0)
-    data = open_training_data(stage.data)
+    data = open_for(space, stage.data)
     manifest = data.manifest()
     rules = _rules(stage, supernet)
     for rule in rules:

@@ -25,8 +25,7 @@ from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.compilation import time_step, zero_images
-from training.data import open_training_data
-from training.data.training_data import check_fit
+from training.data.training_data import check_fit, open_for
 from training.device import choose_device, set_threads
 from training.pretraining import run as pretraining
 from training.pretraining.config import PretrainStage
@@ -52,7 +51,7 @@ def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[
         return _retraining(stage, run, architectures, began)
     space = space_from_description(stage.space)
     space.check_searchable()
-    data = open_training_data(stage.data)
+    data = open_for(space, stage.data)
     if isinstance(stage, SupernetStage):
         check_stage(space, stage, data)
         opened_s = time.perf_counter() - began

@@ -45,9 +45,9 @@ def train_and_score(job: TrainingJob) -> dict[str, float]:
         set_threads(job.settings.threads)  # training sets it too, unless it was done before
         trained = load_network(path)
         if job.images == "everything":
-            images = open_test_part(job.data)
+            images = open_test_part(trained.data)
         else:
-            images = open_training_data(job.data).search
+            images = open_training_data(trained.data).search
         write_json(score, score_network(trained, images, job.settings.device))
         return read_json(score, what="score")
 

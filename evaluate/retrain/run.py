@@ -24,8 +24,8 @@ from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.compilation import decide, decided_once
-from training.data import TrainingData, open_training_data
-from training.data.training_data import check_fit
+from training.data import TrainingData
+from training.data.training_data import check_fit, open_for
 from training.device import choose_device
 from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases, inputs_of
@@ -49,7 +49,7 @@ class Prepared:
         """Those of all entries, on train and search split together."""
         entries = [entry.architecture for entry in self.comparison.entries]
         return NetworkTrainings(
-            STAGE, self.space, entries, stage.data, stage.retrain, stage.seed, "everything"
+            STAGE, self.space, entries, self.data.config, stage.retrain, stage.seed, "everything"
         )
 
 
@@ -127,7 +127,7 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
         limits=limits,
         costs_of=costs_of,
     )
-    data = open_training_data(stage.data)
+    data = open_for(space, stage.data)
     check_fit(space.decode(space.first()), data)
     first = space.decode(space.first())
 

@@ -64,12 +64,12 @@ def _packed(source: Path, data: Path | None, num_images: int) -> tuple[PackedNet
     """The packed network, right by the rule of packing, and images as uint8 levels."""
     if packed_file.is_packed(source):
         packed = packed_file.load(source)
-        return packed, packed_pixels(source, packed.plan, data, num_images)
+        return packed, packed_pixels(source, packed, data, num_images)
     trained = load_network(source)
     seen = trained.normalisation
     pixels = centre(check_pixels(trained, data, num_images), seen.size)
     try:
-        packed = pack(trained.network, seen.mean, seen.std, trained.class_names)
+        packed = pack(trained.network, seen.mean, seen.std, trained.class_names, trained.view)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     images = seen.apply(pixels)

@@ -94,6 +94,8 @@ def known_of_packed(source: Path, packed: PackedNetwork) -> Known:
         "accuracy": None,
     }
     network = {"input": f"{plan.channels} x {plan.size} x {plan.size}", "classes": facts["classes"]}
+    if packed.view is not None:
+        network["image files"] = str(packed.view)
     unknown = dict.fromkeys(("Data", "Training", "Costs", "Accuracy"), NO_CARD)
     sections = {"Network": table(network), **unknown}
     card = read_card(card_path(source))
@@ -141,6 +143,7 @@ def _network(trained: TrainedNetwork) -> str:
         **{f"binarization: {k}": v for k, v in trained.binarization.describe().items()},
         "mean of pixels in [0, 1]": trained.normalisation.mean,
         "standard deviation": trained.normalisation.std,
+        "image files": str(trained.view),
     }
     return table(rows)
 

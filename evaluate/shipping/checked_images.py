@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deploy.engine.packed_network import PackedNetwork
+from deploy.engine.prediction import view_of
 from deploy.packed_file import is_in_zoo
-from deploy.plan.plan import Plan
 from supernet.files import UserError, check_output
-from supernet.files.image_file import list_images, read_for_network
+from supernet.files.image_file import list_images
+from supernet.files.image_view import View
 from supernet.finite import demand_finite_weights
 from training.data import DataConfig, open_training_data
 from training.network_file import TrainedNetwork, load_network
@@ -65,10 +67,10 @@ def check_pixels(trained: TrainedNetwork, data: Path | None, count: int) -> Tens
                 f"{error}; to check the new file on other images, name a folder: --data DIR"
             ) from error
         return images.read(_spread(len(images), count))[0]
-    return folder_pixels(data, count, trained.normalisation.size, trained.network.spec.in_channels)
+    return folder_pixels(data, count, trained.view)
 
 
-def packed_pixels(source: Path, plan: Plan, data: Path | None, count: int) -> Tensor:
+def packed_pixels(source: Path, packed: PackedNetwork, data: Path | None, count: int) -> Tensor:
     """Up to `count` images for a packed model, uint8: of those below `data`.
 
     A model that comes with evobit may do without: it is checked on the embedded images.
@@ -77,22 +79,22 @@ def packed_pixels(source: Path, plan: Plan, data: Path | None, count: int) -> Te
         UserError: another model without `data`, or no images.
     """
     if data is not None:
-        return folder_pixels(data, count, plan.size, plan.channels)
+        return folder_pixels(data, count, view_of(packed, source))
     if not is_in_zoo(source):
         raise UserError("a packed model names no data set; name a folder of images: --data DIR")
-    images = open_training_data(DataConfig(name=EMBEDDED, image_size=plan.size)).search
+    images = open_training_data(DataConfig(name=EMBEDDED, image_size=packed.plan.size)).search
     return images.read(_spread(len(images), count))[0]
 
 
-def folder_pixels(data: Path, count: int, size: int, channels: int) -> Tensor:
-    """Up to `count` of the images below `data`, uint8 (N, channels, size, size).
+def folder_pixels(data: Path, count: int, view: View) -> Tensor:
+    """Up to `count` of the images below `data` as `view` shows them, uint8.
 
     Raises:
         UserError: there are no images, or one that cannot be read.
     """
     files = list_images(data)
     chosen = [files[i] for i in _spread(len(files), count).tolist()]
-    return torch.from_numpy(np.stack([read_for_network(f, size, channels) for f in chosen]))
+    return torch.from_numpy(np.stack([view.read(file) for file in chosen]))
 
 
 def _spread(available: int, count: int) -> Tensor:

@@ -68,7 +68,7 @@ def export_network(
         return _write_program(name, module, source, output, trained, images)
     seen = trained.normalisation
     try:
-        packed = pack(trained.network, seen.mean, seen.std, trained.class_names)
+        packed = pack(trained.network, seen.mean, seen.std, trained.class_names, trained.view)
     except UserError as error:
         raise UserError(f"{source}: {error}; --format torch takes any network") from error
     return _write_plan(name, output, module.export(packed), trained.network, images)
@@ -77,7 +77,7 @@ def export_network(
 def _packed_images(source: Path, packed: PackedNetwork, data: Path | None, count: int) -> Tensor:
     """Normalised for a packed model, which names no data set."""
     plan, seen = packed.plan, packed.preprocessing
-    pixels = packed_pixels(source, plan, data, count)
+    pixels = packed_pixels(source, packed, data, count)
     return Normalisation(seen.mean, seen.std, plan.size).apply(pixels)
 
 
@@ -95,7 +95,7 @@ def _write_program(
 ) -> Written:
     spec, seen = trained.network.spec, trained.normalisation
     size = (spec.in_channels, spec.image_size, spec.image_size)
-    metadata = describe(size, seen.mean, seen.std, trained.class_names)
+    metadata = describe(size, seen.mean, seen.std, trained.class_names, trained.view)
     try:
         content = module.export(trained.network, metadata)
     except UserError as error:

@@ -12,6 +12,7 @@ import torch
 from deploy import packed_file
 from deploy.checking import check_classes, check_operations
 from deploy.engine.packed_network import PackedNetwork
+from deploy.engine.prediction import view_of
 from deploy.lowering.network import pack
 from evaluate.shipping.checked_images import BATCH, check_images, open_checkpoint
 from evaluate.shipping.written import Refused, Written
@@ -39,7 +40,7 @@ def pack_checkpoint(
     trained = open_checkpoint(checkpoint, output)
     seen = trained.normalisation
     with naming(checkpoint):
-        packed = pack(trained.network, seen.mean, seen.std, trained.class_names)
+        packed = pack(trained.network, seen.mean, seen.std, trained.class_names, trained.view)
     images = check_images(trained, data, num_images)
     with naming(checkpoint):
         operations = check_operations(trained.network, packed, images[:IMAGES_FOR_OPERATIONS])
@@ -84,9 +85,9 @@ def evaluate_packed(
     trained = None if against is None else load_network(against)
     if trained is not None and trained.class_names != packed.class_names:
         raise UserError(f"--against {against}: its classes are not those of {model}")
-    plan = packed.plan
     if data is not None:
-        images = open_labelled_folder(data, plan.size, packed.class_names, plan.channels)
+        view = view_of(packed, model)
+        images = open_labelled_folder(data, view, packed.class_names)
     elif trained is not None:
         images = open_test_part(trained.data)
     else:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from evobit.errors import say
 from evobit.options import AsJson
 from evobit.output import output
+from supernet.files import UserError
 from training.run_files.progress import Progress
 
 
@@ -25,13 +27,27 @@ def cache(
             help="[default: DIR-cache-SIZE; of . and .. DIR/.cache-SIZE]",
         ),
     ] = None,
-    size: Annotated[int, typer.Option(min=8, max=1024, help="Pixels a side of an image.")] = 224,
+    size: Annotated[
+        int, typer.Option(min=8, max=1024, help="The networks' input: data.image_size.")
+    ] = 224,
+    stored: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            max=1536,
+            help="data.stored_size [default: a config's, 256 for 224].",
+        ),
+    ] = None,
+    resize: Annotated[Literal["crop", "pad"], typer.Option(help="data.resize.")] = "crop",
+    channels: Annotated[int, typer.Option(min=1, max=3, help="3 in colour, 1 in grey.")] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Decode and resize a folder of images once.
 
-    Name the result as data.cache in a config.
+    Name the result as data.cache in a config. It holds what networks of SIZE pixels need: of
+    each image the square that training cuts its windows from.
     """
+    from supernet.files.image_view import CHANNELS, View, usual_stored
     from training.data.cache import build_cache
 
     # Of `.` and `..` the folder itself is named alone: hidden inside it, where it is no class.
@@ -39,8 +55,15 @@ def cache(
     usual = folder.with_name(f"{folder.name}-cache-{size}") if named else folder / f".cache-{size}"
     target = to or usual
     with output(as_json) as out, _progress("caching") as step:
-        build_cache(folder, target, size, progress=step)
-        out.show({"cache": target, "size": size}, text=str(target))
+        if channels not in CHANNELS:
+            raise UserError(f"--channels {channels}: expected 1 or 3")
+        try:
+            view = View(size, stored or usual_stored(size, resize), channels, resize)
+        except ValueError as error:
+            raise UserError(f"--stored {stored}: {error}") from error
+        build_cache(folder, target, view, progress=step)
+        say(f"{target}: {view}")
+        out.show({"cache": target, "size": size, "stored": view.stored}, text=str(target))
 
 
 @contextmanager

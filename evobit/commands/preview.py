@@ -34,8 +34,7 @@ def preview(
     from evaluate.retrain.config import RetrainStage
     from evobit.config import load_stage
     from supernet.spaces import space_from_description
-    from training.data import open_training_data
-    from training.data.training_data import check_fit
+    from training.data.training_data import check_fit, open_for
     from training.loop.settings import TrainingSettings
     from training.preview import seen_images, sheet
     from training.seeds import derive_seed
@@ -52,7 +51,8 @@ def preview(
             asked = finalists = load_stage(config, RetrainStage, overrides or [])
             # Of a network's several seeds the first.
             settings, seed = finalists.retrain, derive_seed(finalists.seed, which, 0)
-        space, data = space_from_description(asked.space), open_training_data(asked.data)
+        space = space_from_description(asked.space)
+        data = open_for(space, asked.data)
         spec = space.decode(space.first())
         check_fit(spec, data)
         seen = seen_images(

@@ -2,9 +2,9 @@
 
 `writing` leaves whole files or none; `reading` takes JSON documents with their format headers,
 `weights` tensors that must fit a network; `user_error` is what is raised of a user's mistake.
-`image_file` is one image as pixels, of the `image_formats` that are decoded here, `image_listing`
-all below a folder; `plain_data` is what JSON can hold, nested or by dotted name; `printable` is
-text for a terminal.
+`image_file` is one image as pixels, of the `image_formats` that are decoded here, `image_view` what
+a network sees of it, `image_listing` all below a folder; `plain_data` is what JSON can hold, nested
+or by dotted name; `printable` is text for a terminal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One image file as pixels, and how images of another size are made to fit; no torch."""
+"""One image file as pixels; no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from supernet.files.image_formats import image_formats
 from supernet.files.image_listing import list_below, say_left_out
@@ -16,15 +15,9 @@ from supernet.files.user_error import UserError
 if TYPE_CHECKING:
     from PIL import Image
 
-# Up to 2 black pixels a side are added instead of resizing: 28x28 digits and clothes become 32x32
-# (28 + 2 x 2) pixel for pixel.
-MAX_BORDER = 2
+Colour = tuple[int, int, int]
 
-MAX_RATIO = 100
-"""Of the sides of an image, of which a square in the middle is seen."""
-
-
-BACKGROUND = (255, 255, 255)
+BACKGROUND: Colour = (255, 255, 255)
 """What shows through where an image is transparent."""
 
 MAX_PIXELS = 2**27
@@ -50,58 +43,14 @@ def list_images(folder: Path) -> list[Path]:
     raise UserError(f"{folder}: expected a folder with images (.jpg, .png, ...) in it{other}")
 
 
-def storage_size(image_size: int) -> int:
-    """Return the side at which images of a folder are kept for networks of `image_size` pixels.
+def decode(path: Path, background: Colour | None = BACKGROUND) -> Image.Image:
+    """The image upright, of 8 bits a channel, opaque, in grey or colour ("1", "L" or "RGB").
 
-    From 64 pixels on there is room for crops, as in the usual 256 for 224 (256/224 = 8/7).
-    Smaller images keep their size: every pixel of theirs counts.
-    """
-    return image_size if image_size < 64 else -(-image_size * 8 // 7)
-
-
-def needs_only_border(height: int, width: int, size: int) -> bool:
-    """Tell whether a black border alone brings an image to `size` x `size`."""
-    return all(0 <= size - side <= 2 * MAX_BORDER for side in (height, width))
-
-
-def border(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return the black pixels above and left of an image centred on `size` x `size`."""
-    return (size - height) // 2, (size - width) // 2
-
-
-def read_pixels(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """Return the image as uint8 (channels, size, size), in colour (3) or grey (1).
-
-    The shorter side is resized to `size` and the centre cropped; an image at most 4 pixels too
-    small gets a black border instead.
+    Where it is transparent, `background` shows through; None: its transparency is dropped.
 
     Raises:
         UserError: the file is no image or is damaged.
     """
-    from PIL import Image
-
-    assert channels in (1, 3), channels
-    mode = "RGB" if channels == 3 else "L"
-    image = _decoded(path).convert(mode)
-    image = _not_too_long(image)
-    width, height = image.size
-    if needs_only_border(height, width, size):
-        top, left = border(height, width, size)
-        canvas = Image.new(mode, (size, size))
-        canvas.paste(image, (left, top))
-        image = canvas
-    else:
-        shorter = min(width, height)
-        scaled = (round(width * size / shorter), round(height * size / shorter))
-        image = image.resize(scaled, Image.Resampling.BILINEAR)
-        left, top = (scaled[0] - size) // 2, (scaled[1] - size) // 2
-        image = image.crop((left, top, left + size, top + size))
-    pixels = np.array(image).reshape(size, size, channels)  # from (H, W) or (H, W, C)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def _decoded(path: Path) -> Image.Image:
-    """The image upright, of 8 bits a channel, opaque, in grey or colour ("1", "L" or "RGB")."""
     from PIL import Image
 
     if not path.is_file():
@@ -113,7 +62,7 @@ def _decoded(path: Path) -> Image.Image:
             with Image.open(path, formats=image_formats()) as file:
                 _check_size(path, *file.size)
                 file.load()
-                image = _opaque(_eight_bits(_upright(file), path))
+                image = _opaque(_eight_bits(_upright(file), path), background)
     except UserError:
         raise
     except Image.UnidentifiedImageError as error:
@@ -152,28 +101,17 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(Image.Transpose[turn])
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """Composed over `BACKGROUND` where it has transparency, else as it is."""
+def _opaque(image: Image.Image, background: Colour | None) -> Image.Image:
+    """Composed over `background` where it has transparency, else as it is."""
     from PIL import Image
 
     if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in image.info:
         return image
-    below = Image.new("RGBA", image.size, (*BACKGROUND, 255))
+    if background is None:
+        return image.convert("RGB")
+    below = Image.new("RGBA", image.size, (*background, 255))
     below.alpha_composite(image.convert("RGBA"))
     return below.convert("RGB")
-
-
-def _not_too_long(image: Image.Image) -> Image.Image:
-    """The image, or its middle where a side is over `MAX_RATIO` times the other.
-
-    A line of 60,000 pixels would grow as wide as it is high: 96 x 5,760,000 at 96 pixels.
-    """
-    width, height = image.size
-    longest = MAX_RATIO * min(width, height)
-    left, top = max(width - longest, 0) // 2, max(height - longest, 0) // 2
-    if left == top == 0:
-        return image
-    return image.crop((left, top, left + min(width, longest), top + min(height, longest)))
 
 
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
@@ -192,15 +130,3 @@ def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
     for row, line in enumerate(levels):  # a line at a time: of all, floats would take 8 bytes each
         pixels[row] = np.round(line / 257)
     return Image.fromarray(pixels)
-
-
-def read_for_network(path: Path, image_size: int, channels: int) -> NDArray[np.uint8]:
-    """Return what a network sees of an image in evaluation: uint8 (channels, S, S), the centre.
-
-    Raises:
-        UserError: as `read_pixels`.
-    """
-    stored = storage_size(image_size)
-    start = (stored - image_size) // 2
-    inner = slice(start, start + image_size)
-    return np.ascontiguousarray(read_pixels(path, stored, channels)[:, inner, inner])

@@ -12,6 +12,7 @@ from PIL import Image
 
 from deploy import packed_file
 from evobit.main import run
+from supernet.files.image_view import View
 from supernet.spaces import space_from_description
 from tests.deploy.networks import SMALL, random_network
 from training.data import DataConfig
@@ -28,7 +29,15 @@ def save_random_network(path: Path, data: DataConfig, change=lambda network: Non
     network = random_network(SMALL)
     change(network)
     seen = Normalisation((0.3,), (0.35,), 32)
-    trained = TrainedNetwork(network, space, space.uniform(8), seen, NAMES, data)
+    trained = TrainedNetwork(
+        network,
+        space,
+        space.uniform(8),
+        seen,
+        NAMES,
+        data,
+        view=View.usual(32, 1),
+    )
     save_network(path, trained)
     return path
 

@@ -16,6 +16,7 @@ from deploy.lowering.network import pack
 from evaluate.shipping import c_exporting
 from evobit.commands.export import Format
 from evobit.main import run
+from supernet.files.image_view import View
 from supernet.network import Network, build
 from supernet.spaces import space_from_description
 from tests.deploy.networks import SMALL, random_network
@@ -42,7 +43,9 @@ def save(path: Path, description: dict | None = None) -> Path:
         space = space_from_description(description)
         architecture = space.smallest()
         network = settled(build(space.decode(architecture)))
-    save_network(path, TrainedNetwork(network, space, architecture, SEEN, NAMES, DATA))
+    view = View.usual(network.spec.image_size, network.spec.in_channels)
+    trained = TrainedNetwork(network, space, architecture, SEEN, NAMES, DATA, view=view)
+    save_network(path, trained)
     return path
 
 

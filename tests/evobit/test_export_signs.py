@@ -11,6 +11,7 @@ from evobit.main import run
 from supernet.binarization import Binarization
 from supernet.blocks.building import set_binarization
 from supernet.files import load_weights
+from supernet.files.image_view import View
 from supernet.network import binary_parts
 from supernet.spaces import space_from_description
 from tests.deploy.networks import SMALL, random_network
@@ -30,7 +31,7 @@ def save(path: Path, binarization: Binarization = DEFAULT, data: DataConfig = DA
     set_binarization(network, binarization)
     seen = Normalisation((0.3,), (0.35,), 32)
     parts = (network, space, space.uniform(8), seen, NAMES, data, binarization)
-    save_network(path, TrainedNetwork(*parts))
+    save_network(path, TrainedNetwork(*parts, view=View.usual(32, 1)))
     return str(path)
 
 

@@ -199,10 +199,10 @@ def _packed(path: Path, rng: Random) -> None:
 
 
 def _image(path: Path, rng: Random) -> None:
-    from supernet.files.image_file import read_for_network
+    from supernet.files.image_view import View
 
     size, channels = rng.choice((8, 28, 96)), rng.choice((1, 3))
-    pixels = read_for_network(path, size, channels)
+    pixels = View.usual(size, channels).read(path)
     assert pixels.shape == (channels, size, size)
 
 

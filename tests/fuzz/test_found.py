@@ -27,7 +27,7 @@ from supernet.files import (
     read_json,
     save_weights,
 )
-from supernet.files.image_file import read_pixels
+from supernet.files.image_view import View
 from supernet.history_file import read_history
 from supernet.spaces import space_from_description
 from tests.fuzz.documents import YAML_TEXTS
@@ -139,7 +139,7 @@ def test_numbers_that_numpy_does_not_have(tmp_path):
 def test_a_line_for_an_image(tmp_path):
     # At 96 pixels 1 x 60,000 would grow to 96 x 5,760,000; its middle 1 x 100 is seen.
     Image.new("L", (1, 60_000), 200).save(tmp_path / "line.png")
-    pixels = read_pixels(tmp_path / "line.png", 96, 3)
+    pixels = View(96, 96, 3).read_square(tmp_path / "line.png")
     assert pixels.shape == (3, 96, 96) and (pixels == 200).all()
 
 

@@ -9,6 +9,7 @@ import torch
 from supernet.binarization import Binarization
 from supernet.blocks.building import set_binarization
 from supernet.files import UserError, load_weights, save_weights
+from supernet.files.image_view import View
 from supernet.network import build
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.data.config import DataConfig
@@ -25,7 +26,7 @@ def saved(path: Path, space: MobileNetGroups, setting: Binarization) -> TrainedN
     set_binarization(network, setting)
     trained = TrainedNetwork(
         network, space, architecture, Normalisation((0.3,), (0.35,), 8), ("a", "b", "c", "d"),
-        DataConfig(name="fashion-mnist-mini"), setting,
+        DataConfig(name="fashion-mnist-mini"), setting, view=View.usual(8, 1),
     )  # fmt: skip
     save_network(path, trained)
     return trained

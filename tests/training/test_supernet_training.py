@@ -87,10 +87,19 @@ def test_it_learns_and_logs(stages: dict, tmp_path: Path) -> None:
 
 
 def test_channels_and_classes_must_fit(stages: dict, tmp_path: Path) -> None:
-    for field, value in (("in_channels", 3), ("classes", 10)):
-        wrong = {**stages, "space": {**stages["space"], field: value}}
+    for field, value in (("in_channels", 3), ("in_channels", 2), ("classes", 10)):
+        space, data = {**stages["space"], field: value}, {**stages["data"], "channels": 1}
         with pytest.raises(UserError, match=f"space.{field} is {value}"):
-            train_supernet(stage_of(wrong), tmp_path / field)
+            train_supernet(stage_of({**stages, "space": space, "data": data}), tmp_path / field)
+
+
+def test_grey_images_are_shown_in_colour_to_networks_that_take_it(
+    stages: dict, tmp_path: Path
+) -> None:
+    colour = {**stages, "space": {**stages["space"], "in_channels": 3}}
+    train_supernet(stage_of(colour), tmp_path / "run")
+    data = json.loads((tmp_path / "run" / "manifest.json").read_text())["data"]
+    assert data["channels"] == data["view"]["channels"] == 3
 
 
 def test_batch_larger_than_the_data(stages: dict, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from supernet.files.image_view import middle
 from training.augment.config import AugmentConfig
 from training.augment.crops import Crops, draw_crops
-from training.data.normalisation import Normalisation, centre_crop, shrink
+from training.data.normalisation import Normalisation, shrink
 from training.processes.distributed import WHOLE, Part
 
 
@@ -48,7 +49,7 @@ def crop(images: Tensor, crops: Crops, config: AugmentConfig, seen: Normalisatio
     if config.crop == "pad":
         images = _cut(images, crops, config.pad, seen.size)
     else:
-        images = centre_crop(images, seen.size)
+        images = middle(images, seen.size)
     if crops.flip is not None:
         flip = crops.flip.to(images.device, non_blocking=True)
         images = torch.where(flip[:, None, None, None], images.flip(3), images)

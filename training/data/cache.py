@@ -1,5 +1,6 @@
 """A folder's images resized once to uint8 files that are opened as memory maps."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from supernet.files import UserError, atomic_write, check_header, read_json
+from supernet.files.image_view import View
 from training.data.file_list import FileList, list_parts
 from training.data.folder_images import FolderImageSet
 from training.data.image_set import READ_AT_ONCE, MemoryImageSet
@@ -17,16 +19,16 @@ from training.data.image_set import READ_AT_ONCE, MemoryImageSet
 FORMAT = "evobit/image-cache"
 VERSION = 1
 HEADER = "cache.json"
-CHANNELS = 3
+CHANNELS_BEFORE = 3
 
 
 class CachedImageSet(MemoryImageSet):
     """Images of a memory map that keep the identity of the files they were made from."""
 
-    def __init__(self, images: np.ndarray, files: FileList) -> None:
-        """Take the map, uint8 (N, C, S, S), and its files in the same order."""
+    def __init__(self, images: np.ndarray, files: FileList, view: View) -> None:
+        """Take the map, uint8 (N, C, S, S), its files in the same order, and what it shows."""
         super().__init__(images, files.labels, files.class_names)
-        self._files = files
+        self._files, self.view = files, view
 
     def fingerprint(self) -> str:
         """Return what the folder's own image set would: hashing all pixels takes too long."""
@@ -38,7 +40,8 @@ class ImageCache:
     """What the header of a cache says; pixels are opened by part."""
 
     folder: Path
-    size: int  # side of the images, pixels
+    root: Path  # of the folder it was made of
+    view: View  # what its images were made for
     parts: dict[str, FileList]  # as `list_parts` returned them
     pixel_files: dict[str, str]  # name of each part's uint8 file
 
@@ -57,7 +60,7 @@ class ImageCache:
             root, parts = Path(header["root"]), header["parts"]
             lists = {name: _file_list(root, part) for name, part in parts.items()}
             pixel_files = {name: _inside(str(part["pixel_file"])) for name, part in parts.items()}
-            cache = cls(folder, int(header["size"]), lists, pixel_files)
+            cache = cls(folder, root, _view(header), lists, pixel_files)
             intact = all(lists[name].digest() == parts[name]["sha256"] for name in parts)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{path}: damaged ({error!r}), expected a cache's header") from error
@@ -69,19 +72,19 @@ class ImageCache:
         """Open one part as a read-only memory map."""
         path = self.folder / self.pixel_files[name]
         files = self.parts[name]
-        shape = (len(files), CHANNELS, self.size, self.size)
+        shape = (len(files), self.view.channels, self.view.stored, self.view.stored)
         expected = int(np.prod(shape, dtype=np.int64))
         found = path.stat().st_size if path.is_file() else None
         if found != expected:
             state = "is missing" if found is None else f"has {found} bytes"
             raise UserError(f"{path}: {state}, expected {expected} bytes: build the cache again")
-        return CachedImageSet(np.memmap(path, np.uint8, mode="r", shape=shape), files)
+        return CachedImageSet(np.memmap(path, np.uint8, mode="r", shape=shape), files, self.view)
 
 
 def build_cache(
     root: Path,
     output: Path,
-    size: int,
+    view: View,
     num_workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -92,7 +95,7 @@ def build_cache(
     Args:
         root: an image folder in either layout.
         output: folder to write; made if missing.
-        size: side of the stored images, pixels.
+        view: what networks are to see of the images; their squares are kept.
         num_workers: decoding processes.
         progress: called with (images done, images in all) as the work goes on.
 
@@ -107,15 +110,16 @@ def build_cache(
     header: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
-        "size": size,
-        "channels": CHANNELS,
+        "size": view.stored,
+        "channels": view.channels,
+        "view": view.describe(),
         "root": str(root.resolve()),
         "parts": {},
     }
     for name, files in parts.items():
         # Named by content, so that the old header never points at new pixels.
-        pixel_file = f"{name}_{size}_{files.digest()[:16]}.u8"
-        images = FolderImageSet(files, size, CHANNELS, num_workers)
+        pixel_file = f"{name}_{view.stored}_{_digest(view, files)[:16]}.u8"
+        images = FolderImageSet(files, view, num_workers)
         with atomic_write(output / pixel_file) as file:
             for batch, _ in images.batches(torch.arange(len(images)), READ_AT_ONCE):
                 file.write(batch.numpy().tobytes())
@@ -140,6 +144,21 @@ def _remove_old_pixels(folder: Path, used: set[str]) -> None:
     for path in folder.glob("*_*_*.u8"):
         if path.name not in used:
             path.unlink()
+
+
+def _digest(view: View, files: FileList) -> str:
+    return hashlib.sha256(f"{view.describe()} {files.digest()}".encode()).hexdigest()
+
+
+def _view(header: dict[str, Any]) -> View:
+    """Of a header, also of one that was written before headers held it.
+
+    Those caches dropped what was transparent.
+    """
+    if (described := header.get("view")) is not None:
+        return View.from_description(described)
+    size = int(header["size"])
+    return View(size, size, CHANNELS_BEFORE, background=None)
 
 
 def _inside(name: str) -> str:

@@ -9,7 +9,8 @@ import torch
 
 from supernet.files import UserError
 from training.data.config import DataConfig, Part
-from training.data.image_set import MemoryImageSet, to_square
+from training.data.image_set import MemoryImageSet
+from training.data.squares import squares
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE  # bytes of one image: all red, then all green, then all blue
@@ -64,7 +65,7 @@ def _read(form: _Format, config: DataConfig, part: Part) -> MemoryImageSet:
     parts = [_read_records(form, folder / name) for name in form.files[part]]
     images = torch.from_numpy(np.concatenate([images for images, _ in parts]))
     labels = torch.from_numpy(np.concatenate([labels for _, labels in parts]))
-    return MemoryImageSet(to_square(images, config.image_size), labels, class_names)
+    return MemoryImageSet(squares(images, config), labels, class_names)
 
 
 def _find_folder(form: _Format, config: DataConfig) -> Path:

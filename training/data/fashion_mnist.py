@@ -14,7 +14,8 @@ import torch
 
 from supernet.files import UserError
 from training.data.config import DataConfig, Part
-from training.data.image_set import MemoryImageSet, to_square
+from training.data.image_set import MemoryImageSet
+from training.data.squares import squares
 
 UINT8 = 0x08  # the only element type that images and labels use
 
@@ -82,7 +83,7 @@ DOWNLOADED = Path("FashionMNIST", "raw")  # where torchvision puts the files bel
 
 def read_mini(config: DataConfig, part: Part) -> MemoryImageSet:
     """Read the embedded subset: 1,000 training and 200 test images of each class."""
-    return _read_folder(EMBEDDED_FOLDER, part, config.image_size)
+    return _read_folder(EMBEDDED_FOLDER, part, config)
 
 
 def read(config: DataConfig, part: Part) -> MemoryImageSet:
@@ -95,10 +96,10 @@ def read(config: DataConfig, part: Part) -> MemoryImageSet:
     for folder in folders:
         for place in (folder, folder / DOWNLOADED):
             if any(find_idx(place, name) for name in _file_names(part)):
-                return _read_folder(place, part, config.image_size)
+                return _read_folder(place, part, config)
     target = next(folder for folder in folders if folder != DEBIAN_FOLDER)
     _download(target, folders)
-    return _read_folder(target / DOWNLOADED, part, config.image_size)
+    return _read_folder(target / DOWNLOADED, part, config)
 
 
 def _file_names(part: Part) -> tuple[str, str]:
@@ -114,7 +115,7 @@ def _folders(config: DataConfig) -> list[Path]:
     return [*folders, DEBIAN_FOLDER, Path(user_cache, "evobit", "fashion-mnist")]
 
 
-def _read_folder(folder: Path, part: Part, image_size: int) -> MemoryImageSet:
+def _read_folder(folder: Path, part: Part, config: DataConfig) -> MemoryImageSet:
     arrays = []
     for name in _file_names(part):
         path = find_idx(folder, name)
@@ -134,7 +135,7 @@ def _read_folder(folder: Path, part: Part, image_size: int) -> MemoryImageSet:
     # Copied, because frombuffer's arrays are read-only and torch warns about such memory.
     tensor = torch.from_numpy(images.copy()).unsqueeze(1)  # (N, 1, H, W)
     return MemoryImageSet(
-        to_square(tensor, image_size), torch.from_numpy(labels.astype("int64")), CLASS_NAMES
+        squares(tensor, config), torch.from_numpy(labels.astype("int64")), CLASS_NAMES
     )
 
 

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from supernet.files import UserError
-from supernet.files.image_file import read_pixels
+from supernet.files.image_view import View
 from training.data.file_list import FileList
 from training.data.image_set import ImageSet
-
-
-def decode_image(path: Path, size: int, channels: int) -> Tensor:
-    """Return the image as uint8 (channels, size, size); as `read_pixels` makes it.
-
-    Raises:
-        UserError: the file is no image or is damaged.
-    """
-    return torch.from_numpy(read_pixels(path, size, channels))
-
 
 MOST_ERRORS = 10  # images that cannot be decoded, told of at once
 LOOKING_ON_S = 5.0  # for more of them, once one is found
@@ -36,20 +26,19 @@ class FolderImageSet(ImageSet):
     def __init__(
         self,
         files: FileList,
-        size: int,
-        channels: int,
+        view: View,
         num_workers: int,
         kept: Kept | None = None,
     ) -> None:
-        """Decode `files` to (channels, size, size); 0 workers decode in this process.
+        """Decode `files` to the squares of `view`; 0 workers decode in this process.
 
         `kept`: where these very files are kept once they were decoded; None: nowhere.
         """
         self.files = files
         self.labels = files.labels
         self.class_names = files.class_names
-        self.channels = channels
-        self.size = size
+        self.view = view
+        self.channels, self.size = view.channels, view.stored
         self.num_workers = num_workers
         self._kept = kept
 
@@ -57,7 +46,7 @@ class FolderImageSet(ImageSet):
         """See `ImageSet.subset`."""
         kept = self._kept and self._kept.subset(indices)
         files = self.files.subset(indices)
-        return FolderImageSet(files, self.size, self.channels, self.num_workers, kept)
+        return FolderImageSet(files, self.view, self.num_workers, kept)
 
     def batches(
         self, order: Tensor, batch_size: int, device: torch.device | str = "cpu"
@@ -88,7 +77,7 @@ class FolderImageSet(ImageSet):
         from torch.utils.data import DataLoader
 
         loader: DataLoader[Tensor | list[str]] = DataLoader(
-            _Decoder(self.files, self.size, self.channels),  # type: ignore[arg-type]
+            _Decoder(self.files, self.view),  # type: ignore[arg-type]
             batch_sampler=batches,
             num_workers=min(self.num_workers, len(batches)),
             collate_fn=_stack_or_errors,
@@ -116,11 +105,12 @@ class Kept:
         self._pixels, self._there, self._rows = pixels, there, rows
 
     @classmethod
-    def of(cls, num_images: int, channels: int, size: int) -> Kept | None:
+    def of(cls, num_images: int, view: View) -> Kept | None:
         """For so many images, if all of them fit into MAX_KEPT_BYTES."""
-        if num_images * channels * size * size > MAX_KEPT_BYTES:
+        shape = (num_images, view.channels, view.stored, view.stored)
+        if math.prod(shape) > MAX_KEPT_BYTES:
             return None
-        pixels = torch.empty(num_images, channels, size, size, dtype=torch.uint8)
+        pixels = torch.empty(shape, dtype=torch.uint8)
         return cls(pixels, torch.zeros(num_images, dtype=torch.bool), torch.arange(num_images))
 
     def subset(self, indices: Tensor) -> Kept:
@@ -149,15 +139,15 @@ class _Decoder:
     An exception raised in a worker arrives wrapped in the worker's traceback.
     """
 
-    def __init__(self, files: FileList, size: int, channels: int) -> None:
-        self.files, self.size, self.channels = files, size, channels
+    def __init__(self, files: FileList, view: View) -> None:
+        self.files, self.view = files, view
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Tensor | str:
         try:
-            return decode_image(self.files.path(index), self.size, self.channels)
+            return torch.from_numpy(self.view.read_square(self.files.path(index)))
         except UserError as error:
             return str(error)
 

@@ -1,35 +1,35 @@
 """Folders of images: the ImageNet layout, and any folder of class folders."""
 
+import shlex
 from typing import Any
 
 from torch import Tensor
 
 from supernet.files import UserError
-from supernet.files.image_file import storage_size
+from supernet.files.image_view import View, usual_stored
 from training.data.cache import ImageCache
-from training.data.config import DataConfig, Part
+from training.data.config import BEFORE, DataConfig, Part
 from training.data.file_list import FileList, list_parts
 from training.data.folder_images import FolderImageSet, Kept
 from training.data.image_set import ImageSet
 from training.data.splits import stratified_split
 
-CHANNELS = 3  # files are converted to RGB
+CHANNELS = 3  # where nothing says otherwise, files are shown in RGB
 
 
 def read(config: DataConfig, part: Part) -> ImageSet:
     """Open one part of the folder `root`, or of its cache.
 
     A folder without a test part gives `test_fraction` of each class to it, by `split_seed`.
-    Images are `storage_size(image_size)` pixels wide, or as wide as those of the cache.
     """
     cache = None if config.cache is None else ImageCache.open(config.cache)
     parts = _list_parts(config, cache)
     name = "all" if "all" in parts else part
     images: ImageSet
     if cache is None:
-        size = storage_size(config.image_size)
-        kept = Kept.of(len(parts[name]), CHANNELS, size)
-        images = FolderImageSet(parts[name], size, CHANNELS, config.loader_workers, kept)
+        view = _view(config)
+        kept = Kept.of(len(parts[name]), view)
+        images = FolderImageSet(parts[name], view, config.loader_workers, kept)
     else:
         images = cache.image_set(name)
     return images.subset(_own_split(config, parts["all"])[part]) if name == "all" else images
@@ -57,11 +57,7 @@ def _list_parts(config: DataConfig, cache: ImageCache | None) -> dict[str, FileL
         if config.root is None:
             raise UserError("imagefolder: data.root is not set, expected a folder of class folders")
         return list_parts(config.root)
-    if cache.size < config.image_size:
-        raise UserError(
-            f"{cache.folder}: holds images of {cache.size} pixels, expected at least "
-            f"{config.image_size} (data.image_size)"
-        )
+    _check_cache(config, cache)
     if config.root is not None and config.root.is_dir():
         now = {name: files.digest() for name, files in list_parts(config.root).items()}
         if now != {name: files.digest() for name, files in cache.parts.items()}:
@@ -70,6 +66,51 @@ def _list_parts(config: DataConfig, cache: ImageCache | None) -> dict[str, FileL
                 "expected a cache of them: build it again"
             )
     return cache.parts
+
+
+def _view(config: DataConfig) -> View:
+    return config.view(config.channels or CHANNELS)
+
+
+def _check_cache(config: DataConfig, cache: ImageCache) -> None:
+    """Demand a cache of the images that the config's view keeps.
+
+    Raises:
+        UserError: it holds others; says how to make it, or to use it as it is.
+    """
+    if config.view_rule == BEFORE:
+        if cache.view.stored < config.image_size:
+            raise UserError(
+                f"{cache.folder}: holds images of {cache.view.stored} pixels, expected at least "
+                f"{config.image_size} (data.image_size)"
+            )
+        return
+    view = _view(config)
+    names = ("stored", "resize", "channels")
+    kept, wanted = ({n: getattr(v, n) for n in names} for v in (cache.view, view))
+    if kept != wanted:
+        raise UserError(
+            f"{cache.folder}: holds images of {_in_words(kept)}, but this config's networks of "
+            f"{view.size} pixels see them of {_in_words(wanted)}; make it again: evobit cache "
+            f"{shlex.quote(str(config.root or cache.root))} {' '.join(_options(view))}"
+        )
+
+
+def _in_words(kept: dict[str, Any]) -> str:
+    colour = "grey" if kept["channels"] == 1 else "colour"
+    return f"{kept['stored']} pixels a side in {colour} (resize: {kept['resize']})"
+
+
+def _options(view: View) -> list[str]:
+    """Of `evobit cache`, for a view."""
+    options = ["--size", str(view.size)]
+    if view.stored != usual_stored(view.size, view.resize):
+        options += ["--stored", str(view.stored)]
+    if view.resize != "crop":
+        options += ["--resize", view.resize]
+    if view.channels != CHANNELS:
+        options += ["--channels", str(view.channels)]
+    return options
 
 
 def _own_split(config: DataConfig, files: FileList) -> dict[Part, Tensor]:

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from supernet.files.image_file import storage_size
-
-MAX_CROPPED_AWAY = 1.5  # stored images wider than 1.5 x the input are shrunk before cropping
+from supernet.files.image_view import MAX_CROPPED_AWAY, middle, usual_stored
 
 
 @dataclass(frozen=True)
@@ -64,17 +62,11 @@ def _column(values: Sequence[float]) -> Tensor:
 def centre(images: Tensor, size: int) -> Tensor:
     """The levels that a network of `size` pixels sees: uint8 (B, C, S, S) -> (B, C, size, size).
 
-    Larger images are cropped at the centre, after shrinking to 8/7 of `size` where they are wider
-    than 1.5 x `size`; smaller ones are enlarged.
+    What is wider than 1.5 x `size` or smaller than it, as only `view_rule` 1 has it, is resized
+    first.
     """
     assert images.dtype == torch.uint8, images.dtype
-    return centre_crop(shrink(images, size), size)
-
-
-def centre_crop(images: Tensor, size: int) -> Tensor:
-    """The middle (B, C, size, size) of (B, C, S, S)."""
-    start = (images.shape[3] - size) // 2
-    return images[:, :, start : start + size, start : start + size]
+    return middle(shrink(images, size), size)
 
 
 def shrink(images: Tensor, size: int) -> Tensor:
@@ -90,4 +82,4 @@ def shrunk_side(side: int, size: int) -> int:
     """The side that stored images are resized to before a window of `size` is cut out of them."""
     if size <= side <= MAX_CROPPED_AWAY * size:
         return side
-    return storage_size(size) if side > size else size
+    return usual_stored(size) if side > size else size

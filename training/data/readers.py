@@ -10,7 +10,8 @@ from torch import Tensor
 from supernet.files import UserError
 from supernet.plugins import own_code
 from training.data.config import DATA_SETS, DataConfig, Part
-from training.data.image_set import ImageSet, MemoryImageSet, to_square
+from training.data.image_set import ImageSet, MemoryImageSet
+from training.data.squares import squared, squares
 
 Reader = Callable[[DataConfig, Part], Any]
 
@@ -18,16 +19,19 @@ Reader = Callable[[DataConfig, Part], Any]
 def open_part(config: DataConfig, part: Part) -> ImageSet:
     """Open the part that training uses, or the test part; the other one is not touched.
 
+    Images are of the channels that the config says, or else of those that the data set has.
+
     A user's own reader is called with the config and "train" or "test". It returns an `ImageSet`
-    or a tuple of uint8 images (N, C, H, W), integer labels (N,) and class names; images of
-    another size than `config.image_size` are resized.
+    or a tuple of uint8 images (N, C, H, W), integer labels (N,) and class names; they are made
+    square as the files of a folder are (`supernet.files.image_view`).
 
     Raises:
         UserError: the data set is missing or damaged, or the reader is missing or returns
             something else.
     """
     result = load_reader(config.name, trusted=not config.is_of_a_file)(config, part)
-    images = result if isinstance(result, ImageSet) else _image_set(config, result)
+    is_set = isinstance(result, ImageSet)
+    images = squared(result, config) if is_set else _image_set(config, result)
     if len(images.class_names) < 2:
         raise UserError(f"{config.name}: has one class, expected at least two")
     if len(images) == 0:
@@ -72,7 +76,7 @@ def _image_set(config: DataConfig, result: Any) -> MemoryImageSet:
     names = tuple(map(str, class_names))
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
         raise UserError(f"{where} returned labels outside 0 to {len(names) - 1}")
-    return MemoryImageSet(to_square(images, config.image_size), labels.long(), names)
+    return MemoryImageSet(squares(images, config), labels.long(), names)
 
 
 def _tensor(values: Any) -> Tensor:

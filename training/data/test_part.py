@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from supernet.files.image_file import storage_size
+from supernet.files.image_view import View
 from training.data.config import DataConfig
 from training.data.file_list import list_class_folders
 from training.data.folder_images import FolderImageSet
@@ -21,23 +21,18 @@ def open_test_part(config: DataConfig) -> ImageSet:
 
 
 def open_labelled_folder(
-    path: Path,
-    image_size: int,
-    class_names: Sequence[str],
-    channels: int,
-    num_workers: int = 2,
+    path: Path, view: View, class_names: Sequence[str], num_workers: int = 2
 ) -> ImageSet:
     """Open any folder of class folders, to score a trained network on it.
 
     Args:
         path: holds `<class>/<image>`; not every class has to be there.
-        image_size: side of the network's input, pixels.
+        view: what the network sees of an image.
         class_names: the network's classes, in the order of its outputs.
-        channels: 1 converts to grey, 3 to RGB.
         num_workers: decoding processes.
 
     Raises:
         UserError: a folder is no known class, or has no images.
     """
     files = list_class_folders(path, tuple(class_names))
-    return FolderImageSet(files, storage_size(image_size), channels, num_workers)
+    return FolderImageSet(files, view, num_workers)

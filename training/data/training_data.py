@@ -12,9 +12,11 @@ import torch
 
 from supernet.files import UserError
 from supernet.files.image_listing import say_left_out
+from supernet.files.image_view import View
+from supernet.space import SearchSpace
 from supernet.spec import NetworkSpec
 from training.data import image_folder
-from training.data.config import DataConfig
+from training.data.config import BEFORE, DataConfig
 from training.data.file_list import FileList
 from training.data.image_set import READ_AT_ONCE, ImageSet
 from training.data.normalisation import Normalisation
@@ -60,6 +62,11 @@ class TrainingData:
         """Return each channel's standard deviation, pixels in [0, 1]."""
         return self._statistics[1]
 
+    @property
+    def view(self) -> View:
+        """How an image file becomes what networks see of it."""
+        return self.config.view(self.channels)
+
     def seen_by(self, spec: NetworkSpec) -> Normalisation:
         """What a network of `spec` sees of these images."""
         return Normalisation(self.mean, self.std, spec.image_size)
@@ -92,6 +99,7 @@ class TrainingData:
             "image_size": self.config.image_size,
             "stored_size": self.everything.size,
             "channels": self.channels,
+            "view": self.view.describe(),
             "class_names": list(self.class_names),
             "split_seed": self.config.split_seed,
             "splits": {"train": _describe(self.train), "search": _describe(self.search)},
@@ -99,6 +107,14 @@ class TrainingData:
         if self.config.name == "imagefolder":
             manifest["splits"]["test"] = image_folder.describe_test(self.config)
         return manifest
+
+
+def open_for(space: SearchSpace, config: DataConfig) -> TrainingData:
+    """`open_training_data`, in the channels that the space's networks take.
+
+    A config that says how many stays as it is.
+    """
+    return open_training_data(config.taking(space.decode(space.first()).in_channels))
 
 
 def open_training_data(config: DataConfig) -> TrainingData:
@@ -109,6 +125,7 @@ def open_training_data(config: DataConfig) -> TrainingData:
     """
     everything = open_part(config, "train")
     _say_what_is_left_out(everything)
+    _say_if_before(config, everything)
     train, search = stratified_split(
         everything.labels,
         fraction=config.search_fraction if config.search_per_class is None else None,
@@ -127,8 +144,21 @@ def _say_what_is_left_out(images: ImageSet) -> None:
     files = getattr(images, "files", None)
     if not isinstance(files, FileList) or not files.left_out or not is_first_process():
         return
-    line = f"{files.root}: left out, as no images: {say_left_out(files.left_out)}"
-    if line not in _said:
+    _say_once(f"{files.root}: left out, as no images: {say_left_out(files.left_out)}")
+
+
+def _say_if_before(config: DataConfig, images: ImageSet) -> None:
+    """Once, of a cache: that it was made before caches said how transparency is shown."""
+    view = getattr(images, "view", None)
+    if isinstance(view, View) and view.background is None and config.view_rule != BEFORE:
+        _say_once(
+            f"{config.cache}: was made when transparency was dropped; if any of its images is "
+            f"transparent, make it again"
+        )
+
+
+def _say_once(line: str) -> None:
+    if line not in _said and is_first_process():
         _said.add(line)
         print(line, file=sys.stderr)
 

@@ -17,9 +17,9 @@ from supernet.network import Network, build, stand_alone_copy
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.spec import NetworkSpec
-from training.data import TrainingData, open_training_data
+from training.data import TrainingData
 from training.data.normalisation import Normalisation
-from training.data.training_data import check_fit
+from training.data.training_data import check_fit, open_for
 from training.device import choose_device, place, set_threads
 from training.loop.batches import steps_per_epoch
 from training.loop.loop import CHECKPOINT, train_phase
@@ -102,7 +102,7 @@ def prepare(stage: PretrainStage, architecture: Path | None) -> Prepared:
     num_features(spec)
     if config.method == "swav":
         lightly_parts()
-    data = open_training_data(stage.data)
+    data = open_for(space, stage.data)
     # The head does not learn: its classes may be those of another data set, to be trained on later.
     check_fit(replace(spec, num_classes=data.num_classes), data)
     if config.optimiser.bop is not None:
@@ -225,6 +225,7 @@ def _trained(stage: PretrainStage, prepared: Prepared, network: Network) -> Trai
         prepared.architecture,
         prepared.normalisation,
         names if len(names) == count else tuple(f"class {number}" for number in range(count)),
-        stage.data,
+        prepared.data.config,
         stage.pretrain.binarization,
+        view=prepared.data.view,
     )

@@ -91,7 +91,7 @@ def _with_newer_options(recorded: Mapping[str, Any], model: type[Stage] | None) 
     config = dict(recorded)
     if model is not None:
         try:
-            config = model.model_validate(config).recorded()
+            config = model.of_record(config).recorded()
         except (ValueError, UserError):
             pass  # damaged, or of a program that took what this one refuses
     try:

@@ -228,11 +228,11 @@ def scoring_arrays(
     Raises:
         UserError: the run is not a finished supernet, or there are too few training images.
     """
-    from training.data import open_training_data
+    from training.data.training_data import open_for
     from training.supernet_file import load_supernet
 
     supernet = load_supernet(supernet_run)
-    data = open_training_data(data_config)
+    data = open_for(supernet.space, data_config)
     wanted = check_scoring(data, config)
     drawn = torch.randperm(len(data.train), generator=torch_stream(seed, "calibration"))[:wanted]
     calibration, _ = data.train.read(drawn)

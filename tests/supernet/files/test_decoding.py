@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from supernet.files import UserError
-from supernet.files.image_file import BACKGROUND, list_images, read_for_network, read_pixels
+from supernet.files.image_file import BACKGROUND, list_images
 from supernet.files.image_formats import image_formats, image_suffixes
 from supernet.files.image_listing import list_below
+from supernet.files.image_view import View
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "RGB"])
@@ -34,7 +35,7 @@ def test_transparency_shows_the_background_whatever_lies_under_it(
             plain.paste(image, mask=image)
             key = (1, 2, 3) if mode == "RGB" else plain.convert("L").getpixel((0, 0))
             plain.convert(mode).save(path, transparency=key)
-        found.append(read_pixels(path, 32, 3))
+        found.append(View(32, 32, 3).read_square(path))
     assert np.array_equal(found[0], found[1])
     assert tuple(found[0][:, 0, 0]) == BACKGROUND
     assert tuple(found[0][:, 16, 31]) != BACKGROUND
@@ -48,7 +49,7 @@ def test_a_bad_number_beside_the_orientation_is_no_matter(tmp_path: Path) -> Non
     image = Image.new("RGB", (64, 64))
     image.paste((255, 255, 255), (0, 0, 64, 8))  # a bright top becomes a bright right
     image.save(tmp_path / "a.jpg", exif=exif, quality=95)
-    pixels = read_pixels(tmp_path / "a.jpg", 64, 1)[0]
+    pixels = View(64, 64, 1).read_square(tmp_path / "a.jpg")[0]
     assert pixels[:, -4].min() > 200 and pixels[:, 4].max() < 50
 
 
@@ -63,7 +64,7 @@ def test_orientations_are_those_of_pillow(tmp_path: Path, orientation: int) -> N
     image.save(tmp_path / "a.png", exif=exif)
     with Image.open(tmp_path / "a.png") as file:
         expected = np.asarray(ImageOps.exif_transpose(file)).transpose(2, 0, 1)
-    assert np.array_equal(read_pixels(tmp_path / "a.png", 32, 3), expected)
+    assert np.array_equal(View(32, 32, 3).read_square(tmp_path / "a.png"), expected)
 
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n0 0 32 32 rectfill\nshowpage\n"
@@ -79,7 +80,7 @@ def test_no_file_is_handed_to_another_program(
     (tmp_path / name).write_bytes(POSTSCRIPT)
     for channels in (1, 3):
         with pytest.raises(UserError, match="no format that is decoded here"):
-            read_for_network(tmp_path / name, 32, channels)
+            View.usual(32, channels).read(tmp_path / name)
     assert started == []
 
 
@@ -87,7 +88,7 @@ def test_a_wrong_suffix_is_no_matter(tmp_path: Path) -> None:
     image = Image.new("RGB", (32, 32), (9, 8, 7))
     image.save(tmp_path / "a.bmp")
     (tmp_path / "a.bmp").rename(tmp_path / "a.png")
-    assert tuple(read_pixels(tmp_path / "a.png", 32, 3)[:, 0, 0]) == (9, 8, 7)
+    assert tuple(View(32, 32, 3).read_square(tmp_path / "a.png")[:, 0, 0]) == (9, 8, 7)
 
 
 def test_a_bomb_is_refused_in_one_line_that_says_what_to_do(tmp_path: Path) -> None:
@@ -98,12 +99,12 @@ def test_a_bomb_is_refused_in_one_line_that_says_what_to_do(tmp_path: Path) -> N
         warnings.simplefilter("error")
         (tmp_path / "a.png").write_bytes(png(header, b""))
         with pytest.raises(UserError, match=r"13,000 x 13,000 pixels; expected at most .* smaller"):
-            read_pixels(tmp_path / "a.png", 32, 1)
+            View(32, 32, 1).read_square(tmp_path / "a.png")
         (tmp_path / "b.png").write_bytes(
             png(struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0), b"")
         )
         with pytest.raises(UserError, match=r"b.png: is too large; expected at most .* smaller"):
-            read_pixels(tmp_path / "b.png", 32, 1)
+            View(32, 32, 1).read_square(tmp_path / "b.png")
 
 
 def png(header: bytes, data: bytes) -> bytes:
@@ -123,14 +124,14 @@ def png(header: bytes, data: bytes) -> bytes:
 @pytest.mark.parametrize(("levels", "expected"), [(65535, 255), (128, 0), (129, 1), (0, 0)])
 def test_sixteen_bits_are_rounded(tmp_path: Path, levels: int, expected: int) -> None:
     Image.fromarray(np.full((32, 32), levels, np.uint16)).save(tmp_path / "a.png")
-    assert set(read_pixels(tmp_path / "a.png", 32, 1).flat) == {expected}
+    assert set(View(32, 32, 1).read_square(tmp_path / "a.png").flat) == {expected}
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.5, 1e6])
 def test_floats_are_refused_with_what_to_do(tmp_path: Path, value: float) -> None:
     Image.fromarray(np.full((32, 32), value, np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(UserError, match="8 or 16 bits a channel: convert it"):
-        read_pixels(tmp_path / "a.tif", 32, 3)
+        View(32, 32, 3).read_square(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "YCbCr", "LAB", "1", "P"])
@@ -141,7 +142,7 @@ def test_every_mode_is_taken_in_colour_and_in_grey(tmp_path: Path, mode: str) ->
         image = Image.new("RGB", (32, 32), (250, 40, 40)).convert(mode)
     path = tmp_path / ("a.tif" if mode in ("CMYK", "YCbCr", "LAB") else "a.png")
     image.save(path)
-    colour, grey = (read_pixels(path, 32, channels) for channels in (3, 1))
+    colour, grey = (View(32, 32, channels).read_square(path) for channels in (3, 1))
     expected = Image.fromarray(colour.transpose(1, 2, 0)).convert("L")
     assert np.array_equal(grey[0], np.asarray(expected))
 

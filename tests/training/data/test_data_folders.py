@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from supernet.files import UserError
+from supernet.files.image_view import View
 from training.data import DataConfig, folder_images, open_training_data
 from training.data.cache import HEADER, build_cache
-from training.data.folder_images import FolderImageSet, decode_image
+from training.data.folder_images import FolderImageSet
 from training.data.readers import open_part
 from training.data.test_part import open_labelled_folder, open_test_part
 
@@ -106,7 +107,10 @@ def test_workers_keep_the_order_and_leave_the_global_generator_alone(tmp_path):
     assert torch.equal(torch.cat([batch for batch, _ in batches]), images)
     assert torch.equal(torch.cat([batch for _, batch in batches]), labels)
     for position, index in enumerate(order[:3].tolist()):
-        assert torch.equal(images[position], decode_image(inline.files.path(index), 32, 3))
+        assert torch.equal(
+            images[position],
+            torch.from_numpy(View(32, 32, 3).read_square(inline.files.path(index))),
+        )
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -116,7 +120,7 @@ def test_undecodable_image_is_named(tmp_path, num_workers, damage):
     path = tmp_path / "bee" / "1.jpg"
     content = {"cut": path.read_bytes()[:400], "no image": b"hello", "empty": b""}[damage]
     path.write_bytes(content)
-    images = open_labelled_folder(tmp_path, 32, CLASSES, 3, num_workers)
+    images = open_labelled_folder(tmp_path, View(32, 32, 3), CLASSES, num_workers)
     with pytest.raises(UserError) as error:
         list(images.batches(torch.arange(len(images)), 4, "cpu"))
     assert str(error.value).startswith(f"{path}: cannot be decoded")
@@ -129,7 +133,7 @@ def test_all_undecodable_images_are_told_of_at_once(tmp_path, num_workers, monke
     broken = [tmp_path / name for name in ("ant/1.jpg", "ant/2.png", "bee/3.jpg", "cat/5.jpg")]
     for path in broken:
         path.write_bytes(b"hello")
-    images = open_labelled_folder(tmp_path, 32, CLASSES, 3, num_workers)
+    images = open_labelled_folder(tmp_path, View(32, 32, 3), CLASSES, num_workers)
     with pytest.raises(UserError) as error:
         images.read(torch.arange(18))
     assert [one.split(": ")[0] for one in str(error.value).split("; ")] == list(map(str, broken))
@@ -170,7 +174,7 @@ def test_decoding_resizes_the_shorter_side_and_crops_the_centre(tmp_path):
     pixels = np.zeros((100, 200, 3), np.uint8)
     pixels[:, :50, 0] = pixels[:, 50:150, 1] = pixels[:, 150:, 2] = 255
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    image = decode_image(tmp_path / "wide.png", 50, 3)
+    image = torch.from_numpy(View(50, 50, 3).read_square(tmp_path / "wide.png"))
     assert image.shape == (3, 50, 50)
     assert (image[1, :, 1:-1] == 255).all() and (image[0, :, 1:-1] == 0).all()
     assert (image[2, :, 1:-1] == 0).all()
@@ -184,7 +188,7 @@ def test_small_images_get_a_border_like_the_embedded_ones(tmp_path):
         folder.mkdir(exist_ok=True)
         Image.fromarray(image[0, 2:30, 2:30].numpy()).save(folder / f"{number}.png")
     names = tuple(map(str, range(10)))
-    folder_set = open_labelled_folder(tmp_path, 32, names, channels=1, num_workers=0)
+    folder_set = open_labelled_folder(tmp_path, View(32, 32, 1), names, num_workers=0)
     for index, name in enumerate(folder_set.files.names):
         number = int(name.split("/")[1].removesuffix(".png"))
         assert torch.equal(folder_set.read(torch.tensor([index]))[0][0], images[number])
@@ -192,12 +196,12 @@ def test_small_images_get_a_border_like_the_embedded_ones(tmp_path):
 
 def test_labelled_folder_uses_the_networks_classes(tmp_path):
     write_images(tmp_path, per_class=2, classes=("cat", "ant"))
-    images = open_labelled_folder(tmp_path, 16, ("cat", "bee", "ant"), 1, 0)
+    images = open_labelled_folder(tmp_path, View(16, 16, 1), ("cat", "bee", "ant"), 0)
     assert images.num_per_class() == {"cat": 2, "bee": 0, "ant": 2}
     batch, labels = images.read(torch.arange(4))
     assert batch.shape == (4, 1, 16, 16) and labels.tolist() == [2, 2, 0, 0]
     with pytest.raises(UserError, match=r"ant: not a known class.*cat, bee"):
-        open_labelled_folder(tmp_path, 16, ("cat", "bee"), 1, 0)
+        open_labelled_folder(tmp_path, View(16, 16, 1), ("cat", "bee"), 0)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +241,13 @@ def test_cache_equals_decoding(tmp_path, layout):
         write_images(root / "train")
         write_images(root / "val", per_class=2, seed=1)
     progress = []
-    build_cache(root, tmp_path / "cache", 32, num_workers=0, progress=lambda *a: progress.append(a))
+    build_cache(
+        root,
+        tmp_path / "cache",
+        View(32, 32, 3),
+        num_workers=0,
+        progress=lambda *a: progress.append(a),
+    )
     total = len(list(root.rglob("*.png"))) + len(list(root.rglob("*.jpg")))
     assert progress[-1] == (total, total)
     plain, cached = config_for(root), config_for(root, cache=tmp_path / "cache")
@@ -255,31 +265,38 @@ def test_cache_equals_decoding(tmp_path, layout):
 
 def test_stale_or_small_cache_is_refused(tmp_path):
     root, cache = write_images(tmp_path / "set"), tmp_path / "cache"
-    build_cache(root, cache, 32, num_workers=0)
-    with pytest.raises(UserError, match="expected at least 64"):
+    build_cache(root, cache, View(32, 32, 3), num_workers=0)
+    with pytest.raises(UserError, match="32 pixels a side.*74 pixels a side.*--size 64"):
         open_part(config_for(root, cache=cache, image_size=64), "train")
+    with pytest.raises(UserError, match=r"crop\).*pad\).*--size 32 --resize pad"):
+        open_part(config_for(root, cache=cache, resize="pad"), "train")
+    with pytest.raises(UserError, match="in colour.*in grey.*--size 32 --channels 1"):
+        open_part(config_for(root, cache=cache, channels=1), "train")
     (root / "ant" / "1.jpg").unlink()
     with pytest.raises(UserError, match="does not fit the files"):
         open_part(config_for(root, cache=cache), "train")
-    build_cache(root, cache, 36, num_workers=0)
-    assert open_part(config_for(root, cache=cache), "train").size == 36
+    build_cache(root, cache, View(36, 36, 3), num_workers=0)
+    with pytest.raises(UserError, match="36 pixels a side"):
+        open_part(config_for(root, cache=cache), "train")
+    assert open_part(config_for(root, cache=cache, stored_size=36), "train").size == 36
+    assert open_part(config_for(root, cache=cache, view_rule=1), "train").size == 36
     assert len(list(cache.glob("*.u8"))) == 1  # the old pixels are gone
 
 
 def test_failed_build_leaves_the_old_cache(tmp_path):
     root, cache = write_images(tmp_path / "set"), tmp_path / "cache"
-    build_cache(root, cache, 32, num_workers=0)
+    build_cache(root, cache, View(32, 32, 3), num_workers=0)
     before = {path.name: path.read_bytes() for path in cache.iterdir()}
     (root / "cat" / "3.jpg").write_bytes(b"no image")
     with pytest.raises(UserError, match="3.jpg: cannot be decoded"):
-        build_cache(root, cache, 32, num_workers=0)
+        build_cache(root, cache, View(32, 32, 3), num_workers=0)
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
 
 
 @pytest.mark.parametrize("damage", ["no header", "cut header", "changed list", "cut", "missing"])
 def test_damaged_cache_is_named(tmp_path, damage):
     root, cache = write_images(tmp_path / "set", per_class=5), tmp_path / "cache"
-    header = build_cache(root, cache, 32, num_workers=0)
+    header = build_cache(root, cache, View(32, 32, 3), num_workers=0)
     pixels = next(cache.glob("*.u8"))
     if damage == "no header":
         header.unlink()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import GoogLeNet_Weights, ResNet18_Weights, googlenet, resnet18
 
 from supernet.files import UserError, sha256_file
+from supernet.files.image_view import View
 from supernet.network import build
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.data import DataConfig
@@ -121,6 +122,7 @@ def network_file(tmp_path: Path, tiny_space: MobileNetGroups) -> Callable[..., P
             Normalisation((mean,), (std,), 8),
             ("a", "b", "c", "d"),
             DataConfig(name="own.py:read", image_size=8),
+            view=View.usual(network.spec.image_size, network.spec.in_channels),
         )
         save_network(tmp_path / "network.safetensors", trained)
         return tmp_path / "network.safetensors"
