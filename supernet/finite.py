@@ -34,6 +34,23 @@ def demand_finite(logits: Any, who: str = "the network") -> None:
         )
 
 
+def demand_finite_statistics(network: Any, who: str) -> None:
+    """Demand that the running statistics of every BatchNorm below a module of torch are numbers.
+
+    A variance that is infinite, which a stored network may hold (`demand_finite_weights`), is a sum
+    that overflowed where they were just computed: the norm would make its input a constant, and a
+    class would be read off it.
+
+    Raises:
+        NotFiniteError: names the first that is not.
+    """
+    for name, tensor in network.named_buffers():
+        if name.endswith(("running_mean", "running_var")) and not bool(tensor.isfinite().all()):
+            raise NotFiniteError(
+                f"{who}: '{name}' is NaN or infinite: the weights before it have diverged"
+            )
+
+
 def demand_finite_weights(tensors: Mapping[str, Tensor], who: str) -> None:
     """Demand that all weights and statistics are numbers.
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from supernet.architecture import Architecture
 from supernet.blocks.building import set_binarization, set_precision
+from supernet.files import RunFailed
+from supernet.finite import NotFiniteError
 from supernet.layers.binary_conv import Precision
 from supernet.network import Network, build, compile_units
 from supernet.space import SearchSpace
@@ -47,15 +49,21 @@ def calibrate(
 
     "Single Path One-Shot" (arXiv 1904.00420) ends its retraining so: running averages follow the
     weights of the last few steps, on small maps by few numbers each.
+
+    Raises:
+        RunFailed: a statistic is not a finite number.
     """
     whole = drawn[: len(drawn) // batch_size * batch_size]
-    calibrate_batch_norm(
-        network,
-        (
-            normalisation.apply(pixels).contiguous(memory_format=torch.channels_last)
-            for pixels, _ in images.batches(whole, batch_size, device)
-        ),
-    )
+    try:
+        calibrate_batch_norm(
+            network,
+            (
+                normalisation.apply(pixels).contiguous(memory_format=torch.channels_last)
+                for pixels, _ in images.batches(whole, batch_size, device)
+            ),
+        )
+    except NotFiniteError as error:
+        raise RunFailed(f"{error}; lower learning_rate") from error
 
 
 @dataclass(frozen=True)

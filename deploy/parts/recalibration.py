@@ -21,6 +21,7 @@ from deploy.kernels.shapes import ConvShape, Epilogue, Floats, PadValue, SignMap
 from deploy.kernels.signs import binarize
 from deploy.lowering.folding import Doubles, activation_of, demand_binary, demand_plus_one, doubles
 from supernet.files import UserError
+from supernet.finite import demand_finite_statistics
 from supernet.spec import BinaryUnitSpec, BlockSpec, HeadSpec, NetworkSpec, StemSpec
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Recalibration:
             batches: normalised images (N, C, S, S), two values a channel and batch at least.
 
         Raises:
-            UserError: a block of another kind, or one that is not binary.
+            UserError: a block of another kind, or one that is not binary; statistics that are not
+                finite (`NotFiniteError`).
         """
         for _ in self.outputs(network, batches):
             pass
@@ -130,6 +132,7 @@ class Recalibration:
                 norm.running_mean.copy_(torch.from_numpy(statistics.mean / count))
                 norm.running_var.copy_(torch.from_numpy(statistics.variance / count))
                 norm.num_batches_tracked.fill_(count)
+        demand_finite_statistics(network, "BatchNorm calibration")
 
     def _run(
         self,

@@ -1,5 +1,6 @@
 """NaN is a failure wherever a class would be read off it."""
 
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,17 @@ import pytest
 import torch
 import yaml
 
+from deploy.parts.recalibration import KeptConvs, Recalibration
 from evobit.main import run
-from supernet.files import load_weights, save_weights
+from supernet.files import RunFailed, load_weights, save_weights
 from supernet.finite import NotFiniteError, demand_finite, demand_finite_weights
-from training.scoring.calibration import top1
+from supernet.network import build
+from supernet.spaces import space_from_description
+from tests.supernet.spaces.every_space import SMALL_SPACES
+from training.data.image_set import MemoryImageSet
+from training.data.normalisation import Normalisation
+from training.network_training import calibrate
+from training.scoring.calibration import calibrate_batch_norm, top1
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -41,6 +49,45 @@ def test_logits_of_nan_are_no_class() -> None:
     batch = torch.zeros(4, 1, 8, 8), torch.tensor([0, 0, 0, 1])
     with pytest.raises(NotFiniteError):
         top1(Diverged(), [batch])
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e30])
+def test_a_calibration_that_finds_no_numbers_fails_by_name(value: float) -> None:
+    """1e30 squared is none: the channel would be a constant, and every image of one class."""
+    network = torch.nn.Sequential(
+        OrderedDict(conv=torch.nn.Conv2d(1, 2, 1), norm=torch.nn.BatchNorm2d(2))
+    )
+    batches = [torch.rand(4, 1, 3, 3) for _ in range(2)]
+    calibrate_batch_norm(network, batches)
+    network.conv.weight.data[1] = value
+    with pytest.raises(
+        NotFiniteError, match="calibration: 'norm.running_(mean|var)' is NaN or inf"
+    ):
+        calibrate_batch_norm(network, batches)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e30])
+def test_a_calibration_from_counts_fails_by_name_as_well(value: float) -> None:
+    space = space_from_description(SMALL_SPACES["mobilenet-groups"])
+    spec = space.decode(space.first())
+    network = build(spec).eval()
+    images = [torch.rand(2, spec.in_channels, spec.image_size, spec.image_size)]
+    Recalibration(KeptConvs())(network, images)
+    network.stem.conv.weight.data[0] = value
+    with pytest.raises(NotFiniteError, match="calibration: 'stem.norm.running_"):
+        Recalibration(KeptConvs())(network, images)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e30])
+def test_a_training_s_calibration_ends_the_run(value: float, tmp_path: Path) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    network[0].weight.data[1] = value
+    images = MemoryImageSet(
+        torch.randint(0, 255, (8, 1, 8, 8)).byte(), torch.zeros(8).long(), ("a",)
+    )
+    seen = Normalisation((0.5,), (0.5,), 8)
+    with pytest.raises(RunFailed, match="calibration: '1.running_.*; lower learning_rate"):
+        calibrate(network, images, torch.arange(8), 4, seen, torch.device("cpu"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from supernet.files import RunFailed, UserError, as_written
-from supernet.finite import NotFiniteError, demand_finite_weights
+from supernet.finite import NotFiniteError, demand_finite_statistics, demand_finite_weights
 from training.loop.interrupt import InterruptRequest
 from training.loop.training import Moment, Training
 from training.optim import Optimiser, build_optimiser, figures, set_rates
@@ -49,7 +49,7 @@ def train_phase(
 
     Raises:
         UserError: fewer images than one batch, or the training state of another network.
-        RunFailed: the loss, or a weight at the end, is not a finite number.
+        RunFailed: the loss, or at the end a weight or statistic, is not a finite number.
     """
     settings, steps = training.phases[number - 1], training.steps(number)
     own, checkpoint = part(), training.folder / CHECKPOINT
@@ -116,6 +116,7 @@ def _demand_finite(training: Training, label: str) -> None:
     """Fail where the last steps, of which no loss tells, left weights that are no numbers."""
     try:
         demand_finite_weights(training.module.state_dict(), label)
+        demand_finite_statistics(training.module, label)
     except NotFiniteError as error:
         raise RunFailed(f"{error}; lower learning_rate") from error
 

@@ -21,7 +21,8 @@ from training.seeds import stream, torch_stream
 
 def build_method(encoder: Encoder, config: PretrainConfig) -> Method:
     """The method over `encoder`, its heads drawn from torch's global generator."""
-    hidden, size = config.hidden or encoder.num_features, config.projection
+    hidden = encoder.num_features if config.hidden is None else config.hidden
+    size = config.projection
     match config.method:
         case "moco":
             return MoCo(
@@ -48,6 +49,7 @@ def build_method(encoder: Encoder, config: PretrainConfig) -> Method:
                 queue=config.queue,
                 queue_from=config.queue_from,
                 frozen_epochs=config.frozen_epochs,
+                mixtures=config.swav_mixtures,
             )
 
 

@@ -12,7 +12,7 @@ from supernet.layers.initialisation import WeightRule
 from training.device import DeviceName
 from training.loop.settings import TrainingSettings
 from training.optim import OptimiserConfig
-from training.pretraining.unmix import ImageMixtureConfig
+from training.pretraining.unmix import ImageMixtureConfig, SwavMixtures
 from training.pretraining.views import ViewConfig
 from training.run_files.same_run import CHANGES_NOTHING, CHANGES_ROUNDING
 from training.section import Section, UsedWith, refuse_ignored
@@ -26,6 +26,7 @@ USED_WITH: UsedWith = {
     "prototypes": ("method", ("swav",)),
     "epsilon": ("method", ("swav",)),
     "frozen_epochs": ("method", ("swav",)),
+    "swav_mixtures": ("method", ("swav",)),
     "symmetric": ("method", ("moco",)),
     "whole_share": ("unmix", ("v5",)),
     "beta": ("unmix", ("v5",)),
@@ -34,7 +35,13 @@ USED_WITH: UsedWith = {
 
 
 class PretrainConfig(Section):
-    """How features are learned without labels. Defaults: MoCo as Un-Mix's script for CIFAR has it.
+    """How features are learned without labels. Defaults: MoCo, at rates of Un-Mix's for CIFAR.
+
+    Batch, learning rate and its weight decay, momentum, queue, temperature, projection and kNN are
+    those of `unmix_c10.py` (szq0214/Un-Mix). The script also has `unmix: v5`, `epochs: 1000`,
+    `symmetric: true`, a linear head (`hidden: 0`) and crops from `views: {min_scale: 0.08}`, which
+    can be set; its cosine by epoch, BatchNorm split in eight with shuffled keys, hue, saturation
+    and grey it has not here.
 
     `unmix`: v5 takes mixtures apart in the loss (arXiv 2003.05438), `whole_share` of the steps mix
     whole images, the others a region, by shares of Beta(beta, beta); v1 mixes images without the
@@ -42,7 +49,8 @@ class PretrainConfig(Section):
     as negatives by moco (a multiple of a step's), rows kept by swav for its codes from epoch
     `queue_from` on (0, its default: none). `symmetric`: either view is query and key once.
     `projection`, `hidden`: the size of the rows that the loss compares, and of the layer before
-    (None: as many as features). `epsilon` softens swav's codes over so many
+    (None: as many as features; 0: no such layer, one linear layer alone). `swav_mixtures`: what
+    swav reverses for unmix v5, see `SwavMixtures`. `epsilon` softens swav's codes over so many
     `prototypes`, which stay as they are for the first `frozen_epochs`.
     `calibration_images`: so many training images give the BatchNorm statistics at the end; 0 leaves
     the running averages. `neighbours`, `neighbour_temperature`: of the weighted kNN that scores the
@@ -66,7 +74,8 @@ class PretrainConfig(Section):
     momentum: float = Field(0.99, ge=0, lt=1)
     symmetric: bool = False
     projection: int = Field(128, ge=1)
-    hidden: int | None = Field(None, ge=1)
+    hidden: int | None = Field(None, ge=0)
+    swav_mixtures: SwavMixtures = "formula"
     whole_share: float = Field(0.5, ge=0, le=1)
     beta: float = Field(1.0, gt=0)
     image_mixture: ImageMixtureConfig = ImageMixtureConfig()
@@ -101,6 +110,8 @@ class PretrainConfig(Section):
                 f"calibration_images {self.calibration_images} are less than one batch of "
                 f"{self.batch_size}"
             )
+        if self.swav_mixtures != "formula" and self.unmix != "v5":
+            raise ValueError(f"swav_mixtures is for unmix v5, not for {self.unmix}")
         keys = self.batch_size * (2 if self.symmetric else 1)
         if self.method == "moco" and (self.queue < keys or self.queue % keys):
             raise ValueError(

@@ -57,7 +57,9 @@ class Projected(nn.Module):
 
 
 def perceptron(inputs: int, hidden: int, outputs: int, *, norm: bool) -> nn.Sequential:
-    """Linear, BatchNorm where `norm` says so, ReLU, linear."""
+    """Linear, BatchNorm where `norm` says so, ReLU, linear; of no hidden values, one linear layer."""
+    if hidden == 0:
+        return nn.Sequential(nn.Linear(inputs, outputs))
     middle = [nn.BatchNorm1d(hidden)] if norm else []
     return nn.Sequential(nn.Linear(inputs, hidden), *middle, nn.ReLU(), nn.Linear(hidden, outputs))
 

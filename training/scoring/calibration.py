@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from supernet.finite import demand_finite
+from supernet.finite import demand_finite, demand_finite_statistics
 
 
 def calibrate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
@@ -24,6 +24,9 @@ def calibrate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
     Cumulative: after n batches of equal size the mean over all n (PyTorch's momentum=None), with
     the unbiased variance of each batch. All else is in evaluation mode. Ends in evaluation mode,
     momentum as before. On a CPU sums are in doubles, and no compiled graph is used.
+
+    Raises:
+        NotFiniteError: a mean or variance is none; names the first BatchNorm.
     """
     for _ in calibrated_outputs(network, batches):
         pass
@@ -54,6 +57,7 @@ def calibrated_outputs(network: nn.Module, batches: Iterable[Any]) -> Iterator[A
             yield outputs
         for of_norm in sums:
             of_norm.set_means()
+        demand_finite_statistics(network, "BatchNorm calibration")
     finally:
         for hook in hooks:
             hook.remove()

@@ -131,6 +131,16 @@ def moco_of(encoder: Encoder, **changes: object) -> MoCo:
     return method
 
 
+def test_a_linear_head(encoder: Encoder) -> None:
+    """`hidden: 0`: the projection is one linear layer, as a network's own last one."""
+    method = moco_of(encoder, hidden=0)
+    (layer,) = method.online.layers[0]
+    assert isinstance(layer, nn.Linear) and layer.weight.shape == (8, encoder.num_features)
+    x = torch.randn(3, 1, 8, 8)
+    torch.testing.assert_close(method.online(x), F.normalize(layer(encoder(x)), dim=1))
+    assert len(moco_of(encoder).online.layers[0]) == 3  # as features, a ReLU, the rows
+
+
 def test_moco_puts_keys_over_the_oldest(encoder: Encoder) -> None:
     method = moco_of(encoder, queue=48)
     assert torch.allclose(method.queue.norm(dim=1), torch.ones(48))

@@ -16,7 +16,7 @@ from training.pretraining.build import build_method
 from training.pretraining.config import PretrainConfig, PretrainStage
 from training.pretraining.encoder import Encoder
 from training.pretraining.run import pretrain
-from training.pretraining.swav import SwAV
+from training.pretraining.swav import Queue, SwAV
 from training.pretraining.unmix import Mixture
 from training.run_files.checkpoint import load_checkpoint
 
@@ -89,6 +89,96 @@ def test_swapped_prediction_with_un_mix(encoder: Encoder, is_queued: bool) -> No
     close = torch.testing.assert_close
     close(method.loss(first, second, None), plain)
     close(method.loss(first, second, Mixture(mixed, 0.3)), plain + 0.3 * mixture + 0.7 * turned)
+
+
+def script_loss(
+    z: list[Tensor],
+    rows: list[Tensor],
+    share: float,
+    weight: Tensor,
+    queue: list[Tensor],
+    size: int,
+) -> Tensor:
+    """A step of the repository's scripts on CIFAR (UnMix_SwAV/for_CIFAR), from its description.
+
+    `z`, `rows`: of first view, second view and mixture. Three losses one after the other, each of
+    which looks at the queue of either view, if that is full, and then puts its rows into it.
+    """
+    z1, z2, zm = z
+
+    def one(first: Tensor, own: Tensor, turned: bool) -> Tensor:
+        codes = []
+        for view, (scores, kept) in enumerate([(first, own), (z2, rows[1])]):
+            if turned and view == 0:
+                scores, kept = scores.flip(0), kept.flip(0)
+            is_full = len(queue[view]) >= size > 0
+            together = torch.cat([queue[view] @ weight.T, scores]) if is_full else scores
+            codes.append(slow_codes(together, 0.1)[-len(scores) :])
+            queue[view] = torch.cat([kept, queue[view]])[:size]
+        # Predicted is from what stands there, never from what is turned.
+        return (cross_entropy(z2, codes[0]) + cross_entropy(first, codes[1])) / 2
+
+    loss = one(z1, rows[0], False)
+    loss = loss + share * one(zm, rows[2], False)
+    return loss + (1 - share) * one(zm, rows[2], True)
+
+
+@pytest.mark.parametrize("size", [0, 20, 96])
+def test_mixtures_as_the_script_has_them(encoder: Encoder, size: int) -> None:
+    """Against the plain procedure, over steps in which the queue fills; the formula's is another.
+
+    20 rows are full in the midst of the first step, 96 after two steps of three batches of 16.
+    """
+    settings = {"epsilon": 0.1, "unmix": "v5", "queue": size, "queue_from": 0}
+    method = swav_of(encoder, swav_mixtures="script", **settings)
+    formula = swav_of(encoder, **settings)
+    formula.load_state_dict(method.state_dict())
+    queue = [torch.empty(0, 8, dtype=torch.float64)] * 2
+    apart = []
+    for step in range(4):
+        shown, share = images(3), 0.2 + 0.2 * step
+        for each in (method, formula):
+            each.before_step(step, 8)
+        with torch.no_grad():
+            rows = [method.online["rows"](x) for x in shown]
+            weight = method.online["prototypes"].heads[0].weight
+            z = [row @ weight.T for row in rows]
+            expected = script_loss(z, rows, share, weight, queue, size)
+        found = method.loss(shown[0], shown[1], Mixture(shown[2], share)).detach()
+        torch.testing.assert_close(found, expected, rtol=0, atol=4e-7)
+        apart.append(found - formula.loss(shown[0], shown[1], Mixture(shown[2], share)).detach())
+        method.after_step(0)
+        formula.after_step(0)
+        assert method.kept.item() == min(48 * (step + 1), size)
+        if size:
+            torch.testing.assert_close(method.queue[:, : len(queue[0])], torch.stack(queue))
+    assert min(abs(one.item()) for one in apart) > 1e-5
+
+
+def test_the_script_s_way_learns_from_both_terms(encoder: Encoder) -> None:
+    """The mixture's prediction has a gradient of weight 1, as it is not reversed in either term."""
+    method = swav_of(encoder, unmix="v5", swav_mixtures="script")
+    method.before_step(8, 8)
+    mixed, others = (torch.rand(4, 6, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    method._grown = Queue(torch.zeros(2, 0, 8, dtype=torch.float64), 0)
+    rows = torch.zeros(2, 4, 8, dtype=torch.float64)
+    terms = [method._loss_of_script(mixed, others, rows, turned) for turned in (False, True)]
+    (0.3 * terms[0] + 0.7 * terms[1]).backward()
+    q2, qm = (slow_codes(scores.detach(), 0.05) for scores in (others, mixed))
+    of_mixed = ((mixed / 0.1).softmax(1) - q2) / 0.1 / (2 * 4)
+    of_others = ((others / 0.1).softmax(1) - 0.3 * qm - 0.7 * qm.flip(0)) / 0.1 / (2 * 4)
+    torch.testing.assert_close(mixed.grad, of_mixed.detach())
+    torch.testing.assert_close(others.grad, of_others.detach())
+
+
+def test_the_way_of_mixtures_is_for_unmix() -> None:
+    assert PretrainConfig(method="swav", unmix="v5").swav_mixtures == "formula"
+    for given, what in [
+        ({"method": "swav"}, "swav_mixtures is for unmix v5, not for none"),
+        ({"method": "moco", "unmix": "v5"}, "swav_mixtures is for method swav, not for moco"),
+    ]:
+        with pytest.raises(ValueError, match=what):
+            PretrainConfig(swav_mixtures="script", **given)
 
 
 def test_cosines_and_codes_without_gradient(encoder: Encoder) -> None:
