@@ -1,8 +1,9 @@
 """A trained network in another program's format, checked on images by that program.
 
-The rule is that of packing: at least 99.9 % of the images keep their class, and an image whose
-logits differ by more than 1e-4 is traced to a sign that lies within rounding of its threshold.
-torch's own program folds nothing: there no logit may differ at all.
+The rule is that of packing (`deploy.checking`): an image whose logits differ by more than 1e-4 is
+looked into, and each operation must compute what it should from the program's own values, so that
+only a sign at its threshold is left to explain it. torch's own program folds nothing: there no
+logit may differ at all.
 """
 
 from __future__ import annotations
@@ -133,10 +134,7 @@ def _write(
 ) -> Written:
     """Write the files, in this order, if the check found them right."""
     if not check.ok:
-        raise Refused(
-            f"{output} is not written: in {runtime} {check.same_class} of {check.images} images "
-            f"keep their class; {check.untraced} differ without a sign at its threshold"
-        )
+        raise Refused(f"{output} is not written: in {runtime} {check.refusal()}")
     files = [output.with_suffix(suffix) for suffix in contents]
     for file, content in zip(files, contents.values(), strict=True):
         with atomic_write(file) as stream:

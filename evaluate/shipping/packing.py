@@ -30,8 +30,9 @@ def pack_checkpoint(
 ) -> Written:
     """Pack a network file into `output`, once it is checked on images.
 
-    Every operation is compared with torch on a few images, the classes on `num_images` of the
-    images below `data`, or else of the search split that the network was trained beside.
+    Every operation is compared with torch on a few images, the logits on `num_images` of the
+    images below `data`, or else of the search split that the network was trained beside; on those
+    whose logits differ, every operation again.
 
     Raises:
         UserError: a damaged file, a layer without a packed operation, or no images.
@@ -54,10 +55,7 @@ def pack_checkpoint(
     with naming(checkpoint):
         classes = check_classes(trained.network, packed, images.split(BATCH))
     if not classes.ok:
-        raise Refused(
-            f"{output} is not written: {classes.same_class} of {classes.images} images keep their "
-            f"class; {classes.untraced} differ without a sign at its threshold"
-        )
+        raise Refused(f"{output} is not written: {classes.refusal()}")
     packed_file.save(output, packed)
     parameters = packed.parameters
     figures = {

@@ -45,9 +45,10 @@ def pack(
 ) -> None:
     """Pack a trained network to 1 bit a binary weight.
 
-    Every operation and the classes are checked against torch first; a packed model that fails
-    is not written (exit code 1). untraced: images whose logits differ although no sign lies within
-    rounding distance of its threshold; there must be none. The card, FILE.md, says what the model
+    Every operation and the logits are checked against torch first; a packed model that fails
+    is not written (exit code 1). untraced: images whose logits differ, and no sign within rounding
+    distance of its threshold explains it; there must be none. signs_turned_at: where such signs
+    explain it, and in how many images. The card, FILE.md, says what the model
     is, from what its file and its run folder tell; one that you edited is left, the new one is
     FILE.new.md.
     """

@@ -57,7 +57,7 @@ class Projected(nn.Module):
 
 
 def perceptron(inputs: int, hidden: int, outputs: int, *, norm: bool) -> nn.Sequential:
-    """Linear, BatchNorm where `norm` says so, ReLU, linear; of no hidden values, one linear layer."""
+    """Linear, BatchNorm where `norm` says so, ReLU, linear; without hidden values, one linear."""
     if hidden == 0:
         return nn.Sequential(nn.Linear(inputs, outputs))
     middle = [nn.BatchNorm1d(hidden)] if norm else []

@@ -19,16 +19,15 @@ from torch import Tensor
 
 from training.section import Section
 
-
 SwavMixtures = Literal["formula", "script"]
 """How swav meets a mixture of share s; (1 - s) weighs the reversed term.
 
-formula: the mixture's scores zm and codes qm are both reversed, (l(rev zm, q2) + l(z2, rev qm)) / 2,
+formula: the mixture's scores zm and codes qm are both reversed, (l(rev zm, q2) + l(z2, rev qm)) / 2
 as the author writes in issue 7 of the repository (szq0214/Un-Mix); the queue keeps rows of unmixed
 views alone. Place i of what is reversed holds the share 1 - s of image i, which is its weight.
-script: (l(zm, q2) + l(z2, rev qm)) / 2, as the repository's scripts compute it: the codes alone are
+script: (l(zm, q2) + l(z2, rev qm)) / 2 as the repository's scripts compute it: codes alone are
 reversed, so that l(zm, q2) has weight 1 whatever the share; and a step puts three batches into the
-queue, each used by the next: the views, the mixture, the reversed mixture (with the second views)."""
+queue, each used by the next: the views, the mixture, the reversed mixture, with second views."""
 
 
 class Box(NamedTuple):
