@@ -31,7 +31,8 @@ straight: G; Bi-Real Net's Caffe code, and Bop."""
 
 SignOfZero = Literal[-1, 0, 1]
 """What sign(0) is. +1: here and in larq, the value that packs to a bit. 0: torch.sign in the
-repositories of Bi-Real Net and ReActNet. -1: their papers, and Bi-Real Net's Caffe code."""
+repositories of Bi-Real Net and ReActNet. -1: their papers. Bi-Real Net's
+Caffe code has -1 for activations and +1 for weights, which cannot be set here: both have the same."""
 
 
 class Binarization(BaseModel):

@@ -22,9 +22,12 @@ def leaky_clip(x: Tensor) -> Tensor:
     """x in [-1, 1], outside of it with a slope of 0.1.
 
     Forward:   y = clip(x, -1, 1) + 0.1 (x - clip(x, -1, 1)).
-    Backward:  dy/dx = 1 where |x| <= 1, else 0.1, by autograd.
+    Backward:  dy/dx = 1 where |x| < 1, else 0.1: also at exactly -1 and 1, as in the layer of the
+               authors' Caffe code (leaky_clip_layer.cpp).
     """
-    return torch.lerp(x.clamp(-1, 1), x, OUTER_SLOPE)
+    # Not the gradient of `clamp`, which at its ends is 0 or 1 by the version of torch.
+    outside = torch.lerp(x.detach().clamp(-1, 1), x, OUTER_SLOPE)
+    return torch.where(x.abs() < 1, x, outside)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class BinaryInput:
 
     Forward:   binary: sign(x), sign(0) being `zero`; relu: max(0, x); leaky-clip: `leaky_clip`;
                clip: min(max(x, -1), 1); identity: x.
-    Backward:  binary: the surrogate's; else autograd's.
+    Backward:  binary: the surrogate's; else autograd's; at exactly -1 and 1 that of clip is 0 under
+               torch 2.14.
     """
 
     kind: Activations = "binary"

@@ -100,6 +100,13 @@ def test_real_inputs(kind: str, values: list[float], slopes: list[float]) -> Non
     assert BinaryInput(kind)(x, torch.bfloat16).dtype == torch.bfloat16
 
 
+def test_the_leaky_clip_s_slope_at_its_ends_is_the_outer_one() -> None:
+    """[source] Bi-Real Net's Caffe layer: 1 where -1 < x < 1, else the slope."""
+    x = torch.tensor([-1.0, -0.999, 0.999, 1.0], requires_grad=True)
+    BinaryInput("leaky-clip")(x).sum().backward()
+    assert x.grad.tolist() == pytest.approx([0.1, 1, 1, 0.1])
+
+
 def test_an_rsign_takes_a_function_of_the_shifted_input() -> None:
     sign = RSign(2)
     with torch.no_grad():

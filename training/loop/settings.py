@@ -24,7 +24,8 @@ class PhaseSettings(Section):
 
     Defaults are the Bi-Real Net recipe's (Adam 1e-3 at batch 512, linear decay, no weight decay,
     smoothing 0.1), with batch and rate scaled for small images. `binarization`: how the operands of
-    the binary convolutions are made. `distillation`: a teacher whose outputs are learned.
+    the binary convolutions are made. `distillation`: a teacher whose outputs are learned. `redraw`:
+    the rule by which the latent weights are drawn anew as the phase begins; all else is handed on.
     """
 
     epochs: int = Field(20, ge=1)
@@ -34,6 +35,7 @@ class PhaseSettings(Section):
     optimiser: OptimiserConfig = OptimiserConfig()
     binarization: Binarization = Binarization()
     distillation: DistillationConfig | None = None
+    redraw: WeightRule | None = None
 
 
 class TrainingSettings(PhaseSettings):

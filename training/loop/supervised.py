@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from supernet.layers.initialisation import initialise_weights
 from supernet.sharing.shared_path import partial_regions
 from supernet.spec import NetworkSpec
 from training.augment.attention import Attention, open_attention
@@ -23,7 +24,7 @@ from training.loop.settings import PhaseSettings, TrainingSettings
 from training.loop.training import Moment, Training
 from training.optim import Optimiser, step_within
 from training.processes.distributed import average_gradients, mean_over_processes
-from training.seeds import torch_stream
+from training.seeds import derive_seed, torch_stream
 
 Run = Callable[[nn.Module, Tensor], Tensor]
 """How a path is run on images: its logits."""
@@ -82,6 +83,9 @@ class SupervisedTraining(Training):
     def begin(self, number: int) -> None:
         settings = self.phases[number - 1]
         self._number, self._logged = number, time.monotonic()
+        if settings.redraw is not None:  # a resume reads its checkpoint over it
+            torch.manual_seed(derive_seed(self.seed, "redraw", number))
+            initialise_weights(self.module, settings.redraw)
         self._loss = self.loss(settings)
         attention = open_attention(settings.augment.mix, self.images, self.seen, self.device)
         num_classes = len(self.images.class_names)

@@ -19,6 +19,7 @@ from training.data.image_set import MemoryImageSet
 from training.data.normalisation import Normalisation
 from training.loop.phases import check_phases
 from training.loop.settings import TrainingSettings
+from training.loop.supervised import SupervisedTraining
 from training.network_file import load_network
 from training.network_training import TrainingJob, train_network
 from training.run_files.checkpoint import load_checkpoint
@@ -92,6 +93,40 @@ def test_the_first_phase_decides_how_weights_begin() -> None:
     assert TrainingSettings(phases=TWO_STEPS).initialisation == "kaiming"
     assert TrainingSettings(optimiser={"bop": {}}).initialisation == "glorot-sign"
     assert TrainingSettings(initialise="positive").initialisation == "positive"
+
+
+def test_step_two_may_begin_with_fresh_binary_weights(
+    stages: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the released step 2 of ReActNet-A does: all else is handed over, and a resume goes on."""
+    phases = [TWO_STEPS[0] | {"epochs": 2}, {**TWO_STEPS[1], "redraw": "positive"}]
+    job = job_of(stages, tmp_path / "fresh", phases=phases, checkpoint_seconds=0)
+    real, steps = SupervisedTraining.step, []
+
+    def cut(self: SupervisedTraining, *given: object) -> torch.Tensor:
+        if self._number == 2:
+            steps.append(1)
+            if len(steps) == 4:
+                raise KeyboardInterrupt
+        return real(self, *given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SupervisedTraining, "step", cut)
+        with pytest.raises(KeyboardInterrupt):
+            train_network(job)
+    assert load_checkpoint(tmp_path / "fresh" / "checkpoint.pt")["step"] == 3
+    after, _ = load_weights(train_network(job))
+    whole, _ = load_weights(train_network(replace(job, folder=tmp_path / "whole")))
+    assert all(torch.equal(after[name], whole[name]) for name in whole)
+    before, _ = load_weights(tmp_path / "fresh" / "phase1.safetensors")
+    latent = [name for name in before if name.endswith("conv.weight") and "stem" not in name]
+    assert latent and before.keys() == after.keys()
+    for name in before:  # ten steps at a rate of 1e-6
+        if name in latent:
+            assert before[name].min() < -0.01 and after[name].min() >= -2e-5
+            assert after[name].max() <= 1e-3 + 2e-5
+        elif "running" not in name and "num_batches" not in name:
+            assert (before[name] - after[name]).abs().max() <= 2e-5, name
 
 
 def test_step_two_begins_with_what_step_one_learned(stages: dict, tmp_path: Path) -> None:
