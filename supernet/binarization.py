@@ -30,9 +30,9 @@ magnitude: G * scale * 1{|W| <= 1}; Bi-Real Net's paper and larq's MagnitudeAwar
 straight: G; Bi-Real Net's Caffe code, and Bop."""
 
 SignOfZero = Literal[-1, 0, 1]
-"""What sign(0) is. +1: here and in larq, the value that packs to a bit. 0: torch.sign in the
-repositories of Bi-Real Net and ReActNet. -1: their papers. Bi-Real Net's
-Caffe code has -1 for activations and +1 for weights, which cannot be set here: both have the same."""
+"""What sign(0) is, of weights and activations alike. +1: here and in larq, the value that packs to
+a bit. 0: torch.sign in the repositories of Bi-Real Net and ReActNet. -1: their papers. Bi-Real
+Net's Caffe code has -1 for activations and +1 for weights: no setting here is both."""
 
 
 class Binarization(BaseModel):

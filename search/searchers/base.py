@@ -20,14 +20,14 @@ from supernet.candidate import Candidate, SharedChoices
 from training.section import Section
 
 TRIES = 10
-"""Draws per wanted mutation or crossover, at most (as in the codes of SPOS and MetaPruning)."""
+"""Draws per wanted mutation or crossover, at most, as in the codes of SPOS and MetaPruning."""
 
 OBJECTIVES = ("ops",)
 """The costs minimised beside top-1 where a searcher takes objectives and a config names none."""
 
 
 class SearcherConfig(Section):
-    """Settings of the searchers; the defaults are those of SPOS's and MetaPruning's code.
+    """Settings of the searchers; evolution's defaults are those of SPOS's and MetaPruning's code.
 
     `population` candidates a generation (evolution, nsga2, random) or alive at once (regularized).
     `parents`, `mutations`, `crossovers`: evolution. `mutation_probability` is per position.

@@ -1,7 +1,8 @@
-"""Evolution as in SPOS (arXiv 1904.00420) and MetaPruning (arXiv 1903.10258), whose codes agree.
+"""Evolution after SPOS (arXiv 1904.00420) and MetaPruning (arXiv 1903.10258).
 
-Differs from the paper: parents of a crossover are distinct (as MetaPruning's code), a mutation
-changes at least one position, random filling is bounded, and the last generation counts.
+Their codes agree in the shares of a generation and in who descends. Differs from the paper: parents
+of a crossover are distinct (as in MetaPruning's code, not in SPOS's), a mutation changes at least
+one position, random filling is bounded, and the last generation counts.
 """
 
 from __future__ import annotations

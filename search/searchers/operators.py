@@ -1,8 +1,8 @@
 """Mutation and crossover of architectures: pure functions of their arguments and a generator.
 
-Source: SPOS (arXiv 1904.00420) and MetaPruning (arXiv 1903.10258), whose codes agree on both.
-Differs from the paper: a mutation never redraws the value it replaces (as MetaPruning's code) and
-always changes at least one position.
+Source: SPOS (arXiv 1904.00420) and MetaPruning (arXiv 1903.10258), whose codes cross alike.
+Differs from the paper: a mutation never redraws the value it replaces (as in MetaPruning's code,
+not in SPOS's) and always changes at least one position (in both codes it may change none).
 """
 
 from __future__ import annotations

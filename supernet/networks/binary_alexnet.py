@@ -2,7 +2,8 @@
 
 "Binarized Neural Networks" (Hubara et al., NIPS 2016, arXiv 1602.02830), in larq zoo's form, which
 "Latent Weights Do Not Exist" (arXiv 1906.02107) trains with Bop.
-Differs from larq zoo: padding is symmetric, where TensorFlow's `same` pads 3 and 4 pixels.
+Differs from larq zoo: padding is symmetric, where TensorFlow's `same` pads 3 and 4 pixels, and no
+training here clips latent weights to [-1, 1] as its `weight_clip` does.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 "Binarized Neural Networks" (Hubara et al., NIPS 2016, arXiv 1602.02830), in the form of
 "Latent Weights Do Not Exist" (Helwegen et al., NeurIPS 2019, arXiv 1906.02107): no biases,
 BatchNorm without a factor, an unpadded first convolution with binary weights on the real image.
+Differs from that code (plumerai/rethinking-bnn-optimization): latent weights, where there are any,
+are not clipped to [-1, 1].
 """
 
 from __future__ import annotations

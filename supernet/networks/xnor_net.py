@@ -3,7 +3,8 @@
 "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks" (Rastegari et al.,
 ECCV 2016, arXiv 1603.05279), in larq zoo's form, which "Latent Weights Do Not Exist" (arXiv
 1906.02107) trains with Bop. The weights have a scale, the inputs have none.
-Differs from larq zoo: padding is symmetric, where TensorFlow's `same` pads 3 and 4 pixels.
+Differs from larq zoo: padding is symmetric, where TensorFlow's `same` pads 3 and 4 pixels, and no
+training here clips latent weights to [-1, 1] as its `weight_clip` does.
 """
 
 from __future__ import annotations

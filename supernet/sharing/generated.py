@@ -3,7 +3,9 @@
 "MetaPruning: Meta Learning for Automatic Neural Network Channel Pruning" (Liu et al., ICCV 2019,
 arXiv 1903.10258). Differs from the authors' code: a generator reads the shares of channels that
 vary in its block, in the order mid, in, out; those that never vary are left out, and one of a
-layer's own is its true share, not the scale before rounding.
+layer's own is its true share, not the scale before rounding. A BatchNorm belongs to a number of
+channels, there to a scale: scales that round to one number share it here, and MobileNetV2's last
+convolution, whose own number never varies, has one, there one for each width of its input.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class Generator(nn.Module):
         self.encode = nn.Linear(num_inputs, hidden)
         inputs = conv.in_channels // conv.groups
         shape = (conv.out_channels, inputs, conv.kernel_size, conv.kernel_size)
-        # The initial values of a linear layer of `hidden` inputs, as in the authors' code.
+        # The initial values of torch's linear layer of `hidden` inputs, which the authors use.
         bound = 1 / math.sqrt(hidden)
         # Six dimensions: torch takes five for a volume, which channels_last does not suit.
         self.weight = nn.Parameter(torch.empty(*shape, 1, hidden).uniform_(-bound, bound))

@@ -1,7 +1,8 @@
 """MetaPruning's channel search: how many channels each layer of a real-valued network keeps.
 
 "MetaPruning: Meta Learning for Automatic Neural Network Channel Pruning" (Liu et al., ICCV 2019,
-arXiv 1903.10258), after the authors' code (liuzechun/MetaPruning). Differs from it: the vector of
+arXiv 1903.10258), after the authors' code (liuzechun/MetaPruning), with whose widths, counts and
+found vectors it was compared. Differs from it: the vector of
 MobileNetV1 means the same network in search and retraining (in the code, retraining reads position
 i - 1 for layer i); MobileNetV2 adds shortcuts within a stage alone (in the code, retraining adds
 them wherever two numbers of channels happen to be equal); no norm of the supernet has factor and

@@ -1,8 +1,13 @@
 """A wide space of binary networks: groups x width x kernel x depth.
 
-After NAS-BNN, whose space has these four; topology and block are
-those of `mobilenet-groups`: ReActNet's, after MobileNetV1. Meant for sliced sharing and sandwich
-sampling, the largest network with real weights as the others' teacher.
+After "NAS-BNN: Neural Architecture Search for Binary Neural Networks" (Lin et al., 2024, arXiv
+2408.15484), whose space has these four. Topology and block are those of `mobilenet-groups`:
+ReActNet's, after MobileNetV1. Meant for sliced sharing and sandwich sampling, the largest network
+with real weights as the others' teacher.
+Differs from the authors' code (VDIGPKU/NAS-BNN): there widths belong to blocks and never fall from
+one to the next, the stem has 8-bit weights and a width of its own, and each stage has kernels and
+groups of its own to choose from. Its teacher has real weights and binary activations; here
+(`teacher_is_real`) both are real. Neither its recipe is used here nor its count of OPs compared.
 """
 
 from __future__ import annotations

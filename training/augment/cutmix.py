@@ -1,8 +1,9 @@
 """CutMix (arXiv 1905.04899): a box of one image is pasted into another at the same place.
 
 lam ~ Beta(alpha, alpha); the box has sqrt(1 - lam) of the image's height and width, rounded down to
-an even number of pixels as in the paper's code, its centre is uniform, and what lies outside is
-clipped. One box a batch. The image keeps 1 - (pixels of the box) / (H W) of its label.
+an even number of pixels as in the authors' code (clovaai/CutMix-PyTorch). Its centre is uniform,
+what lies outside is clipped. One box a batch. The image keeps 1 - (pixels of the box) / (H W) of
+its label.
 """
 
 from __future__ import annotations

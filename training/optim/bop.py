@@ -1,8 +1,9 @@
 """Bop: binary weights that flip, without latent weights.
 
 "Latent Weights Do Not Exist: Rethinking Binarized Neural Network Optimization" (Helwegen et al.,
-NeurIPS 2019, arXiv 1906.02107), algorithm 1. Differs from the authors' code at the edges alone:
-there w*m == tau gives +1 whatever w was.
+NeurIPS 2019, arXiv 1906.02107), algorithm 1. Differs from the authors' code at the edges: there
+w*m == tau gives +1 whatever w was (so does m = 0 at tau = 0), and weights that begin as real
+numbers are used as such in the first forward pass; here they must be -1 and +1.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ Decayed = Literal["all", "weights", "official"]
 """all: every parameter.
 weights: those of two or more dimensions; no bias, norm, slope or shift.
 official: those that the code of ReActNet (arXiv 2003.03488) decays, all 4-D tensors. In it the
-shifts of RSign and RPReLU are (1, C, 1, 1) and so decayed; the linear layer is not."""
+shifts of RSign and RPReLU are (1, C, 1, 1) and so decayed; the linear layer is not. In its step 2
+binary weights are one column and would not be: its decay is 0 there."""
 
 ADAMS = ("adam", "adamw")
 FALLING = ("linear", "linear-epochs", "cosine")

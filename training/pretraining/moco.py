@@ -3,7 +3,8 @@
 "Momentum Contrast" (He et al., CVPR 2020, arXiv 1911.05722) with the perceptron head of version 2
 (arXiv 2003.04297). Un-Mix (arXiv 2003.05438) gives its loss the mixtures' terms.
 Differs from the authors' code: BatchNorm's statistics are those of the whole batch, not shuffled
-and not split, so that a query's batch and its key's have statistics of the same images.
+and not split, so that a query's batch and its key's have statistics of the same images; the keys'
+encoder moves after the step, not before the next, which is the same.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class MoCo(Method):
     """InfoNCE of queries against keys and the queue; the queue begins with random rows.
 
     `symmetric`: either view is query and key once, L12 + L21, and a step queues both views' keys.
-    A mixture is of the first view and meets the keys of both, as in Un-Mix's script for CIFAR.
+    A mixture is of the first view and meets the keys of both, as in Un-Mix's `unmix_c10.py`.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """Two views of an image: random resized crop, flip, brightness and contrast, each drawn anew.
 
-As SimCLR's (arXiv 2002.05709), for small images: without blur, and without hue, saturation and
-grey, which need colours.
+After SimCLR's (arXiv 2002.05709), for small images. Differs from them: no blur, no changes of hue
+and saturation and no grey, which need colours; brightness always before contrast, around the plain
+mean of all channels, where torchvision's is of the grey image.
 """
 
 from __future__ import annotations
