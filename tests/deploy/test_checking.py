@@ -17,6 +17,7 @@ from evaluate.shipping import c_exporting
 from evaluate.shipping.checked_images import check_images
 from evaluate.shipping.packing import pack_checkpoint
 from evaluate.shipping.written import Refused
+from supernet.files.image_view import View
 from supernet.network import Network
 from supernet.spaces import space_from_description
 from tests.deploy.networks import SMALL, random_images, random_network
@@ -197,7 +198,8 @@ def test_a_verdict_needs_images() -> None:
 def trained() -> TrainedNetwork:
     space = space_from_description({"name": "mobilenet-groups", **OPTIONS})
     names = open_test_part(DATA).class_names
-    return TrainedNetwork(random_network(OPTIONS), space, space.uniform(8), SEEN, names, DATA)
+    parts = (random_network(OPTIONS), space, space.uniform(8), SEEN, names, DATA)
+    return TrainedNetwork(*parts, view=View.usual(32, 1))
 
 
 def test_pack_says_the_sign_and_writes(trained: TrainedNetwork, tmp_path: Path) -> None:
