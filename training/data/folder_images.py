@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from supernet.files import UserError
 from supernet.files.image_view import View
+from training.data.decoder_processes import decode_batches
 from training.data.file_list import FileList
 from training.data.image_set import ImageSet
 
@@ -66,28 +68,18 @@ class FolderImageSet(ImageSet):
                     images = kept.images(batch)
                 yield images.to(device), self.labels[batch].to(device)
         finally:
-            # Ends the workers now. An error's traceback would keep them until the garbage
-            # collector comes, and then their queues are closed too early: 5 s of waiting.
+            # Ends the workers now; an error's traceback would keep them.
             del decoded
 
     def _decoded(self, batches: list[list[int]]) -> Iterator[Tensor | list[str]]:
         """Images of each batch, or what is wrong with some of them."""
-        if not batches:
-            return iter(())
-        from torch.utils.data import DataLoader
+        shape = (self.channels, self.size, self.size)
 
-        loader: DataLoader[Tensor | list[str]] = DataLoader(
-            _Decoder(self.files, self.view),  # type: ignore[arg-type]
-            batch_sampler=batches,
-            num_workers=min(self.num_workers, len(batches)),
-            collate_fn=_stack_or_errors,
-            # The loader draws a seed for its workers, which must not move the global generator.
-            generator=torch.Generator(),
-        )
-        with warnings.catch_warnings():
-            # Python 3.12 warns about forking a process with threads. Workers only run PIL.
-            warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
-            return iter(loader)
+        def decode(index: int) -> NDArray[np.uint8]:
+            return self.view.read_square(self.files.path(index))
+
+        found = decode_batches(decode, batches, shape, self.num_workers, self.files.path)
+        return (one if isinstance(one, list) else torch.from_numpy(one) for one in found)
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of the relative file names, which hold the class, and file sizes."""
@@ -131,30 +123,6 @@ class Kept:
     def images(self, indices: Tensor) -> Tensor:
         """Return copies of the images at `indices`, all of which are there."""
         return self._pixels[self._rows[indices]]
-
-
-class _Decoder:
-    """The data set that runs in workers; an error is returned as its text.
-
-    An exception raised in a worker arrives wrapped in the worker's traceback.
-    """
-
-    def __init__(self, files: FileList, view: View) -> None:
-        self.files, self.view = files, view
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> Tensor | str:
-        try:
-            return torch.from_numpy(self.view.read_square(self.files.path(index)))
-        except UserError as error:
-            return str(error)
-
-
-def _stack_or_errors(images: list[Tensor | str]) -> Tensor | list[str]:
-    errors = [image for image in images if isinstance(image, str)]
-    return errors or torch.stack([image for image in images if isinstance(image, Tensor)])
 
 
 def _all_errors(errors: list[str], rest: Iterator[Tensor | list[str]]) -> str:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from supernet.files.plain_data import is_number
+from supernet.files.printable import printable
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_FILES = 2.0
@@ -183,3 +184,14 @@ def _tell(line: str) -> None:
     """A line on stderr, if it can be written: no work ends for a closed terminal or a full disk."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
+
+
+_said: set[str] = set()
+
+
+def say_once(text: str) -> None:
+    """Tell of something that is found again and again: one line, the first time."""
+    line = printable(" ".join(text.split()))
+    if line not in _said and is_first_process():
+        _said.add(line)
+        _tell(line)
