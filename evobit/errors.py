@@ -12,7 +12,7 @@ from typing import Any
 
 from supernet.files import RunFailed, UserError
 from supernet.files.printable import LONGEST, printable
-from training.run_files.progress import is_first_process
+from supernet.files.telling import is_first_process
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 INTERRUPTED = 130

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from evobit.errors import say
 from supernet.files.plain_data import flatten, plain
 from supernet.files.printable import LONGEST, printable
-from training.run_files.progress import is_first_process
+from supernet.files.telling import is_first_process
 
 
 class Output:

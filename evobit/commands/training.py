@@ -136,9 +136,9 @@ def pretrain(
     resumes.
     """
     from evobit.config import load_stage
+    from supernet.files.telling import is_first_process
     from training.pretraining.config import PretrainStage
     from training.pretraining.run import pretrain as train
-    from training.run_files.progress import is_first_process
 
     with output(as_json) as out:
         stage = load_stage(config, PretrainStage, overrides or [])

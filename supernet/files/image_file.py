@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from supernet.files.image_formats import image_formats
-from supernet.files.image_listing import list_below, say_left_out
+from supernet.files.image_listing import list_below, say_left_out, tell_left_out
 from supernet.files.user_error import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     found = list_below(folder)
     if found.files:
+        tell_left_out(folder, found.left_out)
         return [folder / name for name, _ in found.files]
     other = f"; there are {say_left_out(found.left_out)}" if found.left_out else ""
     raise UserError(f"{folder}: expected a folder with images (.jpg, .png, ...) in it{other}")

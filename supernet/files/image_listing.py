@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from supernet.files.image_formats import has_image_name, is_hidden
+from supernet.files.telling import tell_once
 from supernet.files.user_error import UserError
 
 OTHER = "hidden or of the system"
@@ -47,14 +48,11 @@ def _walk(
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
     for entry in found:
+        check_link(entry)
         if is_hidden(entry.name):
             if entry.is_file(follow_symlinks=False):
                 left_out[OTHER] += 1
             continue
-        if entry.is_symlink() and not os.path.exists(entry.path):
-            raise UserError(
-                f"{entry.path}: a link to {os.readlink(entry.path)}, which is not there"
-            )
         if entry.is_dir():
             place = os.path.realpath(entry.path)
             if place not in seen:
@@ -63,12 +61,33 @@ def _walk(
         elif has_image_name(entry.name) and entry.is_file():
             yield prefix + entry.name, entry.stat().st_size
         else:
-            left_out[PurePath(entry.name).suffix.lower() or "no suffix"] += 1
+            left_out[kind_of(entry.name)] += 1
+
+
+def check_link(entry: os.DirEntry[str]) -> None:
+    """Demand that an entry of a folder, unless it is hidden, is no link that leads nowhere.
+
+    Raises:
+        UserError: it is.
+    """
+    if entry.is_symlink() and not is_hidden(entry.name) and not os.path.exists(entry.path):
+        raise UserError(f"{entry.path}: a link to {os.readlink(entry.path)}, which is not there")
+
+
+def kind_of(name: str) -> str:
+    """What a file is that is left out, by its name."""
+    return OTHER if is_hidden(name) else PurePath(name).suffix.lower() or "no suffix"
 
 
 def composed(name: str) -> str:
     """A name with its accents composed (NFC), as one is the same however a system wrote it."""
     return unicodedata.normalize("NFC", name)
+
+
+def tell_left_out(folder: Path, left_out: Mapping[str, int]) -> None:
+    """Say once what below `folder` is no image, so that nothing is missed in silence."""
+    if left_out:
+        tell_once(f"{folder}: left out, as no images: {say_left_out(left_out)}")
 
 
 def say_left_out(left_out: Mapping[str, int]) -> str:

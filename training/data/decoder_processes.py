@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernet.files import RunFailed, UserError
-from training.run_files.progress import say_once
+from supernet.files.telling import tell_once
 
 Pixels = NDArray[np.uint8]
 Decode = Callable[[int], Pixels]
@@ -65,7 +65,7 @@ def decode_batches(
                 yield found
                 done += 1
         except (_LostError, OSError) as error:
-            say_once(
+            tell_once(
                 f"images are decoded in this process alone: {_reason(error)}; data.loader_workers "
                 f"is {num_workers}, and 0 starts none"
             )
@@ -87,7 +87,7 @@ def _by_processes(
     num_workers: int,
     name_of: Callable[[int], object],
 ) -> Iterator[Pixels | list[str]]:
-    """As `decode_batches`, in order: each process takes every `num_workers`-th image of each batch."""
+    """As `decode_batches`, in order: a process takes every `num_workers`-th image of a batch."""
     largest = max(map(len, batches))
     num_workers = min(num_workers, largest)
     slots = _shared((min(AHEAD, len(batches)), largest, *shape), np.uint8)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,15 @@ import torch
 from torch import Tensor
 
 from supernet.files import UserError
-from supernet.files.image_formats import is_hidden
-from supernet.files.image_listing import composed, list_below, say_left_out
+from supernet.files.image_formats import has_image_name, is_hidden
+from supernet.files.image_listing import (
+    check_link,
+    composed,
+    kind_of,
+    list_below,
+    say_left_out,
+    tell_left_out,
+)
 
 NEARLY_PARTS = "train training test testing val valid validate validation eval".split()
 
@@ -95,8 +102,15 @@ def list_class_folders(root: Path, class_names: Sequence[str] | None = None) -> 
             )
     names: list[str] = []
     sizes: list[int] = []
-    left_out: Counter[str] = Counter()
+    left_out = Counter(_in_no_class(root))
+    places: dict[str, str] = {}
     for class_name in found:
+        other_name = places.setdefault(os.path.realpath(root / class_name), class_name)
+        if other_name != class_name:
+            raise UserError(
+                f"{root / class_name}: is the folder of class '{other_name}' by a link, expected "
+                f"one of its own"
+            )
         listing = list_below(root / class_name)
         if not listing.files:
             other = f" but for {say_left_out(listing.left_out)}" if listing.left_out else ""
@@ -107,6 +121,7 @@ def list_class_folders(root: Path, class_names: Sequence[str] | None = None) -> 
         names += [f"{class_name}/{name}" for name, _ in listing.files]
         sizes += [size for _, size in listing.files]
         left_out.update(listing.left_out)
+    tell_left_out(root, left_out)
     allowed = tuple(map(composed, found)) if class_names is None else tuple(class_names)
     return FileList(root, tuple(names), tuple(sizes), allowed, left_out)
 
@@ -153,10 +168,26 @@ def _test_part(root: Path, train: FileList) -> FileList:
     return files
 
 
+def _in_no_class(root: Path) -> Iterator[str]:
+    """What kinds of file lie beside the class folders, an entry a file.
+
+    Raises:
+        UserError: a link that leads nowhere, which may have been a class.
+    """
+    for entry in _entries(root):
+        check_link(entry)
+        if not entry.is_dir():
+            yield kind_of(entry.name) + " in no class folder" * has_image_name(entry.name)
+
+
 def _class_folders(root: Path) -> list[str]:
+    return [one.name for one in _entries(root) if one.is_dir() and not is_hidden(one.name)]
+
+
+def _entries(root: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(root) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and not is_hidden(e.name))
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(
             f"{root}: cannot be read ({error.strerror}), expected a folder of class folders"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,18 +10,16 @@ from typing import Any
 import torch
 
 from supernet.files import UserError
-from supernet.files.image_listing import say_left_out
 from supernet.files.image_view import View
+from supernet.files.telling import tell_once
 from supernet.space import SearchSpace
 from supernet.spec import NetworkSpec
 from training.data import image_folder
 from training.data.config import BEFORE, DataConfig
-from training.data.file_list import FileList
 from training.data.image_set import READ_AT_ONCE, ImageSet
 from training.data.normalisation import Normalisation
 from training.data.readers import open_part
 from training.data.splits import stratified_split
-from training.run_files.progress import is_first_process
 
 MAX_IMAGES_FOR_STATISTICS = 10_000
 MIN_STD = 1 / 255  # of a channel that is constant, which would divide by zero
@@ -124,7 +121,6 @@ def open_training_data(config: DataConfig) -> TrainingData:
         UserError: the data set is missing or damaged, or a class is too small to split.
     """
     everything = open_part(config, "train")
-    _say_what_is_left_out(everything)
     _say_if_before(config, everything)
     train, search = stratified_split(
         everything.labels,
@@ -136,31 +132,14 @@ def open_training_data(config: DataConfig) -> TrainingData:
     return TrainingData(config, everything, everything.subset(train), everything.subset(search))
 
 
-_said: set[str] = set()
-
-
-def _say_what_is_left_out(images: ImageSet) -> None:
-    """Once, of a folder: which of its files are no images, by kind."""
-    files = getattr(images, "files", None)
-    if not isinstance(files, FileList) or not files.left_out or not is_first_process():
-        return
-    _say_once(f"{files.root}: left out, as no images: {say_left_out(files.left_out)}")
-
-
 def _say_if_before(config: DataConfig, images: ImageSet) -> None:
     """Once, of a cache: that it was made before caches said how transparency is shown."""
     view = getattr(images, "view", None)
     if isinstance(view, View) and view.background is None and config.view_rule != BEFORE:
-        _say_once(
+        tell_once(
             f"{config.cache}: was made when transparency was dropped; if any of its images is "
             f"transparent, make it again"
         )
-
-
-def _say_once(line: str) -> None:
-    if line not in _said and is_first_process():
-        _said.add(line)
-        print(line, file=sys.stderr)
 
 
 def _describe(images: ImageSet) -> dict[str, Any]:

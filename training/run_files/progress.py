@@ -9,22 +9,16 @@ import json
 import os
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from supernet.files.plain_data import is_number
-from supernet.files.printable import printable
+from supernet.files.telling import is_first_process, tell
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_FILES = 2.0
 PROGRESS_FILE = ".progress.json"
-
-
-def is_first_process() -> bool:
-    """Whether this process speaks for a training: the only one, or torchrun's first."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 class Progress:
@@ -95,7 +89,7 @@ class Progress:
             return
         if now - self._last_line >= SECONDS_BETWEEN_LINES or self.done == self.total:
             self._last_line = now
-            _tell(
+            tell(
                 f"{self.label}: {self.done}/{self.total}, {self._rate():.3g}/s, "
                 f"{self._seconds_left():.0f} s left {shown}".rstrip()
             )
@@ -106,7 +100,7 @@ class Progress:
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         elif is_first_process():
-            _tell(line)
+            tell(line)
 
     def _rate(self) -> float:
         """Items a second; 0 while there is nothing to tell it from."""
@@ -178,20 +172,3 @@ def _is_progress(document: dict[str, Any]) -> bool:
             for name in ("done", "total", "per_second", "seconds_left", "updated")
         )
     )
-
-
-def _tell(line: str) -> None:
-    """A line on stderr, if it can be written: no work ends for a closed terminal or a full disk."""
-    with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
-
-
-_said: set[str] = set()
-
-
-def say_once(text: str) -> None:
-    """Tell of something that is found again and again: one line, the first time."""
-    line = printable(" ".join(text.split()))
-    if line not in _said and is_first_process():
-        _said.add(line)
-        _tell(line)

@@ -13,10 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from supernet.files import RunFailed
+from supernet.files import RunFailed, telling
 from supernet.files.image_view import View
 from training.data.test_part import open_labelled_folder
-from training.run_files import progress
 
 CLASSES = ("ant", "bee")
 
@@ -30,7 +29,7 @@ def photos(tmp_path, monkeypatch):
         for number in range(8):
             pixels = rng.integers(0, 256, (40, 40, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
-    monkeypatch.setattr(progress, "_said", set())
+    monkeypatch.setattr(telling, "_told", set())
     return tmp_path
 
 
