@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from supernet.files import UserError
+from supernet.files.expected import expected_of_all, field_of, shown
 from supernet.plugins import allow
 
 SECTIONS = ("space", "data", "supernet", "search", "pretrain", "retrain", "audit", "seed")
@@ -66,9 +67,10 @@ def load_stage(path: str | Path, model: type[Stage], overrides: Sequence[str] = 
         details = error.errors(include_url=False)
         # A misspelt name is often the reason for a missing one: name it first.
         details.sort(key=lambda detail: detail["type"] != "extra_forbidden")
-        dotted = ".".join(map(str, details[0]["loc"]))
-        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-        raise UserError(f"{where(dotted)}: {_explain(details[0], model)}{more}") from error
+        dotted = ".".join(field_of(details[0]))
+        others = {tuple(field_of(detail)) for detail in details} - {tuple(field_of(details[0]))}
+        more = f" (and {len(others)} more)" if others else ""
+        raise UserError(f"{where(dotted)}: {_explain(details, model)}{more}") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     if (wrong := _no_number(given, model)) is not None:
@@ -213,21 +215,20 @@ def _check_space(space: dict[str, Any], where: Callable[[str], str]) -> None:
         raise UserError(f"{where(f'space.{guilty}')}: {error}") from error
 
 
-def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    """One line for one of pydantic's errors: the dotted field, the value, what was expected."""
+def _explain(details: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
+    """One line for the first of pydantic's errors: the dotted field, the value, what to expect."""
+    detail = details[0]
     *parents, last = detail["loc"] or ("",)
-    dotted = ".".join(map(str, detail["loc"]))
+    dotted = ".".join(field_of(detail))
     if detail["type"] == "extra_forbidden":
         above = ".".join(map(str, parents))
         return f"unknown field '{dotted}'{_nearest(str(last), _known(model, parents), above)}"
     if detail["type"] == "missing":
         return f"{'field' if parents else 'section'} '{dotted}' is missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    message = re.sub(r"^Input should be ", "expected ", message)
+    message = expected_of_all(details)
     if isinstance(detail["input"], dict) and detail["type"] == "value_error":
         return f"section '{dotted}': {message}"
-    found = repr(detail["input"])
-    return f"field '{dotted}' is {found if len(found) <= 80 else found[:80] + '...'}: {message}"
+    return f"field '{dotted}' is {shown(detail['input'])}: {message}"
 
 
 def _no_number(value: Any, annotation: Any, dotted: str = "") -> tuple[str, Any, str] | None:

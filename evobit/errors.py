@@ -22,6 +22,9 @@ RESUMES = "interrupted; the same command resumes where this one stopped"
 NEEDED = ("torch", "torchvision", "numpy", "pandas", "ray", "fvcore", "safetensors", "PIL")
 """Packages without which some commands still work, such as 'predict' without torch."""
 
+COMPILERS = ("torch._dynamo", "torch._inductor")
+"""Modules whose errors are those of compiling, whatever program failed in it."""
+
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -72,6 +75,12 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return FAILED, f"no room to write: {_operating_system(failure)}"
     if isinstance(error, OSError):
         return FAILED, _operating_system(error)
+    if type(error).__module__.startswith(COMPILERS):
+        reason = _short(" ".join(str(error).partition("\n\n")[0].split()))
+        return FAILED, (
+            f"torch.compile failed ({reason}); compile: off in the config's section does without "
+            f"it; {_where_traceback(error)}"
+        )
     if isinstance(error, ModuleNotFoundError) and error.name in NEEDED:
         return WRONG_INPUT, (
             f"the package {error.name} is not installed here; pip install {error.name} "

@@ -17,6 +17,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from supernet.files import UserError, check_header, write_text
+from supernet.files.expected import first_mistake
 from supernet.spec import BlockSpec
 
 FORMAT = "evobit/latency-table"
@@ -114,17 +115,11 @@ def load_table(path: str | Path) -> LatencyTable:
         header = Header(**document)
         TypeAdapter(Header).validate_python(asdict(header))
     except (TypeError, ValueError, RecursionError) as error:
-        reason = _first_of(error) if isinstance(error, ValidationError) else str(error)
+        reason = first_mistake(error) if isinstance(error, ValidationError) else str(error)
         raise UserError(f"latency table {path}: incomplete header ({reason})") from error
     if not isinstance(header.space.get("name"), str):
         raise UserError(f"latency table {path}: incomplete header (space has no name)")
     return LatencyTable(header, frame_of(rows, path))
-
-
-def _first_of(error: ValidationError) -> str:
-    """Where and what the first of pydantic's errors is."""
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def frame_of(text: str, path: str | Path, ignored: Collection[str] = ()) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from supernet.files import UserError
+from supernet.files.expected import first_mistake
 
 Weights = Literal["binary", "real"]
 """real: y = conv(f(x), W) with W as it is, no scale and the plain gradient."""
@@ -86,7 +87,4 @@ class Binarization(BaseModel):
         try:
             return cls(**description)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            message = f"{first['msg']}, found {first['input']!r}"
-            raise UserError(f"binarization: {where}: {message}") from error
+            raise UserError(f"binarization: {first_mistake(error)}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from supernet.files import UserError
 from supernet.spec import BinaryUnitSpec, BlockSpec, NetworkSpec, StemSpec
 from training.device import place
 from training.processes.distributed import on_first
+from training.processes.temporary_folder import is_plain
 from training.run_files.folder import RunFolder
 
 # Measured on 2 cores (benchmarks/results): starting the compiler once, then each graph.
@@ -102,6 +104,9 @@ def missing_for_compiling() -> str | None:
         return "C++ compiler (g++ or clang++)"
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
         return "Python headers (Python.h; on Debian the package python3-dev)"
+    place = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir()
+    if not is_plain(place):
+        return f"temporary folder (TMPDIR) of a plain path, not {place!r}"
     return None
 
 

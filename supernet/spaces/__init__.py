@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from supernet.files import UserError
+from supernet.files.expected import first_mistake
 from supernet.plugins import own_code
 from supernet.space import SearchSpace
 from supernet.spaces.metapruning import MetaPruning
@@ -97,11 +98,7 @@ def space_from_description(
                 _frozen(value), strict=True
             )
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, (option, *first["loc"])))
-            raise UserError(
-                f"search space '{name}': {where}: {first['msg']}, found {first['input']!r}"
-            ) from error
+            raise UserError(f"search space '{name}': {first_mistake(error, option)}") from error
         if _too_large(options[option]):
             raise UserError(
                 f"search space '{name}': {option}: expected numbers up to {MAX_NUMBER:,}"

@@ -117,7 +117,7 @@ def test_a_file_from_before_bitops_is_read(capsys, saved):
         (["--groups", "1,2"], "2 numbers; expected 1, or 13"),
         (["--groups", "0"], "0 does not divide"),
         (["--groups", "a"], "expected whole numbers"),
-        (["--shortcut", "none"], "shortcut: Input should be 'duplicate' or 'conv', found 'none'"),
+        (["--shortcut", "none"], "shortcut is 'none': expected 'duplicate' or 'conv'"),
         (["--width", "0.3"], "width 0.3"),
         (["--image-size", "x"], "--image-size"),
         (["--no-such-option"], "--no-such-option"),

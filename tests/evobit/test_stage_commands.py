@@ -188,7 +188,7 @@ def test_dry_run_estimates_and_does_nothing(
     ("change", "expected"),
     [
         ({"sead": 1}, "unknown section 'sead'; did you mean 'seed'?"),
-        ({"seed": "x"}, "field 'seed' is 'x': expected a valid integer"),
+        ({"seed": "x"}, "field 'seed' is 'x': expected a whole number"),
         ({"groups": [1, 3]}, "3 groups divide the channels of no block"),
         ({"wdith": 1}, "did you mean 'space.width'?"),
     ],

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -16,7 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from supernet.files import RunFailed
 from training.processes.ray_leftovers import private_folder, remove_leftovers
+from training.processes.temporary_folder import socket_folder
 
 LOCAL_SETTINGS = {
     # Binds every Ray process to 127.0.0.1; otherwise they listen on all interfaces.
@@ -24,10 +25,6 @@ LOCAL_SETTINGS = {
     # Token files in the home folder, of no use on the loopback interface.
     "RAY_AUTH_MODE": "disabled",
 }
-MAX_TEMP_PATH = 27
-"""Bytes. A socket's path may have 107; ours and Ray's folders below take 107 - 27 = 80 of them:
-`/evobit-12345678` 16, `/session_2026-01-01_00-00-00_123456_1234567` 43, `/sockets/plasma_store` 21.
-"""
 
 
 @contextmanager
@@ -56,6 +53,13 @@ def connected(address: str | None, num_bytes: int) -> Iterator[Any]:
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
             except SystemExit:  # of Ray's own handler, which it sets as it starts
                 raise KeyboardInterrupt from None
+            except Exception as error:  # of many kinds: what its processes said as they started
+                if address:
+                    raise
+                reason = str(error).strip().partition("\n")[0] or type(error).__name__
+                raise RunFailed(
+                    f"Ray cannot be started here ({reason}); workers: 0 does without it"
+                ) from error
             _interrupt_on_sigterm()  # Ray's own prints a trace of addresses, too.
         yield ray
 
@@ -80,10 +84,9 @@ def _local_options(stack: ExitStack, num_bytes: int) -> dict[str, Any]:
 
     What the Ray of a killed driver left is removed first.
     """
-    base = tempfile.gettempdir()
-    base = "/tmp" if len(os.fsencode(base)) > MAX_TEMP_PATH else base
-    remove_leftovers(Path(base))
-    folder = str(stack.enter_context(private_folder(Path(base))))
+    base = socket_folder()
+    remove_leftovers(base)
+    folder = str(stack.enter_context(private_folder(base)))
     # Ray refuses less than 75 MiB; results and code need little.
     store = num_bytes + 128 * 2**20
     options: dict[str, Any] = {

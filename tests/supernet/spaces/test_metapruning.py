@@ -361,7 +361,7 @@ def test_a_supernet_holds_every_alternative() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"network": "mobilenet-v3"}, "network: Input should be 'mobilenet-v1', 'mobilenet-v2'"),
+        ({"network": "mobilenet-v3"}, "expected 'mobilenet-v1', 'mobilenet-v2'"),
         ({"classes": 0}, "classes is 0; expected a whole number above 0"),
         ({"width": 0.0}, "width is 0.0; expected a finite number above 0"),
         ({"width": 0.01}, "width 0.01 leaves block 'stem' without channels"),
@@ -369,8 +369,8 @@ def test_a_supernet_holds_every_alternative() -> None:
         ({"percents": []}, "percents must be distinct whole numbers from 1 to 100"),
         ({"percents": [50, 50]}, "percents must be distinct"),
         ({"percents": [50, 101]}, "percents must be distinct"),
-        ({"percents": [0.5]}, "percents.0: Input should be a valid integer"),
-        ({"stem": "tiny"}, "stem: Input should be 'published' or 'small'"),
+        ({"percents": [0.5]}, "percents.0 is 0.5: expected a whole number"),
+        ({"stem": "tiny"}, "stem is 'tiny': expected 'published' or 'small'"),
     ],
 )
 def test_wrong_options(options: dict, message: str) -> None:

@@ -127,7 +127,7 @@ def test_narrow_networks_are_counted_as_they_are_built(name: str, width: float) 
         ({"network": "reactnet-b", "width": 1 / 16}, "makes 2 channels, which 4 groups do not"),
         ({"network": "xnor-net", "width": 0.5}, "network 'xnor-net' has no width but 1"),
         ({"network": "binarynet", "stem": "small"}, "no stem but its published one"),
-        ({"network": "reactnet-a", "stem": "paper"}, "stem: Input should be 'published' or"),
+        ({"network": "reactnet-a", "stem": "paper"}, "stem is 'paper': expected 'published' or"),
         ({"network": "bireal-18", "classes": 0}, "classes is 0; expected a whole number above 0"),
         ({"network": "bireal-18", "groups": 4}, "has no option 'groups'"),
     ],

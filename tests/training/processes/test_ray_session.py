@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from training.processes.ray_leftovers import MARK, private_folder, processes_in, remove_leftovers
-from training.processes.ray_session import MAX_TEMP_PATH
+from training.processes.temporary_folder import MAX_SOCKET_FOLDER
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 DRIVER = """
@@ -44,7 +44,7 @@ RAY = [pytest.mark.ray, pytest.mark.slow]
 def base():
     """A temporary folder whose path is as long as it may be."""
     folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
-    longest = folder / ("x" * (MAX_TEMP_PATH - len(f"{folder}/")))
+    longest = folder / ("x" * (MAX_SOCKET_FOLDER - len(f"{folder}/")))
     longest.mkdir()
     yield longest
     shutil.rmtree(folder, ignore_errors=True)
