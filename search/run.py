@@ -27,6 +27,7 @@ from supernet.spaces import space_from_description
 from training.data import DataConfig
 from training.data.training_data import open_for
 from training.device import choose_device
+from training.processes.ray_session import check_workers
 from training.run_files.folder import RunFolder, open_finished, stage_in
 from training.run_files.progress import Progress
 from training.run_files.same_run import CHANGES_NOTHING, differences, marked, recorded_config
@@ -47,9 +48,20 @@ def check_search(stage: SearchStage) -> None:
     Raises:
         UserError: as `run_search`, of the images and of all that `problem_of` checks.
     """
+    check_machine(stage.search)
     space = space_from_description(stage.space)
     check_scoring(open_for(space, stage.data), stage.search.scoring)
     problem_of(stage)
+
+
+def check_machine(config: SearchConfig) -> None:
+    """Demand workers that this machine has cores for, where it is the one that they run on.
+
+    Raises:
+        UserError: there are more.
+    """
+    if config.address is None:
+        check_workers(config.workers, config.scoring.threads, STAGE)
 
 
 def run_search(
@@ -75,6 +87,7 @@ def run_search(
     """
     space = space_from_description(stage.space)
     space.check_searchable()
+    check_machine(stage.search)
     trained = open_finished(supernet, SUPERNET_STAGE)
     check_space(trained, space)
     _check_budget(run, stage)

@@ -13,7 +13,7 @@ from torch import nn
 
 from evaluate.audit.config import AuditStage
 from evaluate.retrain.baselines import MAX_DRAWS, analytic_costs, draw_distinct
-from evaluate.retrain.trainings import NetworkTrainings
+from evaluate.retrain.trainings import NetworkTrainings, threads_of
 from supernet.architecture import Architecture
 from supernet.costs.limits import limits_from, within
 from supernet.costs.table import LATENCY
@@ -27,6 +27,7 @@ from training.data.training_data import open_for
 from training.device import choose_device
 from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases
+from training.processes.ray_session import check_workers
 from training.run_files.folder import open_finished
 from training.run_files.same_run import CHANGES_ROUNDING, differences, recorded_config
 from training.seeds import stream
@@ -84,6 +85,7 @@ def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
     space = space_from_description(stage.space)
     space.check_searchable()
     config = stage.audit
+    check_workers(config.workers, threads_of(config), STAGE)
     architectures = _draw(stage, space)
     if "top_k" in config.model_fields_set and max(config.top_k) >= len(architectures):
         raise UserError(

@@ -15,7 +15,7 @@ from evaluate.retrain.baselines import costs_with_latency
 from evaluate.retrain.comparison import Comparison, compare
 from evaluate.retrain.config import STAGE, RetrainStage
 from evaluate.retrain.jobs import run_jobs
-from evaluate.retrain.trainings import NetworkTrainings
+from evaluate.retrain.trainings import NetworkTrainings, threads_of
 from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
 from supernet.costs.limits import limits_from
@@ -30,6 +30,7 @@ from training.device import choose_device
 from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases, inputs_of
 from training.processes.distributed import check_sharing, locked, on_first, processes
+from training.processes.ray_session import check_workers
 from training.run_files.folder import RunFolder
 from training.run_files.same_run import recorded_config
 
@@ -96,6 +97,7 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
     """
     space = space_from_description(stage.space)
     config = stage.retrain
+    check_workers(config.workers, threads_of(config), STAGE)
     limits = config.limits
     to_keep = list(limits_from(limits or {}, "retrain.limits"))
     finalists: list[tuple[Architecture, Mapping[str, float]]] = []

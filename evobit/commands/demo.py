@@ -13,9 +13,9 @@ import typer
 from evobit.checks import CHECKOUT
 from evobit.commands.deploy import note_card
 from evobit.errors import say
-from evobit.options import AsJson, Overrides
+from evobit.options import AsJson, DryRun, Overrides
 from evobit.output import output
-from evobit.resuming import announced, check_folder
+from evobit.resuming import announced, check_folder, foretell
 from supernet.files import UserError
 
 
@@ -30,6 +30,7 @@ def demo(
         Path | None, typer.Option(metavar="CONFIG", help="[default: configs/demo.yaml]")
     ] = None,
     overrides: Overrides = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole path on the embedded data.
@@ -41,16 +42,19 @@ def demo(
     from deploy.bench import bench
     from evaluate.html_report.facts.report import collect
     from evaluate.html_report.write import write_page
+    from evaluate.retrain.config import STAGE as RETRAIN
     from evaluate.retrain.config import RetrainStage
     from evaluate.retrain.finalists import network_of
     from evaluate.retrain.report import report
     from evaluate.retrain.run import retrain
+    from evaluate.retrain.trainings import threads_of
     from evaluate.shipping.cards import write_card_of
     from evaluate.shipping.packing import pack_checkpoint
     from evobit.config import load_stage
     from search.config import SearchStage
     from search.results.export import export_best
     from search.run import check_search, run_search
+    from training.processes.ray_session import check_workers
     from training.supernet_stage import SupernetStage
     from training.supernet_training import train_supernet
 
@@ -62,9 +66,21 @@ def demo(
         search_stage = load_stage(path, SearchStage, changed)
         retrain_stage = load_stage(path, RetrainStage, changed)
         check_search(search_stage)
+        check_workers(retrain_stage.retrain.workers, threads_of(retrain_stage.retrain), RETRAIN)
         folder = run or Path("runs") / path.stem
         check_folder(folder)
         supernet, search, retrained = (folder / name for name in ("supernet", "search", "retrain"))
+        if dry_run:
+            planned = {
+                name: _foretold(name, at, stage)
+                for name, at, stage in (
+                    ("supernet", supernet, supernet_stage),
+                    ("search", search, search_stage),
+                    ("retrain", retrained, retrain_stage),
+                )
+            }
+            out.show(_in_all(folder, planned), title=f"would run in {folder}")
+            return
         best = folder / "best.json"
         seconds: dict[str, float] = {}
 
@@ -96,6 +112,26 @@ def demo(
         written = {"run": folder, "page": page, "card": card}
         text = f"{made.markdown.rstrip()}\n\n{_packed_text(figures, timed)}\n\n{_next(written)}"
         out.show({**document, "demo": {**written, **seconds}}, text=text)
+
+
+def _foretold(name: str, folder: Path, stage: Any) -> dict[str, Any]:
+    """What a stage would take."""
+    from evaluate.estimate.run import estimate
+
+    foretell(folder, name, stage)
+    return estimate(stage, folder)
+
+
+def _in_all(folder: Path, planned: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the stages take after one another, and each of them."""
+    stages = planned.values()
+    return {
+        "run": folder,
+        "time_s": round(sum(one["time_s"] for one in stages), 1),
+        "memory_bytes": max(one["memory_bytes"] for one in stages),
+        "disk_bytes": sum(one["disk_bytes"] for one in stages),
+        **planned,
+    }
 
 
 def _packed_text(packed: Mapping[str, Any], timed: Mapping[str, Any]) -> str:

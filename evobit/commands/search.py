@@ -41,7 +41,7 @@ def search(
     from evobit.config import load_stage
     from search.config import SearchStage
     from search.limits.latency import open_latency
-    from search.run import run_search
+    from search.run import check_machine, run_search
     from supernet.spaces import space_from_description
 
     with output(as_json) as out:
@@ -59,6 +59,7 @@ def search(
             from evaluate.estimate.run import estimate
             from search.problem import problem_of
 
+            check_machine(stage.search)
             problem_of(stage)
             out.show(estimate(stage, folder), title=f"would search in {folder}")
             return

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from supernet.files import RunFailed
+from supernet.files import RunFailed, UserError
 from training.processes.ray_leftovers import private_folder, remove_leftovers
 from training.processes.temporary_folder import socket_folder
 
@@ -62,6 +62,21 @@ def connected(address: str | None, num_bytes: int) -> Iterator[Any]:
                 ) from error
             _interrupt_on_sigterm()  # Ray's own prints a trace of addresses, too.
         yield ray
+
+
+def check_workers(workers: int, threads: int, section: str) -> None:
+    """Demand workers for whom a new Ray on this machine has cores; before it is started.
+
+    Raises:
+        UserError: there are more.
+    """
+    cores = os.cpu_count() or 1
+    is_given = "ray" in sys.modules and sys.modules["ray"].is_initialized()
+    if workers * threads > cores and not is_given:
+        raise UserError(
+            f"{section}.workers is {workers} of {threads} thread{'s' * (threads > 1)} each: this "
+            f"machine has {cores} cores; lower the workers or their threads"
+        )
 
 
 def _interrupt_on_sigterm() -> Callable[[], object]:
