@@ -30,6 +30,7 @@ from evobit.commands import (
     zoo,
 )
 from evobit.errors import exit_code
+from evobit.examples import add_examples
 
 
 class Sections(TyperGroup):
@@ -85,6 +86,9 @@ app.command("cache", rich_help_panel=DEVICES)(data.cache)
 app.command("cost", rich_help_panel=DEVICES)(cost.cost)
 app.command("doctor", rich_help_panel=DEVICES)(doctor.doctor)
 app.add_typer(latency.app, name="latency-table", rich_help_panel=DEVICES)
+
+
+add_examples(app)
 
 
 def _show_version(asked: bool) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from evobit import completion
 from supernet.files import UserError
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config.")]
@@ -14,7 +15,10 @@ AsJson = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="FIELD=VALUE", help="Override a config field: search.population=20."
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Override a config field: search.population=20.",
+        autocompletion=completion.fields,
     ),
 ]
 WithCard = Annotated[

@@ -36,7 +36,8 @@ def page() -> str:
     for name, command in _commands(program, "evobit"):
         context = Context(command, info_name=name)
         usage = " ".join(command.get_usage(context).split()).removeprefix("Usage: ")
-        sections.append(f"## {name}\n\n{command.help}\n\n```\n{usage}\n```\n")
+        example = _example(command.epilog)
+        sections.append(f"## {name}\n\n{command.help}\n\n```\n{usage}\n```\n\n{example}")
         rows = [parameter.get_help_record(context) for parameter in command.params]
         if rows := [
             f"| `{_cell(what).removesuffix(' <path>')}` | {_cell(text).replace('<', '&lt;')} |"
@@ -54,6 +55,11 @@ def _commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _commands(command, words)
         else:
             yield words, command
+
+
+def _example(epilog: str | None) -> str:
+    head, _, words = (epilog or "").partition(": ")
+    return f"{head}: `{words}`\n" if words else ""
 
 
 def _cell(text: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,43 @@ from evaluate.estimate.planned_training import (
 from evaluate.estimate.rehearsal import peak_memory_bytes, rehearse
 from evaluate.retrain.config import RetrainStage
 from evaluate.retrain.run import prepare
+from evaluate.retrain.trainings import threads_of
 from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.compilation import time_step, zero_images
 from training.data.training_data import check_fit, open_for
-from training.device import choose_device, set_threads
+from training.device import choose_device, set_threads, usable_cores
 from training.pretraining import run as pretraining
 from training.pretraining.config import PretrainStage
 from training.supernet_stage import SupernetStage, check_stage
 
 IMAGES_TIMED = 256
 IN_TRAINING = "reading, varying and learning the images"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a time is reckoned for: cores, and how busy they are with other work.
+
+    To be asked before anything is timed, which is work itself.
+    """
+
+    cores: int
+    load: float
+
+    @classmethod
+    def now(cls) -> Machine:
+        """As it is at this moment."""
+        return cls(usable_cores(), os.getloadavg()[0])
+
+    def entries(self, threads: int) -> dict[str, Any]:
+        """Of an estimate for so many threads."""
+        cores = f"{self.cores} core{'s' * (self.cores > 1)}"
+        return {
+            "threads": threads,
+            "machine": f"{cores}, load {self.load:.1f} before; taken to stay as busy",
+        }
 
 
 def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[str, Any]:
@@ -46,9 +72,12 @@ def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[
         UserError: what a training itself would refuse before starting; of a search, a data set
             that the space does not fit.
     """
-    began = time.perf_counter()
+    began, machine = time.perf_counter(), Machine.now()
     if isinstance(stage, RetrainStage):
-        return _retraining(stage, run, architectures, began)
+        return {
+            **_retraining(stage, run, architectures, began),
+            **machine.entries(threads_of(stage.retrain)),
+        }
     space = space_from_description(stage.space)
     space.check_searchable()
     data = open_for(space, stage.data)
@@ -64,11 +93,13 @@ def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[
             "time_of": f"starting, {IN_TRAINING}",
             **_compiling(made),
             "parameters": made.parameters,
+            **machine.entries(torch.get_num_threads()),
             **_memory(made.device),
             "disk_bytes": 4 * made.parameters,
         }
     check_fit(space.decode(space.first()), data)
-    return _search(stage, run, space, len(data.search))
+    found = _search(stage, run, space, len(data.search))
+    return {**found, **machine.entries(stage.search.scoring.threads)}
 
 
 def _retraining(
@@ -106,7 +137,7 @@ def estimate_audit(stage: AuditStage, run: Path, supernet: Path | None = None) -
     Raises:
         UserError: what the audit itself would refuse before starting.
     """
-    began = time.perf_counter()
+    began, machine = time.perf_counter(), Machine.now()
     prepared = prepare_audit(stage, supernet)
     opened_s = time.perf_counter() - began
     space, data = prepared.space, prepared.data
@@ -123,6 +154,7 @@ def estimate_audit(stage: AuditStage, run: Path, supernet: Path | None = None) -
         "network_s": _rounded(made.one_s),
         "time_s": _rounded(opened_s + made.total_s + sum(one.total_s for one in supernets)),
         "time_of": f"starting, {IN_TRAINING}, scoring the networks; not the supernets' scoring",
+        **machine.entries(threads_of(stage.audit)),
         **_memory(made.device, made.processes),
         "disk_bytes": 4 * parameters,
     }
@@ -136,7 +168,7 @@ def estimate_pretraining(
     Raises:
         UserError: what the pre-training itself would refuse before starting.
     """
-    started = time.perf_counter()
+    started, machine = time.perf_counter(), Machine.now()
     prepared = pretraining.prepare(stage, architecture)
     config = stage.pretrain
     set_threads(config.threads)
@@ -150,6 +182,7 @@ def estimate_pretraining(
         "time_s": _rounded(made_s + rehearse(training)),
         "time_of": f"starting, {IN_TRAINING}; not scoring",
         "parameters": parameters,
+        **machine.entries(torch.get_num_threads()),
         **_memory(prepared.device),
     }
 

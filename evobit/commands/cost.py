@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evobit import completion
 from evobit.errors import CommandFailed, say
 from evobit.options import Allow, AsJson
 from evobit.output import output
@@ -28,6 +29,7 @@ def cost(
             "--network",
             help="In place of a file: a published network, reactnet-a, bireal-18, ...; its images "
             "and classes are those of its paper unless said.",
+            autocompletion=completion.networks,
         ),
     ] = None,
     space: Annotated[
@@ -37,6 +39,7 @@ def cost(
             help="In place of a file: a search space, mobilenet-groups, wide-binary, ... (an "
             "unknown name lists all). With a file: the space of your own that it names, whose code "
             "may then be run.",
+            autocompletion=completion.spaces,
         ),
     ] = None,
     groups: Annotated[

@@ -8,12 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
+from evobit.completion import zoo_models
 from evobit.errors import WRONG_INPUT, CommandFailed, say
 from evobit.options import Allow, AsJson, Licence, WithCard
 from evobit.output import output, say_next
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Packed model: a file, or zoo:NAME of one installed.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Packed model: a file, or zoo:NAME of one installed.",
+        autocompletion=zoo_models,
+    ),
 ]
 Threads = Annotated[int, typer.Option(help="Threads of the kernels.", min=1, max=256)]
 

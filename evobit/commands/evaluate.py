@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from evobit.completion import zoo_models
 from evobit.options import Allow, AsJson
 from evobit.output import output
 from supernet.files import UserError
@@ -19,6 +20,7 @@ def evaluate(
             metavar="MODEL|RUN",
             help="Trained network; packed model (.evobit, zoo:NAME); of the run folder of a "
             "retraining its finalist.",
+            autocompletion=zoo_models,
         ),
     ],
     data: Annotated[

@@ -10,6 +10,7 @@ import typer
 
 from deploy.exporters import FORMATS
 from evobit.commands.deploy import note_card
+from evobit.completion import zoo_models
 from evobit.errors import CommandFailed
 from evobit.options import Allow, AsJson, Licence, WithCard, read_limits
 from evobit.output import output, say_next
@@ -35,6 +36,7 @@ def export(
         typer.Argument(
             metavar="RUN|NETWORK",
             help="Run folder of a search; or a trained network or packed model (a file, zoo:NAME).",
+            autocompletion=zoo_models,
         ),
     ],
     to: Annotated[
