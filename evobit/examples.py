@@ -21,7 +21,7 @@ EXAMPLES = {
     "coverage": "evobit coverage runs/photos-supernet",
     "audit": "evobit audit photos.yaml --dry-run",
     "preview": "evobit preview photos.yaml --count 25 -o sheet.png",
-    "cache": "evobit cache photos --size 256 -o photos-cache",
+    "cache": "evobit cache photos --size 224 -o photos-cache",
     "cost": "evobit cost --space mobilenet-groups --groups 4 --image-size 32",
     "doctor": "evobit doctor --no-ray",
     "latency-table build": "evobit latency-table build --config photos.yaml -o table.csv",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from supernet.files import UserError
+from supernet.files.telling import is_first_process, tell
 from supernet.spec import BinaryUnitSpec, BlockSpec, NetworkSpec, StemSpec
 from training.device import place
 from training.processes.distributed import on_first
@@ -96,6 +97,12 @@ def decided_once(folder: RunFolder, decision: Callable[[], CompileDecision]) -> 
 
     decided = on_first(lambda: folder.manifest.get("compile")) or on_first(record)
     return bool(decided["compile"])
+
+
+def tell_compiling(label: str) -> None:
+    """Say why the first steps are silent, which compile what they need."""
+    if is_first_process():
+        tell(f"{label}: compiling ...; the first steps can take minutes")
 
 
 def missing_for_compiling() -> str | None:

@@ -18,6 +18,7 @@ from supernet.layers.binary_conv import Precision
 from supernet.network import Network, build, compile_units
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
+from training.compilation import tell_compiling
 from training.data import DataConfig, TrainingData
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
@@ -107,6 +108,8 @@ def train_network(job: TrainingJob) -> Path:
         )
 
     on_first(begin)
+    if job.compile:
+        tell_compiling(job.name)
     with TrainingLog(folder, job.name, settings.tensorboard and part().rank == 0) as log:
         train(training, log)
     if settings.calibration_images:

@@ -23,6 +23,7 @@ from training.compilation import (
     decide,
     decided_once,
     num_graphs,
+    tell_compiling,
     training_step_seconds,
 )
 from training.data.training_data import TrainingData, open_for
@@ -165,6 +166,8 @@ def _train(training: SupernetTraining, folder: RunFolder) -> dict[str, Any]:
     precision: Any = on_first(lambda: folder.record_once("precision", wanted))
     supernet.set_precision(precision)
     on_first(lambda: _say_started(folder, training, precision, compiled))
+    if compiled:
+        tell_compiling(training.label)
     with TrainingLog(folder, STAGE, settings.tensorboard and part().rank == 0) as log:
         train(training, log)
     summary = {

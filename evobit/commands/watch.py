@@ -123,9 +123,13 @@ def _lines(one: Watched) -> list[str]:
     hint = "; the same command resumes it" if one.state == "stopped" else ""
     lines = [f"{one.path}: {one.stage}, {one.state}{hint}"]
     for part in one.progress:
-        share = part["done"] / part["total"] if part["total"] else 1.0
+        # Of a stopped run what is kept, where it goes on; files of older runs do not say.
+        done = part.get("kept", part["done"]) if one.state == "stopped" else part["done"]
+        share = done / part["total"] if part["total"] else 1.0
         bar = "#" * round(BAR * share)
         rate = left = ""
+        if done < part["done"]:
+            left = f", kept of {part['done']:,} done"
         if part["per_second"]:
             rate = f", {part['per_second']:.3g}/s"
             if one.state == "running":
@@ -134,7 +138,7 @@ def _lines(one: Watched) -> list[str]:
             rate = ", starting"
         numbers = "".join(f", {name} {value:.4g}" for name, value in part["numbers"].items())
         lines.append(
-            f"  {part['label']:<20} [{bar:<{BAR}}] {part['done']:,} of {part['total']:,} "
+            f"  {part['label']:<20} [{bar:<{BAR}}] {done:,} of {part['total']:,} "
             f"({share:.0%}){rate}{left}{numbers}"
         )
     if one.state == "stopped" and not one.progress and one.last_step:

@@ -4,8 +4,8 @@
 `weights` tensors that must fit a network; `user_error` is what is raised of a user's mistake,
 `expected` what a refused value should have been. `image_file` is one image as pixels, of the
 `image_formats` that are decoded here, `image_view` what a network sees of it, `image_listing` all
-below a folder; `plain_data` is what JSON can hold, nested or by dotted name; `printable` is text for
-a terminal, `telling` what stands there beside a result.
+below a folder; `plain_data` is what JSON can hold, nested or by dotted name; `printable` is text
+for a terminal, `telling` what stands there beside a result.
 """
 
 from __future__ import annotations

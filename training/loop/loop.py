@@ -66,6 +66,7 @@ def train_phase(
         Progress(label, steps.total, first, training.folder) as progress,
         InterruptRequest() as interrupt,
     ):
+        progress.keep()
         for step, images in enumerate(steps.read(first, training.device, own), start=first):
             if before_step is not None:
                 before_step()
@@ -107,6 +108,8 @@ def train_phase(
                 state = {"step": done, "optimiser": optimiser.state_dict(), **training.state()}
                 save_checkpoint(checkpoint, state)
                 saved = time.monotonic()
+                progress.done = done
+                progress.keep()
             if interrupted:
                 progress.done = done
                 raise KeyboardInterrupt

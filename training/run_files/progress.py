@@ -31,6 +31,7 @@ class Progress:
 
     def __init__(self, label: str, total: int, start: int = 0, folder: Path | None = None) -> None:
         self.label, self.total, self.done, self._start = label, total, start, start
+        self._kept: int | None = None
         self._began = self._last_line = time.monotonic()
         self._file = None if folder is None else folder / PROGRESS_FILE
         self._last_file = 0.0
@@ -62,6 +63,8 @@ class Progress:
             self._task = self._bar.add_task(
                 self.label, total=self.total, completed=self.done, numbers=""
             )
+        elif self._start and is_first_process():
+            tell(f"{self.label}: goes on at {self._start}/{self.total}")
         if self.done < self.total:
             self._write()  # the first step can take minutes: it may have to be compiled
         return self
@@ -94,6 +97,11 @@ class Progress:
                 f"{self._seconds_left():.0f} s left {shown}".rstrip()
             )
 
+    def keep(self) -> None:
+        """Mark what is done as kept: there a resume begins, where not all is kept as it is done."""
+        self._kept = self.done
+        self._write()
+
     def say(self, text: str) -> None:
         """A line about the work between two advances, above the bar where there is one."""
         line = f"{self.label}: {self.done}/{self.total} done; {text}"
@@ -115,6 +123,7 @@ class Progress:
         document = {
             "label": self.label,
             "done": self.done,
+            "kept": self.done if self._kept is None else self._kept,
             "total": self.total,
             "per_second": float(f"{self._rate():.4g}"),  # a network in hours is not 0
             "seconds_left": round(self._seconds_left(), 1),
@@ -167,6 +176,7 @@ def _is_progress(document: dict[str, Any]) -> bool:
         isinstance(document.get("label"), str)
         and isinstance(numbers, dict)
         and all(map(is_number, numbers.values()))
+        and is_number(document.get("kept", 0))
         and all(
             is_number(document.get(name))
             for name in ("done", "total", "per_second", "seconds_left", "updated")

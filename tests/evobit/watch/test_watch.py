@@ -337,3 +337,15 @@ def test_times_and_bars_read_well() -> None:
         "best_top1 81.5",
         "  2 Ray workers",
     ]
+
+
+def test_a_stopped_training_shows_where_it_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder.open(tmp_path / "r", "supernet", {})
+    with Progress("supernet", 80, 10, folder.path) as progress:
+        progress.keep()
+        progress.advance(40)
+    (_, line) = _lines(Watch(folder.path).look()[0])
+    assert " 10 of 80 (12%)" in line and line.endswith(", kept of 50 done")
+    assert "supernet: goes on at 10/80\n" in capsys.readouterr().err

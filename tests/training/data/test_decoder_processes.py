@@ -125,7 +125,9 @@ def test_an_error_that_is_no_image_s_is_raised_as_itself(photos, monkeypatch, ca
 
 
 def test_a_reading_that_is_given_up_leaves_no_process(photos):
-    batches = open_labelled_folder(photos, View.usual(32, 3), CLASSES, 2).batches(torch.arange(16), 2)
+    batches = open_labelled_folder(photos, View.usual(32, 3), CLASSES, 2).batches(
+        torch.arange(16), 2
+    )
     next(batches)
     assert len(active_children()) == 2
     del batches
