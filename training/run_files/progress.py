@@ -63,7 +63,7 @@ class Progress:
             self._task = self._bar.add_task(
                 self.label, total=self.total, completed=self.done, numbers=""
             )
-        elif self._start and is_first_process():
+        elif 0 < self._start < self.total and is_first_process():
             tell(f"{self.label}: goes on at {self._start}/{self.total}")
         if self.done < self.total:
             self._write()  # the first step can take minutes: it may have to be compiled
