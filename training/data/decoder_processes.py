@@ -168,7 +168,8 @@ def _work(
     try:
         while True:
             slot, start, step, indices = connection.recv()
-            errors: list[tuple[int, str]] | None = []
+            errors: list[tuple[int, str]] = []
+            failed = False
             for place, index in enumerate(indices):
                 at[0] = index
                 try:
@@ -176,9 +177,9 @@ def _work(
                 except UserError as error:
                     errors.append((start + place * step, str(error)))
                 except Exception:
-                    errors = None
+                    failed = True
                     break
-            connection.send(errors)
+            connection.send(None if failed else errors)
     except (EOFError, OSError):
         os._exit(0)  # the training is gone
 
