@@ -190,18 +190,18 @@ def _check_splits(trained: RunFolder, space: SearchSpace, stage: SearchStage) ->
     """
     data = open_for(space, stage.data)
     check_scoring(data, stage.search.scoring)
+    was = DataConfig.of_file(trained.config["data"]).view(data.channels)
+    if was != data.view:
+        raise UserError(
+            f"supernet {trained.path}: was shown images otherwise ({was}) than this config shows "
+            f"them ({data.view}); restore its `data` section, data.view_rule=1 where it had none"
+        )
     splits = split_hashes(data.manifest())
     theirs = split_hashes(trained.manifest["data"])
     if splits != theirs:
         raise UserError(
             f"supernet {trained.path}: was trained on another split of the data (its train or "
             f"search images are not those of data set '{stage.data.name}' with the settings given)"
-        )
-    was = DataConfig.of_file(trained.config["data"]).view(data.channels)
-    if was != data.view:
-        raise UserError(
-            f"supernet {trained.path}: was shown images otherwise ({was}) than this config shows "
-            f"them ({data.view}); restore its `data` section, data.view_rule=1 where it had none"
         )
     return splits
 

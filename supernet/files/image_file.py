@@ -64,7 +64,7 @@ def decode(path: Path, background: Colour | None = BACKGROUND) -> Image.Image:
                 _check_size(path, *file.size)
                 file.load()
                 image = _opaque(_eight_bits(_upright(file), path), background)
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
         raise UserError(
