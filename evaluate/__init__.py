@@ -3,7 +3,8 @@
 One folder for each word of the command line, with the same rooms (`config`, `plan`, `run`,
 `report`): `retrain/` trains finalists and baselines, `audit/` asks how well supernets rank,
 `estimate/` rehearses what --dry-run tells, `shipping/` packs and exports what was trained,
-`html_report/` is the page about a run. `score` is one network on the test split.
+`html_report/` is the page about a run. `score` is one network on the test split,
+which `test_split` opens once it is what it was; `class_scores` are those of each class.
 """
 
 from __future__ import annotations

@@ -49,6 +49,13 @@ Allow = Annotated[
         "MODULE:NAME. Repeatable.",
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse the same picture in two of train, search and test; all are read for it.",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done: time, memory, disk.")
 ]

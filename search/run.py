@@ -33,6 +33,7 @@ from training.run_files.progress import Progress
 from training.run_files.same_run import CHANGES_NOTHING, differences, marked, recorded_config
 from training.scoring.scorer import check_scoring, scoring_arrays
 from training.seeds import stream
+from training.split_facts import TRAINED_ON, facts_of_run
 from training.supernet_file import check_space, load_supernet
 
 __all__ = ["SearchConfig", "SearchStage", "run_search"]
@@ -196,14 +197,13 @@ def _check_splits(trained: RunFolder, space: SearchSpace, stage: SearchStage) ->
             f"supernet {trained.path}: was shown images otherwise ({was}) than this config shows "
             f"them ({data.view}); restore its `data` section, data.view_rule=1 where it had none"
         )
-    splits = split_hashes(data.manifest())
-    theirs = split_hashes(trained.manifest["data"])
-    if splits != theirs:
+    theirs = facts_of_run(trained)
+    if theirs is not None and theirs.changed(data.facts, TRAINED_ON):
         raise UserError(
-            f"supernet {trained.path}: was trained on another split of the data (its train or "
-            f"search images are not those of data set '{stage.data.name}' with the settings given)"
+            f"supernet {trained.path}: was trained on another split of the data than data set "
+            f"'{stage.data.name}' gives now with these settings: {theirs.changes(data.facts)}"
         )
-    return splits
+    return split_hashes(data.manifest())
 
 
 def split_hashes(manifest: Mapping[str, Any]) -> dict[str, str]:

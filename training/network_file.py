@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from supernet.spaces import space_from_description
 from supernet.supernet import Supernet
 from training.data.config import DataConfig
 from training.data.normalisation import Normalisation
+from training.split_facts import SplitFacts
 
 FORMAT = "evobit/network"
 VERSION = 1
@@ -46,6 +48,8 @@ class TrainedNetwork:
     class_names: tuple[str, ...]
     data: DataConfig
     binarization: Binarization = Binarization()
+    splits: SplitFacts | None = None
+    """Which images it was trained on, and which not; None in older files."""
     view: View = field(kw_only=True)
 
 
@@ -68,6 +72,8 @@ def save_network(
     }
     if setting := trained.binarization.describe():
         description["binarization"] = setting
+    if trained.splits is not None:
+        description["splits"] = trained.splits.as_dict()
     save_tensors(
         path, trained.network.state_dict(), {**(metadata or {}), _KEY: json.dumps(description)}
     )
@@ -100,9 +106,11 @@ def load_network(path: Path) -> TrainedNetwork:
         described = description.get("view")
         view = None if described is None else View.from_description(described)
         binarization = Binarization.from_description(description.get("binarization", {}))
+        recorded = description.get("splits")
+        splits = None if recorded is None else SplitFacts.from_dict(recorded)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, zlib.error) as error:
         raise UserError(f"{path}: incomplete description ({error!r})") from error
     with as_written(path), torch.device("meta"):
         spec = space.decode(architecture)
@@ -120,7 +128,15 @@ def load_network(path: Path) -> TrainedNetwork:
     network = build_from(spec, tensors).eval()
     set_binarization(network, binarization)
     return TrainedNetwork(
-        network, space, architecture, normalisation, class_names, data, binarization, view=view
+        network,
+        space,
+        architecture,
+        normalisation,
+        class_names,
+        data,
+        binarization,
+        splits,
+        view=view,
     )
 
 

@@ -34,6 +34,7 @@ from training.run_files.folder import RunFolder
 from training.run_files.log import TrainingLog
 from training.scoring.calibration import calibrate_batch_norm
 from training.seeds import derive_seed, torch_stream
+from training.split_facts import SplitFacts, check_same
 
 WEIGHTS = "network.safetensors"
 
@@ -85,6 +86,8 @@ class TrainingJob:
     compile: bool
     folder: Path
     images: Literal["everything", "train"] = "everything"
+    facts: SplitFacts | None = None
+    """The hashes of the splits that all jobs of a run are trained on."""
 
 
 def train_network(job: TrainingJob) -> Path:
@@ -95,7 +98,10 @@ def train_network(job: TrainingJob) -> Path:
     path = job.folder / WEIGHTS
     if on_first(path.exists):
         return path
-    training = plan(job, open_for(space_from_description(job.space), job.data))
+    data = open_for(space_from_description(job.space), job.data)
+    if job.facts is not None:
+        check_same(job.facts, data.facts, f"data set '{job.data.name}'", "its run was started")
+    training = plan(job, data)
     settings, folder = job.settings, RunFolder(job.folder, "network")
 
     def begin() -> None:
@@ -196,5 +202,6 @@ class NetworkTraining(SupervisedTraining):
             self.data.class_names,
             self.data.config,
             self.phases[number - 1].binarization,
+            self.data.facts,
             view=self.data.view,
         )

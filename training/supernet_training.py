@@ -39,7 +39,9 @@ from training.processes.distributed import check_sharing, locked, on_first, part
 from training.run_files.folder import RunFolder
 from training.run_files.log import TrainingLog
 from training.run_files.same_run import recorded_config
+from training.same_pictures import say_same_in_search
 from training.seeds import derive_seed, stream
+from training.split_facts import record_data
 from training.supernet_file import STAGE, WEIGHTS
 from training.supernet_stage import SupernetConfig, SupernetStage, check_stage
 
@@ -65,7 +67,8 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
         with locked(folder):
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary
-            on_first(lambda: folder.record_once("data", data.manifest()))
+            if on_first(lambda: record_data(folder, data.manifest(), data.facts)):
+                say_same_in_search(data)
             # Kept for a resume: another number of threads gives other last bits.
             found = set_threads(settings.threads)
             set_threads(on_first(lambda: folder.record_once("threads", found)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from training.processes.ray_session import check_workers
 from training.run_files.folder import open_finished
 from training.run_files.same_run import CHANGES_ROUNDING, differences, recorded_config
 from training.seeds import stream
+from training.split_facts import TRAINED_ON, SplitFacts, facts_of_run
 from training.supernet_file import check_space, load_supernet
 from training.supernet_stage import SupernetStage, check_stage
 
@@ -73,6 +74,7 @@ class Prepared:
             stage.audit,
             stage.seed,
             "train",
+            self.data.facts.without_files(),
         )
 
 
@@ -102,7 +104,7 @@ def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
     for rule in rules:
         check_stage(space, rule.stage, data)
         if rule.trained is not None:
-            _check_supernet(rule, space, manifest["splits"])
+            _check_supernet(rule, space, data.facts)
     if (most := max(config.scoring.calibration_images)) > len(data.train):
         raise UserError(
             f"audit.scoring.calibration_images: {most} are more than the {len(data.train)} "
@@ -171,7 +173,7 @@ def _rules(stage: AuditStage, supernet: Path | None) -> tuple[TrainedRule, ...]:
     return tuple(found)
 
 
-def _check_supernet(rule: TrainedRule, space: SearchSpace, splits: Mapping[str, Any]) -> None:
+def _check_supernet(rule: TrainedRule, space: SearchSpace, facts: SplitFacts) -> None:
     """Demand a finished supernet of this space, these images and this config.
 
     Raises:
@@ -184,9 +186,12 @@ def _check_supernet(rule: TrainedRule, space: SearchSpace, splits: Mapping[str, 
     load_supernet(rule.trained)
     check_space(folder, space)
     recorded = folder.config
-    used = folder.manifest["data"]["splits"]
-    if any(splits[part]["sha256"] != used[part]["sha256"] for part in ("train", "search")):
-        raise UserError(f"supernet {rule.trained}: was trained on another split of the data")
+    used = facts_of_run(folder)
+    if used is not None and used.changed(facts, TRAINED_ON):
+        raise UserError(
+            f"supernet {rule.trained}: was trained on another split of the data: "
+            f"{used.changes(facts)}"
+        )
     found = differences(recorded, recorded_config(rule.stage), SupernetStage, CHANGES_ROUNDING)
     for one in found:
         if one.name.partition(".")[0] in COMPARED:

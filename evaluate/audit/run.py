@@ -27,7 +27,9 @@ from training.loop.phases import inputs_of
 from training.run_files.folder import RunFolder, stage_in
 from training.run_files.progress import Progress
 from training.run_files.same_run import recorded_config
+from training.same_pictures import say_same_in_search
 from training.scoring.scorer import Scorer, scoring_arrays
+from training.split_facts import record_data
 from training.supernet_training import train_supernet
 
 
@@ -68,7 +70,8 @@ def _check_same_supernet(folder: RunFolder, supernet: Path | None) -> None:
 
 def _audit(stage: AuditStage, prepared: Prepared, folder: RunFolder) -> None:
     space, config = prepared.space, stage.audit
-    folder.record_once("data", prepared.manifest)
+    if record_data(folder, prepared.manifest, prepared.data.facts):
+        say_same_in_search(prepared.data)
     rules = []
     for rule in prepared.rules:
         supernet = rule.trained

@@ -10,6 +10,7 @@ import yaml
 
 from evaluate.html_report.headline import with_spread
 from evaluate.html_report.markup import Markup, copyable, folded, table, tag
+from evaluate.retrain.by_class import class_table
 from evaluate.retrain.columns import Cell, columns
 from supernet.charts.scales import number
 from supernet.charts.svg import Plot
@@ -82,8 +83,20 @@ def _networks(report: Facts) -> Markup:
     body = zip(*(map(_cell, one.cells) for one in shown), strict=True)
     notes = [tag("p", note, class_="note") for note in report["notes"]]
     return tag(
-        "div", table([one.title for one in shown], body, "Networks on the test split"), *notes
+        "div",
+        table([one.title for one in shown], body, "Networks on the test split"),
+        *notes,
+        *_classes(report),
     )
+
+
+def _classes(report: Facts) -> Iterator[Markup]:
+    found = class_table(report["networks"])
+    if found is None:
+        return
+    rows = table(found.heads, found.lines, "Top-1 of each class on the test split")
+    more = [tag("p", found.left_out, class_="note")] if found.left_out else []
+    yield folded("Every class as a table", tag("div", rows, *more))
 
 
 def _cell(cell: Cell) -> str:

@@ -4,7 +4,7 @@
 random networks under the same limits, `comparison` puts them side by side. `run` is the stage;
 `trainings` are the jobs of several networks, each for some seeds, and `jobs` trains and scores them
 one after another or on Ray; `report` is what came of it, `columns` its table for Markdown and the
-page, `spread` its means and intervals.
+page, `by_class` that of its classes, `spread` its means and intervals.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from evaluate.score import score_network
+from evaluate.test_split import check_unchanged, open_test_split
 from supernet.files import RunFailed, UserError, read_json, write_json
 from supernet.plugins import allow
 from training.data import open_training_data
-from training.data.test_part import open_test_part
 from training.device import set_threads
 from training.network_file import load_network
 from training.network_training import WEIGHTS, TrainingJob, train_network
@@ -31,7 +31,7 @@ def score_file(job: TrainingJob) -> Path:
     return job.folder / (TEST_SCORE if job.images == "everything" else SEARCH_SCORE)
 
 
-def train_and_score(job: TrainingJob) -> dict[str, float]:
+def train_and_score(job: TrainingJob) -> dict[str, Any]:
     """Train the job's network, then score it, once: see `score_file`.
 
     The test split is opened for networks that were trained on everything, and for no others. The
@@ -41,13 +41,15 @@ def train_and_score(job: TrainingJob) -> dict[str, float]:
     score = score_file(job)
     allow(job.space["name"], job.data.name)  # a worker's process has read no config
 
-    def scored() -> dict[str, float]:
+    def scored() -> dict[str, Any]:
         set_threads(job.settings.threads)  # training sets it too, unless it was done before
         trained = load_network(path)
         if job.images == "everything":
-            images = open_test_part(trained.data)
+            images = open_test_split(trained, path, compare=False).images
         else:
-            images = open_training_data(trained.data).search
+            data = open_training_data(trained.data)
+            check_unchanged(trained, path, data)
+            images = data.search
         write_json(score, score_network(trained, images, job.settings.device))
         return read_json(score, what="score")
 
@@ -59,7 +61,7 @@ def train_and_score(job: TrainingJob) -> dict[str, float]:
 
 def run_jobs(
     jobs: Sequence[TrainingJob], workers: int, folder: RunFolder
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """The scores of all jobs by name; `workers` at a time on Ray, or 0 in this process.
 
     A job's `settings.threads` must be a number, so that no result depends on where it is trained.
@@ -81,8 +83,9 @@ def run_jobs(
     return {job.name: train_and_score(job) for job in jobs}
 
 
-def _note(job: TrainingJob, score: dict[str, float], progress: Progress, folder: RunFolder) -> None:
-    on_first(lambda: folder.log("network", name=job.name, **score))
+def _note(job: TrainingJob, score: dict[str, Any], progress: Progress, folder: RunFolder) -> None:
+    numbers = {name: value for name, value in score.items() if name != "classes"}
+    on_first(lambda: folder.log("network", name=job.name, **numbers))
     progress.advance(top1=score["top1"])
 
 
@@ -148,7 +151,7 @@ def _how_far(job: TrainingJob) -> str:
 
 def _train_and_score_in_worker(
     job: TrainingJob, threads: int, working_folder: str, paths: list[str]
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """`train_and_score` in a Ray worker, in the driver's folder, quietly."""
     import os
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from evaluate.retrain.by_class import class_table, notes_on_classes
 from evaluate.retrain.columns import Cell, columns
 from evaluate.retrain.config import STAGE
 from evaluate.retrain.spread import mean_and_interval, spread
@@ -72,10 +73,20 @@ class Report:
             ),
             *(f"- {note}" for note in self.notes),
             "",
+            *self._classes(),
             "± after a network: standard deviation over seeds. ± after a difference: 95 % interval "
             "of the paired difference over seeds.",
         ]
         return "\n".join(lines) + "\n"
+
+    def _classes(self) -> list[str]:
+        """The table of classes, where the run recorded them."""
+        table = class_table(self.rows)
+        if table is None:
+            return []
+        heads, *lines = (f"| {' | '.join(line)} |" for line in (table.heads, *table.lines))
+        more = [f"- {table.left_out}"] if table.left_out else []
+        return [heads, "|---" * len(table.heads) + "|", *lines, "", *more, *[""] * bool(more)]
 
 
 def report(run: Path) -> Report:
@@ -116,7 +127,7 @@ def read_report(run: Path) -> Report:
             limits=[one["limits"] for one in limit_sets],
             rows=rows,
             differences=differences,
-            notes=[*_outside(rows, limit_sets), *notes],
+            notes=[*_outside(rows, limit_sets), *notes, *notes_on_classes(rows)],
         )
         made.markdown  # noqa: B018  it is the check of all that is shown
     return made
@@ -134,8 +145,27 @@ def _row(network: Row) -> Row:
         "top1_mean": fmean(top1),
         "top1_std": spread(top1),
         "top5_mean": fmean(network["test_top5"]),
+        **_by_class(network),
         **network["costs"],
         "networks": network["networks"],
+    }
+
+
+def _by_class(network: Row) -> Row:
+    """Balanced top-1, and of each class the images and how many were found in each seed.
+
+    Nothing of a run that recorded neither.
+    """
+    if "test_classes" not in network:
+        return {}
+    seeds = network["test_classes"]
+    return {
+        "balanced_top1_mean": fmean(network["test_balanced_top1"]),
+        "balanced_top1_std": spread(network["test_balanced_top1"]),
+        "classes": {
+            name: {"images": one["images"], "correct": [seed[name]["correct"] for seed in seeds]}
+            for name, one in seeds[0].items()
+        },
     }
 
 

@@ -20,11 +20,13 @@ from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
 from supernet.costs.limits import limits_from
 from supernet.files import UserError
+from supernet.files.telling import tell_once
 from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.compilation import decide, decided_once
 from training.data import TrainingData
+from training.data.test_part import open_test_part
 from training.data.training_data import check_fit, open_for
 from training.device import choose_device
 from training.loop.batches import steps_per_epoch
@@ -33,6 +35,8 @@ from training.processes.distributed import check_sharing, locked, on_first, proc
 from training.processes.ray_session import check_workers
 from training.run_files.folder import RunFolder
 from training.run_files.same_run import recorded_config
+from training.same_pictures import same_pictures
+from training.split_facts import record_data
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,14 @@ class Prepared:
         """Those of all entries, on train and search split together."""
         entries = [entry.architecture for entry in self.comparison.entries]
         return NetworkTrainings(
-            STAGE, self.space, entries, self.data.config, stage.retrain, stage.seed, "everything"
+            STAGE,
+            self.space,
+            entries,
+            self.data.config,
+            stage.retrain,
+            stage.seed,
+            "everything",
+            self.data.facts.without_files(),
         )
 
 
@@ -165,9 +176,29 @@ def _check_splits(path: Path, found: Any, now: Mapping[str, Any]) -> None:
         )
 
 
+def _say_same(data: TrainingData) -> None:
+    """Say how many test images are trained on, before weeks are spent; only pixels are compared."""
+    test = open_test_part(data.config)
+    found = same_pictures(test, data.everything, ("the test split", "the training images"))
+    if found is not None and found.pairs:
+        tell_once(f"{data.config.name}: {found}: scores are too good by them")
+
+
+def _by_class(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Balanced top-1 of each seed, and its counts of each class; nothing where one is older."""
+    if any("classes" not in score for score in scores):
+        return {}
+    return {
+        "test_balanced_top1": [score["balanced_top1"] for score in scores],
+        "test_classes": [score["classes"] for score in scores],
+    }
+
+
 def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
     space, entries = prepared.space, prepared.comparison.entries
-    on_first(lambda: folder.record("data", prepared.manifest))
+    is_new = on_first(lambda: record_data(folder, prepared.manifest, prepared.data.facts))
+    if is_new:
+        on_first(lambda: _say_same(prepared.data))
     trainings = prepared.trainings(stage)
     compiled = decided_once(
         folder, lambda: trainings.compile_decision(prepared.steps_per_epoch, prepared.device)
@@ -189,6 +220,7 @@ def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict
                 "costs": dict(prepared.comparison.costs_of(space.decode(entry.architecture))),
                 "test_top1": [scores[job.name]["top1"] for e, job in jobs if e is entry],
                 "test_top5": [scores[job.name]["top5"] for e, job in jobs if e is entry],
+                **_by_class([scores[job.name] for e, job in jobs if e is entry]),
                 "networks": [
                     str(job.folder.relative_to(folder.path)) for e, job in jobs if e is entry
                 ],

@@ -22,6 +22,7 @@ from training.loop.settings import TrainingSettings
 from training.network_training import TrainingJob
 from training.processes.distributed import part
 from training.seeds import derive_seed
+from training.split_facts import SplitFacts
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class NetworkTrainings:
     settings: RepeatedTraining
     seed: int
     images: Literal["everything", "train"]
+    facts: SplitFacts | None = None
+    """The hashes of the splits; a job refuses others."""
 
     @property
     def specs(self) -> list[NetworkSpec]:
@@ -62,6 +65,7 @@ class NetworkTrainings:
             compile=compiled,
             folder=run / "networks" / name,
             images=self.images,
+            facts=self.facts,
         )
 
     def compile_decision(self, steps_per_epoch: int, device: torch.device) -> CompileDecision:

@@ -69,7 +69,7 @@ def _packed(source: Path, data: Path | None, num_images: int) -> tuple[PackedNet
         return packed, packed_pixels(source, packed, data, num_images)
     trained = load_network(source)
     seen = trained.normalisation
-    pixels = centre(check_pixels(trained, data, num_images), seen.size)
+    pixels = centre(check_pixels(trained, source, data, num_images), seen.size)
     try:
         packed = pack(trained.network, seen.mean, seen.std, trained.class_names, trained.view)
     except UserError as error:

@@ -12,18 +12,20 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from deploy.card_file import NOT_MEASURED, card_path, described, read_card, table
+from deploy.card_file import NOT_MEASURED, card_path, escape, read_card, table
+from deploy.card_file import described as described_file
 from deploy.engine.packed_network import PackedNetwork
+from evaluate.class_scores import left_out, notes_of, shown
 from evaluate.retrain.config import RepeatedTraining
 from evaluate.retrain.spread import spread
 from supernet.costs import cost
-from supernet.files import UserError, read_json
+from supernet.files import read_json
 from supernet.files.plain_data import flatten
 from training.data.config import DataConfig
 from training.network_file import TrainedNetwork
 from training.network_training import WEIGHTS
 from training.pretraining.config import PretrainConfig
-from training.run_files.folder import RunFolder
+from training.run_files.folder import run_around
 from training.run_files.same_run import CHANGES_NOTHING, CHANGES_ROUNDING, marked
 
 NO_RUN = "Not known: the network's file does not lie in the run folder that made it."
@@ -34,7 +36,7 @@ HOW_IT_RAN = {
     for config in (RepeatedTraining, PretrainConfig)
     for name in marked(config, CHANGES_NOTHING, CHANGES_ROUNDING)
 }
-PLACES = {"root", "cache", *marked(DataConfig, CHANGES_NOTHING)}
+PLACES = {"root", "cache", "labels", *marked(DataConfig, CHANGES_NOTHING)}
 """Of a data set: where it lies on one machine, and how it is read there."""
 
 
@@ -70,7 +72,7 @@ def known_of_network(source: Path, trained: TrainedNetwork) -> Known:
             "size": trained.network.spec.image_size,
         },
         "classes": list(trained.class_names),
-        "accuracy": score,
+        "accuracy": score and {name: score[name] for name in score if name != "classes"},
         "costs": costs,
     }
     sections = {
@@ -99,7 +101,7 @@ def known_of_packed(source: Path, packed: PackedNetwork) -> Known:
     unknown = dict.fromkeys(("Data", "Training", "Costs", "Accuracy"), NO_CARD)
     sections = {"Network": table(network), **unknown}
     card = read_card(card_path(source))
-    if card is not None and card.facts.get("files") == [described(source)]:
+    if card is not None and card.facts.get("files") == [described_file(source)]:
         told = ("origin", "space", "data", "input", "classes", "accuracy", "costs")
         facts = {name: card.facts[name] for name in told if name in card.facts}
         sections = {name: card.sections.get(name, NO_CARD) for name in sections}
@@ -108,20 +110,17 @@ def known_of_packed(source: Path, packed: PackedNetwork) -> Known:
 
 def find_origin(source: Path, trained: TrainedNetwork) -> Origin | None:
     """The run in whose folder `source` lies; None where it is no run that made such a network."""
-    path = source.resolve()
-    for folder in path.parents[:3]:  # RUN/networks/NAME/network.safetensors, or RUN/encoder...
-        try:
-            manifest = RunFolder(folder, "").manifest
-        except UserError:
-            continue
-        name = path.parent.relative_to(folder).as_posix()
-        rows = (manifest.get("summary") or {}).get("networks") or []
-        row = next((one for one in rows if name in one.get("networks", [])), None)
-        data = manifest["config"].get("data", {}).get("name")
-        choices = json.loads(json.dumps(dict(trained.architecture.choices)))
-        is_other = row is not None and row.get("choices") != choices
-        return None if is_other or data != trained.data.name else Origin(manifest, row, name)
-    return None
+    run = run_around(source)
+    if run is None:
+        return None
+    manifest = run.manifest
+    name = source.resolve().parent.relative_to(run.path).as_posix()
+    rows = (manifest.get("summary") or {}).get("networks") or []
+    row = next((one for one in rows if name in one.get("networks", [])), None)
+    data = manifest["config"].get("data", {}).get("name")
+    choices = json.loads(json.dumps(dict(trained.architecture.choices)))
+    is_other = row is not None and row.get("choices") != choices
+    return None if is_other or data != trained.data.name else Origin(manifest, row, name)
 
 
 def _origin_in_words(origin: Origin | None) -> str | None:
@@ -187,7 +186,8 @@ def _score(source: Path) -> dict[str, Any] | None:
         file = source.with_name(name)
         if source.name == WEIGHTS and file.is_file():
             document = read_json(file, what="score")
-            return {"split": split, **{key: round(value, 4) for key, value in document.items()}}
+            rounded = {k: v if k == "classes" else round(v, 4) for k, v in document.items()}
+            return {"split": split, **rounded}
     return None
 
 
@@ -198,6 +198,7 @@ def _accuracy(score: Mapping[str, Any] | None, origin: Origin | None, of: Traine
         "split": f"{score['split']} split of {Path(of.data.name).name}",
         "top-1, %": score["top1"],
         "top-5, %": score.get("top5", NOT_MEASURED),
+        "balanced top-1, %": score.get("balanced_top1", NOT_MEASURED),
         "calibration error, %": score.get("calibration_error", NOT_MEASURED),
     }
     scores = (origin.row or {}).get(f"{score['split']}_top1", []) if origin else []
@@ -205,7 +206,21 @@ def _accuracy(score: Mapping[str, Any] | None, origin: Origin | None, of: Traine
         rows[f"all {len(scores)} seeds of this architecture, top-1, %"] = (
             f"{fmean(scores):.2f} ± {spread(scores):.2f} (standard deviation)"
         )
-    return "Of the trained network in torch, once, by the run that trained it.\n\n" + table(rows)
+    once = "Of the trained network in torch, once, by the run that trained it.\n\n"
+    return once + table(rows) + _by_class(score.get("classes"))
+
+
+def _by_class(classes: Mapping[str, Any] | None) -> str:
+    """A table of the classes, and what must be known to read it."""
+    if not classes:
+        return ""
+    rows = {
+        name: f"{top1}{' %' * ('of' not in top1)}, of {images:,} images"
+        for name, images, top1 in shown(classes)
+    }
+    notes = [*notes_of(classes), *filter(None, [left_out(classes)])]
+    said = "".join(f"\n\n{escape(note)}." for note in notes)
+    return f"\n\nTop-1 of each class:\n\n{table(rows)}{said}"
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

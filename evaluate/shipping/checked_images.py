@@ -11,6 +11,7 @@ from torch import Tensor
 from deploy.engine.packed_network import PackedNetwork
 from deploy.engine.prediction import view_of
 from deploy.packed_file import is_in_zoo
+from evaluate.test_split import check_unchanged
 from supernet.files import UserError, check_output
 from supernet.files.image_file import list_images
 from supernet.files.image_view import View
@@ -46,22 +47,25 @@ def check_target(source: Path, output: Path) -> None:
         raise UserError(f"-o {output}: is the checkpoint itself")
 
 
-def check_images(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
+def check_images(trained: TrainedNetwork, file: Path, data: Path | None, count: int) -> Tensor:
     """Up to `count` images (N, C, S, S), normalised for the network.
 
-    They are of those below `data`, or else of the search split that it was trained beside.
+    They are of those below `data`, or else of the search split that the network in `file` was
+    trained beside.
 
     Raises:
-        UserError: there are no images, or none that can be read.
+        UserError: there are no images, none that can be read, or a data set that has changed.
     """
-    return trained.normalisation.apply(check_pixels(trained, data, count))
+    return trained.normalisation.apply(check_pixels(trained, file, data, count))
 
 
-def check_pixels(trained: TrainedNetwork, data: Path | None, count: int) -> Tensor:
+def check_pixels(trained: TrainedNetwork, file: Path, data: Path | None, count: int) -> Tensor:
     """The images of `check_images` as uint8, of what size the reader gives."""
     if data is None:
         try:
-            images = open_training_data(trained.data).search
+            known = open_training_data(trained.data)
+            check_unchanged(trained, file, known)
+            images = known.search
         except UserError as error:
             raise UserError(
                 f"{error}; to check the new file on other images, name a folder: --data DIR"

@@ -64,7 +64,7 @@ def export_network(
         images = _packed_images(source, packed, data, num_images)
         return _write_plan(name, output, module.export(packed), packed, images)
     trained = load_network(source)
-    images = check_images(trained, data, num_images)
+    images = check_images(trained, source, data, num_images)
     if not of_plan:
         return _write_program(name, module, source, output, trained, images)
     seen = trained.normalisation

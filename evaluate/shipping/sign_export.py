@@ -50,7 +50,7 @@ def export_signs(
         folded = fold_scale(trained.network)
     except UserError as error:
         raise UserError(f"{checkpoint}: {error}") from error
-    images = check_images(trained, data, num_images)
+    images = check_images(trained, checkpoint, data, num_images)
     expected, found = _logits(trained.network, images), _logits(folded, images)
     differences = (expected - found).abs().amax(1)
     differ = ~(differences <= MAX_LOGIT_DIFFERENCE)

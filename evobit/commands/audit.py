@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, run_folder
+from evobit.commands.data import demand
+from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, Strict, run_folder
 from evobit.output import output
 from evobit.resuming import announced, check_folder, foretell
 
@@ -24,6 +25,7 @@ def audit(
     ] = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    strict: Strict = False,
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,6 +40,7 @@ def audit(
 
     with output(as_json) as out:
         stage = load_stage(config, AuditStage, overrides or [])
+        demand(stage.data, strict=strict)
         folder = run or run_folder(config, "audit")
         check_folder(folder)
         if dry_run:

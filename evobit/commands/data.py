@@ -1,23 +1,31 @@
-"""`evobit cache`: decode and resize a folder of images once."""
+"""`evobit cache`: decode and resize images once; and what --strict asks of any data set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from evobit.errors import say
-from evobit.options import AsJson
+from evobit.options import AsJson, Strict
 from evobit.output import output
 from supernet.files import UserError
 from training.run_files.progress import Progress
 
+if TYPE_CHECKING:
+    from training.data import DataConfig
+
 
 def cache(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of class folders.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|CSV", help="Folder of class folders, or a list of images with labels."
+        ),
+    ],
     to: Annotated[
         Path | None,
         typer.Option(
@@ -40,6 +48,13 @@ def cache(
     ] = None,
     resize: Annotated[Literal["crop", "pad"], typer.Option(help="data.resize.")] = "crop",
     channels: Annotated[int, typer.Option(min=1, max=3, help="3 in colour, 1 in grey.")] = 3,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            "--root", metavar="DIR", help="Where a list's paths begin [default: its folder]."
+        ),
+    ] = None,
+    strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
     """Decode and resize a folder of images once.
@@ -53,17 +68,34 @@ def cache(
     # Of `.` and `..` the folder itself is named alone: hidden inside it, where it is no class.
     named = folder.name not in ("", "..")
     usual = folder.with_name(f"{folder.name}-cache-{size}") if named else folder / f".cache-{size}"
+    labels = folder if folder.suffix.lower() == ".csv" and not folder.is_dir() else None
+    if labels is None and root is not None:
+        raise UserError(f"--root is for a list of images (.csv); {folder} is none")
+    if labels is not None:
+        usual = folder.with_name(f"{folder.stem}-cache-{size}")
     target = to or usual
-    with output(as_json) as out, _progress("caching") as step:
+    with output(as_json) as out:
         if channels not in CHANNELS:
             raise UserError(f"--channels {channels}: expected 1 or 3")
         try:
             view = View(size, stored or usual_stored(size, resize), channels, resize)
         except ValueError as error:
             raise UserError(f"--stored {stored}: {error}") from error
-        build_cache(folder, target, view, progress=step)
+        if strict:
+            demand(_data_of(folder, labels, root, size), strict=True)
+        images = folder if labels is None else root or labels.parent
+        with _progress("caching") as step:
+            build_cache(images, target, view, progress=step, labels=labels)
         say(f"{target}: {view}")
         out.show({"cache": target, "size": size, "stored": view.stored}, text=str(target))
+
+
+def _data_of(folder: Path, labels: Path | None, root: Path | None, size: int) -> DataConfig:
+    from training.data import DataConfig
+
+    if labels is None:
+        return DataConfig(name="imagefolder", root=folder, image_size=size)
+    return DataConfig(name="imagelist", labels=labels, root=root, image_size=size)
 
 
 @contextmanager
@@ -78,3 +110,31 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
             shown[0].advance(done - shown[0].done)
 
         yield step
+
+
+def demand(data: DataConfig, *, strict: bool) -> None:
+    """If `strict`, demand that no picture is in two of train, search and test.
+
+    Raises:
+        UserError: one is, or an image cannot be read.
+    """
+    if strict:
+        from evaluate.test_split import demand_distinct
+
+        demand_distinct(data)
+
+
+def demand_of(network: Path, *, strict: bool) -> None:
+    """The same of the data set that a trained network's file names.
+
+    Raises:
+        UserError: as above, or it is a packed model, which names none.
+    """
+    if not strict:
+        return
+    from deploy.packed_file import is_packed
+    from training.network_file import load_network
+
+    if is_packed(network):
+        raise UserError(f"--strict: {network}: a packed model names no data set")
+    demand(load_network(network).data, strict=True)

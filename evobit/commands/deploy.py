@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from evobit.commands.data import demand_of
 from evobit.completion import zoo_models
 from evobit.errors import WRONG_INPUT, CommandFailed, say
-from evobit.options import Allow, AsJson, Licence, WithCard
+from evobit.options import Allow, AsJson, Licence, Strict, WithCard
 from evobit.output import output, say_next
 
 Model = Annotated[
@@ -46,6 +47,7 @@ def pack(
     ] = None,
     with_card: WithCard = True,
     licence: Licence = None,
+    strict: Strict = False,
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
@@ -68,6 +70,7 @@ def pack(
         if space is not None:
             space_class(space)  # naming it here is what permits a file to name it
         network = network_of(checkpoint)
+        demand_of(network, strict=strict)
         try:
             packed = pack_checkpoint(network, to, data, images)
         except Refused as error:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from evobit.completion import zoo_models
-from evobit.options import Allow, AsJson
-from evobit.output import output
+from evobit.errors import say
+from evobit.options import Allow, AsJson, Strict
+from evobit.output import Output, output
 from supernet.files import UserError
 
 
@@ -39,6 +40,7 @@ def evaluate(
             "its test split is scored unless there is --data.",
         ),
     ] = None,
+    strict: Strict = False,
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
@@ -54,11 +56,25 @@ def evaluate(
             space_class(space)  # naming it here is what permits a file to name it
         path = find_model(model)
         if is_packed(path):
-            out.show(evaluate_packed(path, data, against), title=model)
+            _show(out, evaluate_packed(path, data, against, strict=strict), model)
             return
         if against is not None:
             raise UserError(f"--against: {model} is no packed model ({SUFFIX})")
-        out.show(evaluate_checkpoint(network_of(path), data), title=model)
+        _show(out, evaluate_checkpoint(network_of(path), data, strict=strict), model)
+
+
+def _show(out: Output, score: dict[str, Any], title: str) -> None:
+    """A score, its classes as a table of their own, and what must be known to read it."""
+    from evaluate.class_scores import left_out, shown
+
+    out.show(score, title=title, only_json=("classes", "notes"))
+    if out.as_json:
+        return
+    rows = [(name, f"{images:,}", top1) for name, images, top1 in shown(score["classes"])]
+    out.table(("class", "images", "top-1 %"), rows)
+    for note in (*score["notes"], left_out(score["classes"])):
+        if note is not None:
+            say(f"note: {note}")
 
 
 def report(

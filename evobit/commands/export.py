@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.exporters import FORMATS
+from evobit.commands.data import demand_of
 from evobit.commands.deploy import note_card
 from evobit.completion import zoo_models
 from evobit.errors import CommandFailed
-from evobit.options import Allow, AsJson, Licence, WithCard, read_limits
+from evobit.options import Allow, AsJson, Licence, Strict, WithCard, read_limits
 from evobit.output import output, say_next
 from supernet.files import UserError
 
@@ -88,6 +89,7 @@ def export(
     ] = None,
     with_card: WithCard = True,
     licence: Licence = None,
+    strict: Strict = False,
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
@@ -111,14 +113,15 @@ def export(
         raise UserError(f"{run}: not found, expected a search's run folder or a trained network")
     of_run = {"--limit": limits, "--pareto": pareto}
     of_network = {"--format": format, "--data": data, "--images": images, "--space": space}
-    of_network["--licence"] = licence
+    of_network |= {"--licence": licence, "--strict": strict}
     if run.is_file():
         _refuse(of_run, f"for a search's run folder; {run} is a file")
         from evaluate.shipping.cards import write_card_of
 
         name = str(format or "signs")
         with output(as_json) as out:
-            made = _export_file(run, name, to or Path(OUTPUTS[name]), data, images or 200, space)
+            target, count = to or Path(OUTPUTS[name]), images or 200
+            made = _export_file(run, name, target, data, count, space, strict=strict)
             document = made.as_dict()
             if with_card:
                 card = write_card_of(
@@ -150,7 +153,14 @@ def _refuse(options: dict[str, Any], reason: str) -> None:
 
 
 def _export_file(
-    network: Path, format: str, to: Path, data: Path | None, images: int, space: str | None
+    network: Path,
+    format: str,
+    to: Path,
+    data: Path | None,
+    images: int,
+    space: str | None,
+    *,
+    strict: bool,
 ) -> Written:
     """Write a network in a format."""
     from evaluate.shipping.exporting import export_network
@@ -159,6 +169,7 @@ def _export_file(
 
     if space is not None:
         space_class(space)  # naming it here is what permits a file to name it
+    demand_of(network, strict=strict)
     try:
         return export_network(network, format, to, data, images)
     except Refused as error:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from evobit.options import AsJson, Config, Overrides
+from evobit.commands.data import demand
+from evobit.options import AsJson, Config, Overrides, Strict
 from evobit.output import output
 from supernet.files import atomic_write
 
@@ -25,6 +26,7 @@ def preview(
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=400, help="Images on the sheet.")] = 16,
     overrides: Overrides = None,
+    strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw the first training images as the network sees them.
@@ -51,6 +53,7 @@ def preview(
             asked = finalists = load_stage(config, RetrainStage, overrides or [])
             # Of a network's several seeds the first.
             settings, seed = finalists.retrain, derive_seed(finalists.seed, which, 0)
+        demand(asked.data, strict=strict)
         space = space_from_description(asked.space)
         data = open_for(space, asked.data)
         spec = space.decode(space.first())

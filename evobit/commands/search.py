@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, run_folder
+from evobit.commands.data import demand
+from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, Strict, run_folder
 from evobit.output import allowing, output, say_next
 from evobit.resuming import announced, check_folder, foretell
 from supernet.files import UserError
@@ -31,6 +32,7 @@ def search(
     ] = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    strict: Strict = False,
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +54,7 @@ def search(
             raise UserError("--address needs workers: say how many with --workers")
         space = space_from_description(stage.space)
         space.check_searchable()
+        demand(stage.data, strict=strict)
         folder = run or run_folder(config, "search")
         check_folder(folder)
         if dry_run:

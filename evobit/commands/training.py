@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, run_folder
+from evobit.commands.data import demand
+from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, Strict, run_folder
 from evobit.output import Command, allowing, output, say_next, shared
 from evobit.resuming import announced, check_folder, foretell
 from supernet.files import UserError
@@ -18,6 +19,7 @@ def train_supernet(
     run: RunFolder = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    strict: Strict = False,
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,6 +33,7 @@ def train_supernet(
 
     with output(as_json) as out:
         stage = load_stage(config, SupernetStage, overrides or [])
+        demand(stage.data, strict=strict)
         folder = run or run_folder(config, "supernet")
         check_folder(folder)
         if dry_run:
@@ -61,6 +64,7 @@ def retrain(
     run: RunFolder = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    strict: Strict = False,
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
@@ -87,6 +91,7 @@ def retrain(
             )
         for path in files:
             load_architecture(path, expected_space=space)
+        demand(stage.data, strict=strict)
         folder = run or run_folder(config, "retrain")
         check_folder(folder)
         if dry_run:
@@ -127,6 +132,7 @@ def pretrain(
     ] = False,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    strict: Strict = False,
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
@@ -142,6 +148,7 @@ def pretrain(
 
     with output(as_json) as out:
         stage = load_stage(config, PretrainStage, overrides or [])
+        demand(stage.data, strict=strict)
         folder = run or run_folder(config, "pretrain")
         check_folder(folder)
         if dry_run:
@@ -156,5 +163,5 @@ def pretrain(
         if test and is_first_process():
             from evaluate.score import score_on_test_split
 
-            summary = {**summary, "test_split": score_on_test_split(folder)}
+            summary = {**summary, "test_split": score_on_test_split(folder, strict=strict)}
         out.show(summary, title=f"pre-trained in {folder}")

@@ -14,6 +14,7 @@ from supernet.files import UserError, atomic_write, check_header, read_json
 from supernet.files.image_view import View
 from training.data.file_list import FileList, list_parts
 from training.data.folder_images import FolderImageSet
+from training.data.image_list import read_list
 from training.data.image_set import READ_AT_ONCE, MemoryImageSet
 
 FORMAT = "evobit/image-cache"
@@ -30,9 +31,15 @@ class CachedImageSet(MemoryImageSet):
         super().__init__(images, files.labels, files.class_names)
         self._files, self.view = files, view
 
+    @property
+    def files(self) -> FileList:
+        """What the images were made from, in their order."""
+        is_whole = torch.equal(self._rows, torch.arange(len(self._files)))
+        return self._files if is_whole else self._files.subset(self._rows)
+
     def fingerprint(self) -> str:
         """Return what the folder's own image set would: hashing all pixels takes too long."""
-        return self._files.subset(self._rows).digest()
+        return self.files.digest()
 
 
 @dataclass(frozen=True)
@@ -87,17 +94,19 @@ def build_cache(
     view: View,
     num_workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
+    labels: Path | None = None,
 ) -> Path:
     """Decode every image below `root` once and write a cache into the folder `output`.
 
     An older cache there stays usable until the new one is complete.
 
     Args:
-        root: an image folder in either layout.
+        root: an image folder in any layout.
         output: folder to write; made if missing.
         view: what networks are to see of the images; their squares are kept.
         num_workers: decoding processes.
         progress: called with (images done, images in all) as the work goes on.
+        labels: a CSV file that lists images below `root`, which are then all.
 
     Returns:
         The header's path.
@@ -105,7 +114,7 @@ def build_cache(
     Raises:
         UserError: the folder is no image folder, or an image cannot be decoded.
     """
-    parts = list_parts(root)
+    parts = list_parts(root) if labels is None else read_list(labels, root)
     total, done = sum(map(len, parts.values())), 0
     header: dict[str, Any] = {
         "format": FORMAT,
@@ -132,6 +141,10 @@ def build_cache(
             "sha256": files.digest(),
             "names": files.names,
             "sizes": files.sizes,
+            "folder": files.folder,
+            "labels": files.given_labels,
+            "num_search": files.num_search,
+            "roles": files.roles,
         }
     # Last: with the header's rename the new cache is complete.
     with atomic_write(output / HEADER) as file:
@@ -172,4 +185,14 @@ def _file_list(root: Path, part: dict[str, Any]) -> FileList:
     names, sizes, classes = part["names"], part["sizes"], part["class_names"]
     if len(names) != len(sizes):
         raise ValueError(f"{len(names)} names but {len(sizes)} sizes")
-    return FileList(root, tuple(names), tuple(sizes), tuple(classes))
+    labels = part.get("labels")  # older caches have none of what follows
+    return FileList(
+        root,
+        tuple(names),
+        tuple(sizes),
+        tuple(classes),
+        given_labels=None if labels is None else tuple(map(int, labels)),
+        num_search=int(part.get("num_search", 0)),
+        folder=str(part.get("folder", "")),
+        roles=dict(part.get("roles", {})),
+    )

@@ -24,8 +24,10 @@ DATA_SETS = {
     "cifar10": "training.data.cifar:read_cifar10",
     "cifar100": "training.data.cifar:read_cifar100",
     "imagefolder": "training.data.image_folder:read",
+    "imagelist": "training.data.image_folder:read",
 }
-
+OF_FILES = ("imagefolder", "imagelist")
+"""Data sets whose images are files each."""
 
 NAMES_IN_WORDS = (
     f"{', '.join(DATA_SETS)}, or 'module:function' or 'file.py:function' of your own reader"
@@ -81,7 +83,12 @@ class DataConfig(Section):
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of each class in the test split of a folder without one"
     )
-    cache: Path | None = Field(None, description="folder that 'evobit cache' wrote (imagefolder)")
+    labels: Path | None = Field(
+        None, description="CSV file of the columns path, label and perhaps split (imagelist)"
+    )
+    cache: Path | None = Field(
+        None, description="folder that 'evobit cache' wrote (imagefolder, imagelist)"
+    )
     loader_workers: Annotated[int, CHANGES_NOTHING] = Field(
         2, ge=0, description="processes that decode images of a folder"
     )
@@ -107,8 +114,12 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _no_ignored_field(self) -> "DataConfig":
-        if self.cache is not None and self.name != "imagefolder":
-            raise ValueError(f"cache is only used with name: imagefolder, not with {self.name!r}")
+        if self.cache is not None and self.name not in OF_FILES:
+            raise ValueError(
+                f"cache is only used with name: {' or '.join(OF_FILES)}, not with {self.name!r}"
+            )
+        if self.labels is not None and self.name != "imagelist":
+            raise ValueError(f"labels is only used with name: imagelist, not with {self.name!r}")
         if self.root is not None and self.name == "fashion-mnist-mini":
             raise ValueError("fashion-mnist-mini is embedded and takes no root")
         return self

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +22,13 @@ from supernet.files.image_listing import (
     tell_left_out,
 )
 
-NEARLY_PARTS = "train training test testing val valid validate validation eval".split()
+TRAIN, SEARCH, TEST, UNUSED = "train", "search", "test", "unused"
+PART_NAMES = {
+    TRAIN: ("train", "training"),
+    SEARCH: ("val", "valid", "validate", "validation", "dev", "eval"),
+    TEST: ("test", "testing"),
+}
+"""What the folders of an image folder's parts are named, in capitals too."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,14 @@ class FileList:
     names: tuple[str, ...]  # "class/.../file", with forward slashes
     sizes: tuple[int, ...]  # bytes
     class_names: tuple[str, ...]
-    left_out: Mapping[str, int] = field(default_factory=dict, compare=False)
-    """How many files beside them are no images, by what their names end with."""
+    given_labels: tuple[int, ...] | None = None
+    """The class numbers where the names do not begin with the class."""
+    num_search: int = 0
+    """How many of the last files are the search split that the data set itself has."""
+    folder: str = field(default="", compare=False)
+    """Where they lie in the data set, to be named: "test/"; "" where `root` is all of it."""
+    roles: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Of training images: which of the data set's own parts is used as what, `{"test": "val/"}`."""
 
     def __len__(self) -> int:
         """Return the number of files."""
@@ -43,6 +55,8 @@ class FileList:
     @cached_property
     def labels(self) -> Tensor:
         """Return the class numbers, int64 (N,)."""
+        if self.given_labels is not None:
+            return torch.tensor(self.given_labels).long()
         numbers = {
             composed(folder_name(name)): number for number, name in enumerate(self.class_names)
         }
@@ -59,13 +73,28 @@ class FileList:
         chosen = indices.tolist()
         names = tuple(self.names[index] for index in chosen)
         sizes = tuple(self.sizes[index] for index in chosen)
-        return FileList(self.root, names, sizes, self.class_names, self.left_out)
+        given = self.given_labels
+        labels = None if given is None else tuple(given[index] for index in chosen)
+        return replace(self, names=names, sizes=sizes, given_labels=labels, num_search=0)
+
+    def entries(self) -> list[tuple[str, int] | tuple[str, int, str]]:
+        """Of each file its place in the data set and its bytes; its class, where that is given."""
+        names = [self.folder + name for name in self.names]
+        if self.given_labels is None:
+            return list(zip(names, self.sizes, strict=True))
+        classes = (self.class_names[label] for label in self.given_labels)
+        return list(zip(names, self.sizes, classes, strict=True))
 
     def digest(self) -> str:
-        """Return a SHA-256 of the names and sizes in order; contents are not read."""
+        """Return a SHA-256 of the names and sizes in order; contents are not read.
+
+        Of the labels too, where they are given and not in the names.
+        """
         digest = hashlib.sha256()
-        for name, size in zip(self.names, self.sizes, strict=True):
-            digest.update(f"{name}\t{size}\n".encode("utf-8", "surrogateescape"))
+        labels = ("",) * len(self) if self.given_labels is None else self.given_labels
+        for name, size, label in zip(self.names, self.sizes, labels, strict=True):
+            line = f"{name}\t{size}\n" if label == "" else f"{name}\t{size}\t{label}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def num_per_class(self) -> dict[str, int]:
@@ -123,49 +152,130 @@ def list_class_folders(root: Path, class_names: Sequence[str] | None = None) -> 
         left_out.update(listing.left_out)
     tell_left_out(root, left_out)
     allowed = tuple(map(composed, found)) if class_names is None else tuple(class_names)
-    return FileList(root, tuple(names), tuple(sizes), allowed, left_out)
+    return FileList(root, tuple(names), tuple(sizes), allowed)
 
 
 def list_parts(root: Path) -> dict[str, FileList]:
     """List an image folder by parts.
 
     Returns:
-        "train" and "test" for the ImageNet layout (root/train beside root/test or root/val; where
-        both are there "test" is root/test, and root/val is not used), "all" for root/train alone
-        and for a plain folder of class folders.
+        "train" and "test" where there are folders of parts (`PART_NAMES`) that hold class folders;
+        with all three of them the last `num_search` files of "train" are the search split. Where
+        there is no folder for the test, the one that is named for validation is the test part.
+        "all" for a folder of training images alone and for a plain folder of class folders.
+
+    Raises:
+        UserError: a part without its classes or its training images, or with two folders.
     """
-    _check_part_names(root)
-    if not (root / "train").is_dir():
+    folders = _part_folders(root)
+    if TRAIN not in folders:
         return {"all": list_class_folders(root)}
-    train = list_class_folders(root / "train")
-    test, val = root / "test", root / "val"
-    # ImageNet's test has no labels and so no class folders: there val takes its place.
-    if test.is_dir() and (_class_folders(test) or not val.is_dir()):
-        return {"train": train, "test": _test_part(test, train)}
-    if val.is_dir():
-        return {"train": train, "test": _test_part(val, train)}
-    return {"all": train}
+    parts = {part: _part(root, name) for part, name in folders.items()}
+    called = {part: f"{name}/" for part, name in folders.items()}
+    if unused := [f"{name}/" for name in _class_folders(root) if name not in folders.values()]:
+        called[UNUSED] = ", ".join(unused)
+    return with_roles(root, parts, called)
 
 
-def _check_part_names(root: Path) -> None:
-    """Refuse folders that hold classes and are named nearly as a part: they would be classes."""
-    parts = ("train", "test", "val")
-    for name in _class_folders(root):
-        if name not in parts and name.lower() in NEARLY_PARTS and _class_folders(root / name):
+def with_roles(
+    root: Path, parts: Mapping[str, FileList], called: Mapping[str, str]
+) -> dict[str, FileList]:
+    """The parts of a data set as training uses them; see `list_parts`.
+
+    `called`: what the data set calls each part.
+
+    Raises:
+        UserError: a part that lacks a class of the training images.
+    """
+    train = parts[TRAIN]
+    others = {part: _with_classes_of(train, files) for part, files in parts.items()}
+    roles = dict(called)
+    if TEST not in others and SEARCH in others:
+        others[TEST], roles[TEST] = others.pop(SEARCH), roles.pop(SEARCH)
+    if TEST not in others:
+        return {"all": replace(train, roles=roles)}
+    if SEARCH not in others:
+        return {TRAIN: replace(train, roles=roles), TEST: others[TEST]}
+    search = others[SEARCH]
+    joined = FileList(
+        root,
+        tuple(one.folder + name for one in (train, search) for name in one.names),
+        (*train.sizes, *search.sizes),
+        train.class_names,
+        tuple(torch.cat([train.labels, search.labels]).tolist()),
+        num_search=len(search),
+        roles=roles,
+    )
+    return {TRAIN: joined, TEST: others[TEST]}
+
+
+def _part_folders(root: Path) -> dict[str, str]:
+    """The name of each part's folder. Only what holds folders is a part: a class may be so named.
+
+    Raises:
+        UserError: two folders of one part, or a part beside no training images.
+    """
+    found = _class_folders(root)
+    part_of = {name: part for part, names in PART_NAMES.items() for name in names}
+    named = {name: part_of[name.lower()] for name in found if name.lower() in part_of}
+    holding = {name: part for name, part in named.items() if _class_folders(root / name)}
+    folders: dict[str, str] = {}
+    for name, part in holding.items():
+        if part in folders:
             raise UserError(
-                f"{root / name}: holds folders, and would be one class as it is named; expected "
-                f"{root}/train beside test or val, or a folder for each class"
+                f"{root}: {folders[part]}/ and {name}/ are names of the same part ({part}); "
+                f"expected one of them"
             )
-
-
-def _test_part(root: Path, train: FileList) -> FileList:
-    files = list_class_folders(root, train.class_names)
-    if absent := [name for name, count in files.num_per_class().items() if count == 0]:
+        folders[part] = name
+    if TRAIN in folders:
+        # A test without classes, as ImageNet's, is none; but it is not forgotten in silence.
+        flat = [name for name, part in named.items() if part == TEST and name not in holding]
+        if flat and not {SEARCH, TEST} & set(folders):
+            list_class_folders(root / flat[0])
+        return folders
+    if holding:
+        name = min(holding)
         raise UserError(
-            f"{root}: no folder for class '{absent[0]}', which {train.root} has; expected every "
-            "class in both"
+            f"{root / name}: holds folders, and would be one class as it is named; expected "
+            f"{root}/train beside it, or a folder for each class"
         )
-    return files
+    if "train" in named and len(named) == len(found):
+        list_class_folders(root / "train")  # which has none, and says so
+    return {}
+
+
+def _part(root: Path, name: str) -> FileList:
+    return replace(list_class_folders(root / name), folder=f"{name}/")
+
+
+def _with_classes_of(train: FileList, files: FileList) -> FileList:
+    """`files` with the class numbers of the training images, all of whose classes they have."""
+    known = train.class_names
+    if unknown := [name for name in files.class_names if name not in known]:
+        raise UserError(
+            f"{files.root / folder_name(unknown[0])}: not a known class, expected only class "
+            f"folders among {', '.join(known[:10])}{', ...' if len(known) > 10 else ''}"
+        )
+    if absent := [name for name in known if name not in files.class_names]:
+        raise UserError(
+            f"{files.root}: no folder for class '{absent[0]}', which {train.root} has; expected "
+            "every class in both"
+        )
+    return replace(files, class_names=train.class_names)
+
+
+def say_roles(roles: Mapping[str, str]) -> str:
+    """What is used as what, in words."""
+    if SEARCH in roles:
+        said = f"{roles[TRAIN]} is trained on, {roles[SEARCH]} is the search split, "
+    elif TEST in roles:
+        said = f"{roles[TRAIN]} is trained on but for the search split drawn from it by seed, "
+    else:
+        said = f"{roles[TRAIN]} is trained on but for the search and test splits drawn from it"
+    said += f"{roles[TEST]} is the test split" if TEST in roles else ""
+    if SEARCH not in roles and roles.get(TEST, "").rstrip("/").lower() in PART_NAMES[SEARCH]:
+        said += " (there is no other with classes)"
+    return said + (f"; not used: {roles[UNUSED]}" if UNUSED in roles else "")
 
 
 def _in_no_class(root: Path) -> Iterator[str]:

@@ -1,16 +1,26 @@
-"""Folders of images: the ImageNet layout, and any folder of class folders."""
+"""Images in files: folders of parts, any folder of class folders, and lists in a CSV file."""
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from supernet.files import UserError
 from supernet.files.image_view import View, usual_stored
+from supernet.files.telling import tell_once
 from training.data.cache import ImageCache
 from training.data.config import BEFORE, DataConfig, Part
-from training.data.file_list import FileList, list_parts
+from training.data.file_list import (
+    SEARCH,
+    TEST,
+    TRAIN,
+    FileList,
+    list_class_folders,
+    list_parts,
+)
 from training.data.folder_images import FolderImageSet, Kept
+from training.data.image_list import read_list
 from training.data.image_set import ImageSet
 from training.data.splits import stratified_split
 
@@ -35,17 +45,20 @@ def read(config: DataConfig, part: Part) -> ImageSet:
     return images.subset(_own_split(config, parts["all"])[part]) if name == "all" else images
 
 
-def describe_test(config: DataConfig) -> dict[str, Any]:
-    """Describe the test part by names and sizes of its files; none of them is opened."""
-    cache = None if config.cache is None else ImageCache.open(config.cache)
-    parts = _list_parts(config, cache)
-    if "all" in parts:
-        files = parts["all"].subset(_own_split(config, parts["all"])["test"])
-        origin = f"{config.test_fraction:g} of each class, by split_seed"
-    else:
-        files, origin = parts["test"], "the folder's own"
+def test_files(config: DataConfig) -> FileList:
+    """The files of the test part; none of them is opened."""
+    parts = _list_parts(config, None if config.cache is None else ImageCache.open(config.cache))
+    if "all" not in parts:
+        return parts["test"]
+    return parts["all"].subset(_own_split(config, parts["all"])["test"])
+
+
+def describe_test(config: DataConfig, roles: Mapping[str, str]) -> dict[str, Any]:
+    """Describe the test part by names and sizes of its files; `roles`: see `FileList`."""
+    files = test_files(config)
+    drawn = f"{config.test_fraction:g} of each class, by split_seed"
     return {
-        "origin": origin,
+        "origin": "the folder's own" if TEST in roles else drawn,
         "num_images": len(files),
         "num_per_class": files.num_per_class(),
         "sha256_of_names_and_sizes": files.digest(),
@@ -54,15 +67,13 @@ def describe_test(config: DataConfig) -> dict[str, Any]:
 
 def _list_parts(config: DataConfig, cache: ImageCache | None) -> dict[str, FileList]:
     if cache is None:
-        if config.root is None:
-            raise UserError("imagefolder: data.root is not set, expected a folder of class folders")
-        return list_parts(config.root)
+        return _list_now(config)
     _check_cache(config, cache)
-    if config.root is not None and config.root.is_dir():
-        now = {name: files.digest() for name, files in list_parts(config.root).items()}
-        if now != {name: files.digest() for name, files in cache.parts.items()}:
+    source = config.labels if config.name == "imagelist" else config.root
+    if source is not None and source.exists():
+        if not _fits(cache, _list_now(config)):
             raise UserError(
-                f"{cache.folder}: does not fit the files in {config.root} any more, "
+                f"{cache.folder}: does not fit the files in {source} any more, "
                 "expected a cache of them: build it again"
             )
     return cache.parts
@@ -113,11 +124,46 @@ def _options(view: View) -> list[str]:
     return options
 
 
+def _fits(cache: ImageCache, now: Mapping[str, FileList]) -> bool:
+    """Whether a cache holds the files that are there now."""
+    held = {name: files.digest() for name, files in cache.parts.items()}
+    if held == {name: files.digest() for name, files in now.items()}:
+        return True
+    train = now.get(TRAIN)
+    if train is None or SEARCH not in train.roles or TRAIN not in cache.parts:
+        return False
+    if cache.parts[TRAIN].num_search:
+        return False
+    # One made before validation images were used.
+    alone = list_class_folders(train.root / train.roles[TRAIN])
+    if held != {TRAIN: alone.digest(), TEST: now[TEST].digest()}:
+        return False
+    tell_once(
+        f"{cache.folder}: was made without {train.roles[SEARCH]}: the search split is drawn from "
+        f"{train.roles[TRAIN]} by seed; build it again to use {train.roles[SEARCH]}"
+    )
+    return True
+
+
+def _list_now(config: DataConfig) -> dict[str, FileList]:
+    if config.labels is not None:
+        return read_list(config.labels, config.root)
+    if config.name == "imagelist":
+        below = "" if config.root is None else f" below {config.root}"
+        raise UserError(
+            f"imagelist: data.labels is not set, expected the CSV file that lists the images{below}"
+        )
+    if config.root is None:
+        raise UserError("imagefolder: data.root is not set, expected a folder of class folders")
+    return list_parts(config.root)
+
+
 def _own_split(config: DataConfig, files: FileList) -> dict[Part, Tensor]:
     train, test = stratified_split(
         files.labels,
         fraction=config.test_fraction,
         seed=config.split_seed,
         class_names=files.class_names,
+        least_left=2,  # one to train on and one for the search split
     )
     return {"train": train, "test": test}

@@ -1,7 +1,7 @@
 """Split images by class and seed."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ def stratified_split(
     per_class: int | None = None,
     seed: int = 0,
     class_names: Sequence[str] | None = None,
+    held_out_before: Mapping[str, int] | None = None,
+    least_left: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Split images into those that stay and those held out, class by class.
 
@@ -26,12 +28,14 @@ def stratified_split(
         per_class: images of each class that are held out; exactly one of the two is given.
         seed: any integer.
         class_names: every class must appear; without names, those up to the largest label.
+        held_out_before: images of each class that another split took before, to be told of.
+        least_left: images of each class that have to stay.
 
     Returns:
         Ascending indices of the images that stay, and of those held out.
 
     Raises:
-        UserError: a class has too few images for at least one on each side.
+        UserError: a class has too few images for one to be held out and `least_left` to stay.
     """
     assert (fraction is None) != (per_class is None), "give either fraction or per_class"
     num_classes = len(class_names) if class_names is not None else int(labels.max()) + 1
@@ -43,11 +47,16 @@ def stratified_split(
         else:
             assert fraction is not None
             num_held_out = max(1, round(fraction * len(members)))
-        if len(members) <= num_held_out:
+        if len(members) < num_held_out + least_left:
             name = class_names[label] if class_names is not None else label
+            before = (held_out_before or {}).get(str(name), 0)
+            images = len(members) + before
+            counted = f"{images} image{'s' * (images != 1)}"
+            if before:
+                counted += f", {before} of them in the test split"
             raise UserError(
-                f"class {name!r} has {len(members)} image(s) to split, {num_held_out} of them to "
-                f"be held out; expected at least {num_held_out + 1}, so that one stays"
+                f"class {name!r} has {counted}; to hold {num_held_out} out of {len(members)} "
+                f"expected at least {num_held_out + before + least_left}, so that {least_left} stay"
             )
         # Python's generator is seeded by text alike on every platform and version.
         draw = random.Random(f"{seed}/{label}").sample(range(len(members)), num_held_out)

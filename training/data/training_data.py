@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from supernet.files import UserError
 from supernet.files.image_view import View
@@ -15,11 +17,13 @@ from supernet.files.telling import tell_once
 from supernet.space import SearchSpace
 from supernet.spec import NetworkSpec
 from training.data import image_folder
-from training.data.config import BEFORE, DataConfig
+from training.data.config import BEFORE, OF_FILES, DataConfig
+from training.data.file_list import SEARCH, TEST, FileList, say_roles
 from training.data.image_set import READ_AT_ONCE, ImageSet
 from training.data.normalisation import Normalisation
 from training.data.readers import open_part
 from training.data.splits import stratified_split
+from training.split_facts import SplitFacts
 
 MAX_IMAGES_FOR_STATISTICS = 10_000
 MIN_STD = 1 / 255  # of a channel that is constant, which would divide by zero
@@ -99,11 +103,34 @@ class TrainingData:
             "view": self.view.describe(),
             "class_names": list(self.class_names),
             "split_seed": self.config.split_seed,
-            "splits": {"train": _describe(self.train), "search": _describe(self.search)},
+            "splits": dict(self._splits),
         }
-        if self.config.name == "imagefolder":
-            manifest["splits"]["test"] = image_folder.describe_test(self.config)
+        if self._roles:
+            manifest["parts"] = dict(self._roles)
         return manifest
+
+    @property
+    def facts(self) -> SplitFacts:
+        """What each split holds, of the test part the names and sizes of its files."""
+        # Not kept: of ImageNet's files they would be hundreds of megabytes in each process.
+        parts = {"train": files_of(self.train), "search": files_of(self.search)}
+        if self.config.name in OF_FILES:
+            parts["test"] = image_folder.test_files(self.config)
+        listed = {name: files.entries() for name, files in parts.items() if files is not None}
+        return SplitFacts.of(self._splits, listed)
+
+    @cached_property
+    def _splits(self) -> dict[str, Any]:
+        splits = {"train": _describe(self.train), "search": _describe(self.search)}
+        if self.config.name in OF_FILES:
+            splits["test"] = image_folder.describe_test(self.config, self._roles)
+        return splits
+
+    @property
+    def _roles(self) -> Mapping[str, str]:
+        """Which of the data set's own parts is used as what; none of others than files."""
+        files = files_of(self.everything)
+        return {} if files is None else files.roles
 
 
 def open_for(space: SearchSpace, config: DataConfig) -> TrainingData:
@@ -115,21 +142,62 @@ def open_for(space: SearchSpace, config: DataConfig) -> TrainingData:
 
 
 def open_training_data(config: DataConfig) -> TrainingData:
-    """Open the training part and split it by `config.split_seed`.
+    """Open the training part and split it by `config.split_seed`, unless it has a search split.
 
     Raises:
-        UserError: the data set is missing or damaged, or a class is too small to split.
+        UserError: the data set is missing or damaged, a class is too small to split, or the config
+            wants a share of images held out that the data set itself holds out.
     """
     everything = open_part(config, "train")
     _say_if_before(config, everything)
-    train, search = stratified_split(
+    files = files_of(everything)
+    if files is not None and files.roles:
+        tell_once(f"{config.labels or config.root or files.root}: {say_roles(files.roles)}")
+    if files is not None and files.num_search:
+        _check_no_share(config, files)
+        rows = torch.arange(len(everything))
+        train, search = rows[: -files.num_search], rows[-files.num_search :]
+    else:
+        train, search = _draw_search(config, everything)
+    data = TrainingData(config, everything, everything.subset(train), everything.subset(search))
+    say_unequal(config.name, "training images", everything.num_per_class())
+    return data
+
+
+def files_of(images: ImageSet) -> FileList | None:
+    """The files that a set's images lie in; None where they are not a file each."""
+    files = getattr(images, "files", None)
+    return files if isinstance(files, FileList) else None
+
+
+def _check_no_share(config: DataConfig, files: FileList) -> None:
+    if config.is_of_a_file:
+        return  # its network was trained by it
+    for name in ("search_fraction", "search_per_class"):
+        if getattr(config, name) != DataConfig.model_fields[name].default:
+            raise UserError(
+                f"data.{name} is for a data set without a search split of its own; here "
+                f"{files.roles[SEARCH]} is the search split: leave it out"
+            )
+
+
+def _draw_search(config: DataConfig, everything: ImageSet) -> tuple[Tensor, Tensor]:
+    files = files_of(everything)
+    in_test: Mapping[str, int] = {}
+    if config.name in OF_FILES and files is not None and TEST not in files.roles:
+        in_test = image_folder.test_files(config).num_per_class()
+    return stratified_split(
         everything.labels,
         fraction=config.search_fraction if config.search_per_class is None else None,
         per_class=config.search_per_class,
         seed=config.split_seed,
         class_names=everything.class_names,
+        held_out_before=in_test,
     )
-    return TrainingData(config, everything, everything.subset(train), everything.subset(search))
+
+
+MUCH_LARGER = 10
+"""Times as many images, from which on a class is said to be much larger than another."""
 
 
 def _say_if_before(config: DataConfig, images: ImageSet) -> None:
@@ -140,6 +208,26 @@ def _say_if_before(config: DataConfig, images: ImageSet) -> None:
             f"{config.cache}: was made when transparency was dropped; if any of its images is "
             f"transparent, make it again"
         )
+
+
+def say_unequal(name: str, what: str, num_per_class: Mapping[str, int]) -> None:
+    """Say it where one class has over ten times the images of another."""
+    if (note := unequal(num_per_class, what)) is not None:
+        tell_once(f"{name}: {note}")
+
+
+def unequal(num_per_class: Mapping[str, int], what: str) -> str | None:
+    """In words, that one class has over ten times the images of another."""
+    present = {name: number for name, number in num_per_class.items() if number}
+    if not present:
+        return None
+    most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
+    if present[most] <= MUCH_LARGER * present[least]:
+        return None
+    return (
+        f"class '{most}' has {present[most]:,} {what}, '{least}' {present[least]:,}: top-1 is "
+        f"mostly that of the larger ones; balanced top-1 counts every class alike"
+    )
 
 
 def _describe(images: ImageSet) -> dict[str, Any]:

@@ -37,7 +37,9 @@ from training.processes.distributed import check_sharing, locked, on_first, part
 from training.run_files.folder import RunFolder
 from training.run_files.log import TrainingLog
 from training.run_files.same_run import recorded_config
+from training.same_pictures import say_same_in_search
 from training.seeds import derive_seed, torch_stream
+from training.split_facts import record_data
 
 STAGE = "pretrain"
 WEIGHTS = "encoder.safetensors"
@@ -143,7 +145,8 @@ def plan(stage: PretrainStage, prepared: Prepared, folder: Path) -> Pretraining:
 
 def _pretrain(stage: PretrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
     config, data, device = stage.pretrain, prepared.data, prepared.device
-    on_first(lambda: folder.record_once("data", data.manifest()))
+    if on_first(lambda: record_data(folder, data.manifest(), data.facts)):
+        say_same_in_search(data)
     # Kept for a resume: another number of threads gives other last bits.
     found = set_threads(config.threads)
     threads = set_threads(on_first(lambda: folder.record_once("threads", found)))
@@ -227,5 +230,6 @@ def _trained(stage: PretrainStage, prepared: Prepared, network: Network) -> Trai
         names if len(names) == count else tuple(f"class {number}" for number in range(count)),
         prepared.data.config,
         stage.pretrain.binarization,
+        prepared.data.facts,
         view=prepared.data.view,
     )

@@ -208,20 +208,11 @@ class RunFolder:
         write_json(self.path / "manifest.json", {**self.manifest, key: value})
 
     def record_once(self, key: str, value: Any) -> Any:
-        """Put a value into the manifest at the first start; at a resume, the one put in then.
-
-        Raises:
-            UserError: the data set changed since (`key` is "data").
-        """
+        """Put a value into the manifest at the first start; at a resume, the one put in then."""
         recorded = self.manifest.get(key)
         if recorded is None:
             self.record(key, value)
             return value
-        if key == "data" and recorded != plain(value):
-            raise UserError(
-                f"{self.path}: the data set '{recorded.get('name')}' has changed since the run was "
-                f"started; choose another --run folder"
-            )
         return recorded
 
     def log(self, event: str, **fields: Any) -> None:
@@ -265,6 +256,18 @@ def stage_in(path: str | Path) -> str | None:
     """The stage of the run in `path`; None where there is none."""
     folder = RunFolder(Path(path), "")
     return folder.manifest.get("stage") if (folder.path / "manifest.json").exists() else None
+
+
+def run_around(file: Path) -> RunFolder | None:
+    """The run in whose folder a file lies: RUN/networks/NAME/FILE, or RUN/FILE; None of none."""
+    for folder in file.resolve().parents[:3]:
+        run = RunFolder(folder, "")
+        try:
+            run.manifest  # noqa: B018  whether there is one
+        except UserError:
+            continue
+        return run
+    return None
 
 
 def open_finished(path: str | Path, stage: str) -> RunFolder:

@@ -152,15 +152,6 @@ def test_a_class_that_is_never_tested_is_refused(tmp_path):
         open_training_data(config_for(tmp_path))
 
 
-@pytest.mark.parametrize("names", [("Train", "Test"), ("train", "valid"), ("TRAIN", "val")])
-def test_parts_under_other_names_are_no_classes(tmp_path, names):
-    for name in names:
-        write_images(tmp_path / name, per_class=5)
-    odd = min(name for name in names if name not in ("train", "val"))
-    with pytest.raises(UserError, match=f"{odd}: holds folders, and would be one class"):
-        open_training_data(config_for(tmp_path))
-
-
 def test_a_class_may_be_named_as_a_part_nearly_is(tmp_path):
     for name in ("Train", "Valid"):
         (tmp_path / name).mkdir()
