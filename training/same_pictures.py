@@ -17,8 +17,8 @@ from torch import Tensor
 
 from supernet.files.image_formats import image_formats
 from supernet.files.telling import is_first_process, tell_once
+from training.data.decoding.folder_images import FolderImageSet
 from training.data.file_list import FileList
-from training.data.folder_images import FolderImageSet
 from training.data.image_set import READ_AT_ONCE, ImageSet
 from training.data.training_data import TrainingData, files_of
 

@@ -12,8 +12,8 @@ import torch
 
 from supernet.files import UserError, atomic_write, check_header, read_json
 from supernet.files.image_view import View
+from training.data.decoding.folder_images import FolderImageSet
 from training.data.file_list import FileList, list_parts
-from training.data.folder_images import FolderImageSet
 from training.data.image_list import read_list
 from training.data.image_set import READ_AT_ONCE, MemoryImageSet
 

@@ -11,6 +11,7 @@ from supernet.files.image_view import View, usual_stored
 from supernet.files.telling import tell_once
 from training.data.cache import ImageCache
 from training.data.config import BEFORE, DataConfig, Part
+from training.data.decoding.folder_images import FolderImageSet, Kept
 from training.data.file_list import (
     SEARCH,
     TEST,
@@ -19,7 +20,6 @@ from training.data.file_list import (
     list_class_folders,
     list_parts,
 )
-from training.data.folder_images import FolderImageSet, Kept
 from training.data.image_list import read_list
 from training.data.image_set import ImageSet
 from training.data.splits import stratified_split

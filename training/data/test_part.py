@@ -5,8 +5,8 @@ from pathlib import Path
 
 from supernet.files.image_view import View
 from training.data.config import DataConfig
+from training.data.decoding.folder_images import FolderImageSet
 from training.data.file_list import list_class_folders
-from training.data.folder_images import FolderImageSet
 from training.data.image_set import ImageSet
 from training.data.readers import open_part
 

@@ -9,9 +9,10 @@ from PIL import Image
 
 from supernet.files import UserError
 from supernet.files.image_view import View
-from training.data import DataConfig, folder_images, open_training_data
+from training.data import DataConfig, open_training_data
 from training.data.cache import HEADER, build_cache
-from training.data.folder_images import FolderImageSet
+from training.data.decoding import folder_images
+from training.data.decoding.folder_images import FolderImageSet
 from training.data.readers import open_part
 from training.data.test_part import open_labelled_folder, open_test_part
 

@@ -14,7 +14,7 @@ from supernet.files.image_view import View, usual_stored
 from training.data import DataConfig, open_training_data
 from training.data.cache import CachedImageSet, build_cache
 from training.data.config import view_rule_of
-from training.data.folder_images import FolderImageSet
+from training.data.decoding.folder_images import FolderImageSet
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation, centre
 from training.data.readers import open_part

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from supernet.files import UserError
 from supernet.files.image_view import View
-from training.data.decoder_processes import decode_batches
+from training.data.decoding.decoder_processes import decode_batches
 from training.data.file_list import FileList
 from training.data.image_set import ImageSet
 
