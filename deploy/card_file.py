@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from supernet.files import UserError, write_text
+from supernet.files.printable import encodable, printable
 
 FORMAT = "evobit/card"
 VERSION = 1
@@ -44,7 +45,7 @@ class Card:
         parts = [f"---\n{yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)}---\n"]
         parts.append(f"# {escape(self.title)}\n")
         parts += [f"## {name}\n\n{body.strip()}\n" for name, body in self.sections.items()]
-        text = "\n".join(parts) + "\n"
+        text = encodable("\n".join(parts) + "\n")
         return text + _END.format(hashlib.sha256(text.encode()).hexdigest())
 
 
@@ -147,7 +148,7 @@ def table(rows: Mapping[str, Any]) -> str:
 
 def escape(text: str) -> str:
     """`text` as one line in which Markdown reads nothing but letters."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\1", printable(" ".join(text.split())))
 
 
 def _unescape(text: str) -> str:

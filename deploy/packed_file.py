@@ -20,6 +20,7 @@ from deploy.plan.preprocessing import Preprocessing
 from deploy.plan.text import describe_plan, plan_from_description
 from supernet.files import UserError, atomic_write, check_header
 from supernet.files.image_view import View
+from supernet.files.names import check_names
 
 FORMAT = "evobit/packed"
 VERSION = 1
@@ -67,6 +68,7 @@ def load(path: str | Path) -> PackedNetwork:
             raise UserError(f"expected {plan.num_classes} class names")
         if not all(isinstance(name, str) for name in names):
             raise UserError("a class name is no text")
+        check_names(names, "class")
         view = description.get("view")
         view = None if view is None else View.from_description(view)
         return PackedNetwork(plan, parameters, preprocessing, tuple(names), view)

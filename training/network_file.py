@@ -20,6 +20,7 @@ from supernet.blocks.building import set_binarization
 from supernet.files import UserError, as_written, check_header, check_names_and_shapes, load_weights
 from supernet.files import save_weights as save_tensors
 from supernet.files.image_view import View
+from supernet.files.names import check_names
 from supernet.network import Network, build, build_from
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
@@ -102,6 +103,7 @@ def load_network(path: Path) -> TrainedNetwork:
         architecture = space.architecture(description["choices"])
         normalisation = _normalisation(description["normalisation"])
         class_names = tuple(map(str, description["class_names"]))
+        check_names(class_names, "class")
         data = DataConfig.of_file(description["data"])
         described = description.get("view")
         view = None if described is None else View.from_description(described)

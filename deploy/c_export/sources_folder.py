@@ -8,7 +8,7 @@ from deploy import packed_file
 from deploy.c_export.literals import identifier
 from deploy.c_export.model_source import ModelSource
 from deploy.engine.packed_network import PackedNetwork
-from supernet.files import UserError, atomic_write
+from supernet.files import UserError, write_text
 
 SOURCES = Path(__file__).parent / "sources"
 
@@ -77,8 +77,7 @@ def export_c(
     paths = []
     for file, text in texts.items():
         paths.append(Path(folder) / file)
-        with atomic_write(paths[-1]) as written:
-            written.write(text.encode())
+        write_text(paths[-1], text)
     return paths
 
 

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 from deploy.kernels.bits import num_weight_bytes
 from deploy.kernels.shapes import ConvShape
 from supernet.files import UserError
+from supernet.files.names import is_text
 
 Kind = Literal[
     "conv", "binary_conv", "avg_pool", "max_pool", "max_pool_inside", "global_avg_pool", "linear"
@@ -215,6 +216,8 @@ def _check_operation(operation: Operation, where: str, shapes: Sequence[MapShape
     """Demand types, ranges and the fields that its kind may have."""
     if not isinstance(operation.name, str) or not operation.name or " " in operation.name:
         raise UserError(f"{where}: its name must be text without spaces")
+    if not is_text(operation.name):
+        raise UserError(f"{where}: its name is not UTF-8")
     if operation.kind not in get_args(Kind):
         raise UserError(f"{where}: unknown operation {operation.kind!r}")
     if operation.activation not in get_args(Activation):

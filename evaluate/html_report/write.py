@@ -20,9 +20,8 @@ def write_page(facts: Mapping[str, Any], path: Path) -> int:
         UserError: `path` is a folder.
     """
     check_output(path)
-    text = page(facts)
-    write_text(path, text)
-    return len(text.encode())
+    write_text(path, page(facts))
+    return path.stat().st_size
 
 
 def write_plots(
@@ -38,10 +37,12 @@ def write_plots(
     files = []
     for found in plots(facts, titled=True).values():
         for plot in found:
-            content = drawn(plot) if kind == "png" else standalone(plot).encode()
             files.append(folder / f"{plot.name}.{kind}")
+            if kind == "svg":
+                write_text(files[-1], standalone(plot))
+                continue
             with atomic_write(files[-1]) as file:
-                file.write(content)
+                file.write(drawn(plot))
     return files
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from deploy import packed_file
 from deploy.c_export import export_c
+from deploy.c_export.literals import identifier
 from deploy.card_file import FOLDER_CARD, NEW_CARD
 from deploy.checking import MAX_LOGIT_DIFFERENCE, check_classes
 from deploy.engine.packed_network import PackedNetwork
@@ -47,9 +48,10 @@ def export_c_sources(
         Refused: the program, or the packed network, computes something else.
     """
     packed, pixels = _packed(source, data, num_images)
+    name = identifier(source.stem) or "model"
     with tempfile.TemporaryDirectory() as temporary:
         draft = Path(temporary) / "sources"
-        names = [path.name for path in export_c(packed, draft, source.stem)]
+        names = [path.name for path in export_c(packed, draft, name)]
         _check_folder(folder, [*names, FOLDER_CARD, NEW_CARD])
         compiler = shutil.which("cc")
         if compiler is None:
@@ -57,7 +59,7 @@ def export_c_sources(
         else:
             program = _compiled(compiler, draft, Path(temporary))
             figures = _compared(packed, pixels, _logits(program, pixels))
-    files = export_c(packed, folder, source.stem)
+    files = export_c(packed, folder, name)
     about = {"files": list(map(str, files)), "format": "c"}
     return Written(folder, tuple(files), {**about, **figures})
 
@@ -104,11 +106,12 @@ def _logits(program: Path, pixels: Tensor) -> Floats:
     """What the program prints for raw images, (N, classes)."""
     raw = program.with_name("images")
     raw.write_bytes(np.ascontiguousarray(pixels.numpy()).tobytes())
-    done = subprocess.run([str(program), str(raw)], capture_output=True, text=True)
+    # In its folder: a path may hold tabs and line breaks, which the program's lines are made of.
+    done = subprocess.run([str(program), raw.name], capture_output=True, cwd=program.parent)
     if done.returncode:
         raise Refused(f"nothing is written: the program ended with {done.returncode}")
-    lines = [line.split("\t")[4:] for line in done.stdout.splitlines()]
-    return np.array(lines, dtype=np.float32)
+    lines = [line.split(b"\t")[4:] for line in done.stdout.split(b"\n")[:-1]]
+    return np.array([list(map(float, numbers)) for numbers in lines], dtype=np.float32)
 
 
 def _compared(packed: PackedNetwork, pixels: Tensor, found: Floats) -> dict[str, Any]:

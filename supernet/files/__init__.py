@@ -5,7 +5,8 @@
 `expected` what a refused value should have been. `image_file` is one image as pixels, of the
 `image_formats` that are decoded here, `image_view` what a network sees of it, `image_listing` all
 below a folder; `plain_data` is what JSON can hold, nested or by dotted name; `printable` is text
-for a terminal, `telling` what stands there beside a result.
+for a terminal, `telling` what stands there beside a result; `names` what classes and blocks are
+called.
 """
 
 from __future__ import annotations

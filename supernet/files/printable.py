@@ -25,6 +25,11 @@ def printable(text: str, longest: int | None = None) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def encodable(text: str) -> str:
+    """`text` as UTF-8 can hold it: halves of characters, as odd paths have them, are shown."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _shown(character: str) -> str:
     if character in "\n\t" or character.isprintable() or character == " ":
         return character

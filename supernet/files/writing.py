@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from supernet.files.printable import encodable
 from supernet.files.user_error import UserError
 
 PARTIAL = ".partial"
@@ -102,9 +103,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically; halves of characters, as odd paths have them, are shown."""
     with atomic_write(path) as file:
-        file.write(text.encode())
+        file.write(encodable(text).encode())
 
 
 def write_json(path: str | Path, document: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from supernet.files.names import check_block_names
 from supernet.spec.chain import (
     ConvChainSpec,
 )
@@ -88,6 +89,9 @@ class NetworkSpec:
     """A whole network: a chain of blocks from an image to class logits.
 
     `block_names` name the blocks in the module (`stem`, `block3_spatial`, ...), one each.
+
+    Raises:
+        UserError: a name that no block can have.
     """
 
     name: str
@@ -96,6 +100,9 @@ class NetworkSpec:
     num_classes: int
     block_names: tuple[str, ...]
     blocks: tuple[BlockSpec, ...]
+
+    def __post_init__(self) -> None:
+        check_block_names(self.block_names)
 
     def layers(self) -> tuple[tuple[str, LayerSpec], ...]:
         """Every layer with its full name, `block name.layer name`, in the order of execution."""

@@ -21,6 +21,7 @@ from supernet.files.image_listing import (
     say_left_out,
     tell_left_out,
 )
+from supernet.files.names import check_names
 
 TRAIN, SEARCH, TEST, UNUSED = "train", "search", "test", "unused"
 PART_NAMES = {
@@ -122,6 +123,7 @@ def list_class_folders(root: Path, class_names: Sequence[str] | None = None) -> 
     if len(found) < 2:
         holds = f"one class folder ({found[0]})" if found else "no class folder"
         raise UserError(f"{root}: holds {holds}, expected one folder for each of two or more")
+    check_names(found, f"{root}: folder")
     if class_names is not None:
         known = [composed(folder_name(name)) for name in class_names]
         if unknown := sorted(name for name in found if composed(name) not in known):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from supernet.files import UserError
+from supernet.files.names import check_names
 from supernet.plugins import own_code
 from training.data.config import DATA_SETS, DataConfig, Part
 from training.data.image_set import ImageSet, MemoryImageSet
@@ -32,6 +33,7 @@ def open_part(config: DataConfig, part: Part) -> ImageSet:
     result = load_reader(config.name, trusted=not config.is_of_a_file)(config, part)
     is_set = isinstance(result, ImageSet)
     images = squared(result, config) if is_set else _image_set(config, result)
+    check_names(images.class_names, f"{config.name}: class")
     if len(images.class_names) < 2:
         raise UserError(f"{config.name}: has one class, expected at least two")
     if len(images) == 0:

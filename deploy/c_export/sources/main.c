@@ -24,6 +24,15 @@ static int fail(const char *path, const char *reason)
     return 2;
 }
 
+/* A class name as one column: what would end it or its line, or move a cursor, as an octal. */
+static void print_name(const char *name)
+{
+    for (; *name != '\0'; ++name) {
+        const unsigned char c = (unsigned char)*name;
+        printf(c < 0x20 || c == 0x7f ? "\\%03o" : "%c", c);
+    }
+}
+
 static void classify(const char *path, long number, const uint8_t *image)
 {
     static float logits[@NAME@_NUM_CLASSES];
@@ -32,7 +41,8 @@ static void classify(const char *path, long number, const uint8_t *image)
     for (i = 1; i < @NAME@_NUM_CLASSES; ++i) {
         if (logits[i] > logits[best]) best = i;
     }
-    printf("%s\t%ld\t%d\t%s", path, number, best, @name@_class_names[best]);
+    printf("%s\t%ld\t%d\t", path, number, best);
+    print_name(@name@_class_names[best]);
     for (i = 0; i < @NAME@_NUM_CLASSES; ++i) printf("\t%.9g", (double)logits[i]);
     printf("\n");
 }
