@@ -73,6 +73,8 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return WRONG_INPUT, f"{error.format_message()} (see {_usage(error)} --help)"
     if (failure := _no_room(error)) is not None:
         return FAILED, f"no room to write: {_operating_system(failure)}"
+    if _is_no_memory(error):
+        return FAILED, f"not enough memory: {_short(str(error))}".rstrip(": ")
     if isinstance(error, OSError):
         return FAILED, _operating_system(error)
     if type(error).__module__.startswith(COMPILERS):
@@ -92,6 +94,12 @@ def _explain(error: BaseException) -> tuple[int, str]:
 def _usage(error: BaseException) -> str:
     context = getattr(error, "ctx", None)
     return context.command_path if context is not None else "evobit"
+
+
+def _is_no_memory(error: BaseException) -> bool:
+    """Whether Python, NumPy or torch was refused memory."""
+    is_of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and is_of_torch)
 
 
 def _no_room(error: BaseException) -> OSError | None:

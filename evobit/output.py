@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import sys
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -15,6 +17,18 @@ from evobit.errors import say
 from supernet.files.plain_data import flatten, plain
 from supernet.files.printable import LONGEST, printable
 from supernet.files.telling import is_first_process
+
+
+def prepare_streams() -> None:
+    """Let both streams take any text: '?' for what they cannot encode; closed, they take all."""
+    # Pillow tells of damage that it reads past; an image that it cannot read is refused by name.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # the shell's >&-
+            setattr(sys, name, open(os.devnull, "w"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 class Output:

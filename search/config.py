@@ -14,6 +14,7 @@ from search.searchers import SEARCHERS, Searcher, SearcherConfig
 from search.searchers.base import OBJECTIVES
 from supernet.costs.limits import limit_names
 from supernet.costs.table import LATENCY
+from training.bounds import MAX_COUNT, MAX_SECONDS, MAX_WORKERS, Seed
 from training.run_files.same_run import CAN_GROW, CHANGES_NOTHING, NOT_RECORDED
 from training.stage import Stage
 
@@ -37,16 +38,18 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     """
 
     searcher: SearcherName = "evolution"
-    generations: int = Field(default=20, ge=0)
-    evaluations: Annotated[int | None, CAN_GROW] = Field(default=None, ge=1)
-    workers: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=0, ge=0)
+    generations: int = Field(default=20, ge=0, le=MAX_COUNT)
+    evaluations: Annotated[int | None, CAN_GROW] = Field(default=None, ge=1, le=100 * MAX_COUNT)
+    workers: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=0, ge=0, le=MAX_WORKERS)
     address: Annotated[str | None, CHANGES_NOTHING, NOT_RECORDED] = None
     arrays_at: Annotated[str | None, CHANGES_NOTHING, NOT_RECORDED] = None
-    timeout_s: Annotated[float | None, CHANGES_NOTHING, NOT_RECORDED] = Field(default=None, gt=0)
-    batch: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=1, ge=1)
-    batch_mib: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=1024, ge=1)
+    timeout_s: Annotated[float | None, CHANGES_NOTHING, NOT_RECORDED] = Field(
+        default=None, gt=0, le=MAX_SECONDS
+    )
+    batch: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=1, ge=1, le=MAX_COUNT)
+    batch_mib: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=1024, ge=1, le=2**20)
     start_with: tuple[Path, ...] | None = Field(default=None, min_length=1)
-    feasibility_samples: int = Field(default=2000, ge=1)
+    feasibility_samples: int = Field(default=2000, ge=1, le=MAX_COUNT // 10)
     scoring: SearchScoringConfig = Field(default_factory=SearchScoringConfig)
 
     @model_validator(mode="after")
@@ -129,7 +132,7 @@ class SearchStage(Stage):
     """Everything `run_search` needs."""
 
     search: SearchConfig = Field(default_factory=SearchConfig)
-    seed: int = 0
+    seed: Seed = 0
 
     def recorded(self) -> dict[str, Any]:
         """See `Stage.recorded`; budget and objectives as one, in whichever way they were given."""

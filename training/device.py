@@ -10,6 +10,7 @@ from torch import nn
 
 from supernet.files import UserError
 from supernet.layers.binary_conv import Precision
+from training.bounds import MAX_THREADS
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 PrecisionName = Literal["auto", "fp32", "exact", "bf16"]
@@ -59,5 +60,6 @@ def set_threads(threads: int | None) -> int:
     None: as many as OMP_NUM_THREADS says, or else all cores.
     """
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    torch.set_num_threads(threads or (int(wanted) if wanted.isdigit() else 0) or usable_cores())
+    told = int(wanted[:9]) if wanted.isdecimal() else 0
+    torch.set_num_threads(min(threads or told or usable_cores(), MAX_THREADS))
     return torch.get_num_threads()

@@ -8,6 +8,7 @@ from supernet.files import UserError
 from supernet.sharing import FROM_LARGEST, Sharing
 from supernet.space import SearchSpace
 from supernet.supernet import Supernet, check_shareable
+from training.bounds import Seed
 from training.data.training_data import TrainingData, check_fit
 from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases
@@ -28,7 +29,7 @@ class SupernetStage(Stage):
     """Everything `train_supernet` needs."""
 
     supernet: SupernetConfig = SupernetConfig()
-    seed: int = 0
+    seed: Seed = 0
 
 
 def check_stage(space: SearchSpace, stage: SupernetStage, data: TrainingData) -> None:

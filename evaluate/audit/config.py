@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from evaluate.retrain.config import RepeatedTraining, RetrainConfig
+from training.bounds import MAX_COUNT, MAX_IMAGES, MAX_THREADS, Seed
 from training.device import DeviceName, PrecisionName
 from training.loop.settings import TrainingSettings
 from training.path_sampling import PathSamplingConfig
@@ -27,10 +28,12 @@ class AuditScoring(Section):
     batch_norm: tuple[BatchNormMode, ...] = Field(
         ("recalibrated", "running", "batch"), min_length=1
     )
-    calibration_images: tuple[int, ...] = Field((256, 1024, 4096), min_length=1)
-    calibration_batch: int = Field(256, ge=2)
-    batch_size: int = Field(500, ge=2)
-    threads: int = Field(1, ge=1)
+    calibration_images: tuple[Annotated[int, Field(le=MAX_IMAGES)], ...] = Field(
+        (256, 1024, 4096), min_length=1
+    )
+    calibration_batch: int = Field(256, ge=2, le=MAX_IMAGES)
+    batch_size: int = Field(500, ge=2, le=MAX_IMAGES)
+    threads: int = Field(1, ge=1, le=MAX_THREADS)
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
 
@@ -84,12 +87,12 @@ class AuditConfig(RepeatedTraining):
     the intervals. Training settings that are not given are those of the `retrain` section.
     """
 
-    networks: int = Field(20, ge=2)
+    networks: int = Field(20, ge=2, le=MAX_COUNT)
     limits: dict[str, float] = {}
     sampling: tuple[PathSamplingConfig, ...] = ()
     scoring: AuditScoring = AuditScoring()
-    top_k: tuple[int, ...] = (1, 3)
-    bootstrap: int = Field(1000, ge=1)
+    top_k: tuple[Annotated[int, Field(le=MAX_COUNT)], ...] = (1, 3)
+    bootstrap: int = Field(1000, ge=1, le=MAX_COUNT)
 
     @model_validator(mode="after")
     def _ranks(self) -> AuditConfig:
@@ -107,7 +110,7 @@ class AuditStage(Stage):
     # `audit` has taken its part of it.
     retrain: Annotated[RetrainConfig, CHANGES_NOTHING, NOT_RECORDED] = RetrainConfig()
     audit: AuditConfig = AuditConfig()
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="before")
     @classmethod

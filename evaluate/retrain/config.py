@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from training.bounds import MAX_COUNT, MAX_REPEATS, MAX_WORKERS, Seed
 from training.loop.settings import TrainingSettings
 from training.run_files.same_run import CHANGES_NOTHING, NOT_RECORDED
 from training.stage import Stage
@@ -22,8 +23,8 @@ class RepeatedTraining(TrainingSettings):
     because results depend on it in their last digits.
     """
 
-    seeds: int = Field(3, ge=1)
-    workers: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(0, ge=0)
+    seeds: int = Field(3, ge=1, le=MAX_REPEATS)
+    workers: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(0, ge=0, le=MAX_WORKERS)
 
 
 class RetrainConfig(RepeatedTraining):
@@ -35,8 +36,8 @@ class RetrainConfig(RepeatedTraining):
     the one of the search.
     """
 
-    uniform: int = Field(2, ge=0)
-    random: int = Field(3, ge=0)
+    uniform: int = Field(2, ge=0, le=MAX_COUNT)
+    random: int = Field(3, ge=0, le=MAX_COUNT)
     limits: dict[str, float] | None = None
     latency_table: Path | None = None
 
@@ -45,4 +46,4 @@ class RetrainStage(Stage):
     """Everything `retrain` needs."""
 
     retrain: RetrainConfig = RetrainConfig()
-    seed: int = 0
+    seed: Seed = 0

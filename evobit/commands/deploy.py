@@ -40,7 +40,9 @@ def pack(
         Path | None,
         typer.Option(metavar="DIR", help="Images to check it on [default: its search split]."),
     ] = None,
-    images: Annotated[int, typer.Option(help="Images to check it on, at most.", min=1)] = 200,
+    images: Annotated[
+        int, typer.Option(help="Images to check it on, at most.", min=1, max=100_000)
+    ] = 200,
     space: Annotated[
         str | None,
         typer.Option(metavar="SPACE", help="Your own search space, where the network is of it."),
@@ -91,7 +93,7 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMG...", help="Image files, or folders of them.")
     ],
-    top: Annotated[int, typer.Option(help="Classes shown an image.", min=1)] = 5,
+    top: Annotated[int, typer.Option(help="Classes shown an image.", min=1, max=1_000_000)] = 5,
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -135,7 +137,7 @@ def predict(
 def bench(
     model: Model,
     threads: Threads = 1,
-    rounds: Annotated[int, typer.Option(help="Rounds measured in turns.", min=3)] = 15,
+    rounds: Annotated[int, typer.Option(help="Rounds measured in turns.", min=3, max=10_000)] = 15,
     torch_too: Annotated[
         bool, typer.Option("--torch/--no-torch", help="Also time the network in torch fp32.")
     ] = True,

@@ -81,7 +81,9 @@ def export(
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option(help="Images to check a network on, at most [default: 200].", min=1),
+        typer.Option(
+            help="Images to check a network on, at most [default: 200].", min=1, max=100_000
+        ),
     ] = None,
     space: Annotated[
         str | None,

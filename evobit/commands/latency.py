@@ -24,7 +24,7 @@ ConfigOption = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
 Threads = Annotated[int, typer.Option(help="Threads a network runs on.", min=1, max=256)]
-Batch = Annotated[int, typer.Option(help="Images a call.", min=1)]
+Batch = Annotated[int, typer.Option(help="Images a call.", min=1, max=1000)]
 
 NAMED = 3
 """Layers in torch that a build names."""
@@ -36,7 +36,7 @@ def build(
     to: Output,
     threads: Threads = 1,
     batch: Batch = 1,
-    rounds: Annotated[int, typer.Option(help="Rounds over all networks.", min=2)] = 10,
+    rounds: Annotated[int, typer.Option(help="Rounds over all networks.", min=2, max=10_000)] = 10,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:

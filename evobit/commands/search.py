@@ -28,7 +28,7 @@ def search(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Ray workers; 0 scores in this process.", min=0),
+        typer.Option(metavar="N", help="Ray workers; 0 scores in this process.", min=0, max=10_000),
     ] = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,

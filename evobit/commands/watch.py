@@ -38,7 +38,7 @@ def watch(
     ],
     once: Annotated[bool, typer.Option("--once", help="Show the present state and end.")] = False,
     interval: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Between two looks.", min=0.1)
+        float, typer.Option(metavar="SECONDS", help="Between two looks.", min=0.1, max=86_400)
     ] = 2.0,
     to: Annotated[
         To | None,

@@ -8,6 +8,7 @@ from pydantic import Field, FiniteFloat, create_model, model_validator
 
 from supernet.costs.limits import Limit, limit_names
 from supernet.costs.table import COSTS
+from training.bounds import MAX_FLOAT
 from training.section import Section
 
 
@@ -36,7 +37,7 @@ def _fields() -> dict[str, Any]:
         for name, cost in COSTS.items()
         if cost.is_measured == measured
     ]
-    return {name: (FiniteFloat | None, Field(default=None, ge=0)) for name in names}
+    return {name: (FiniteFloat | None, Field(default=None, ge=0, le=MAX_FLOAT)) for name in names}
 
 
 if TYPE_CHECKING:

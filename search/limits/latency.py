@@ -20,6 +20,7 @@ from supernet.costs.table import LATENCY
 from supernet.files import as_written
 from supernet.space import SearchSpace
 from supernet.spec import NetworkSpec
+from training.bounds import MAX_REPEATS, MAX_THREADS
 from training.section import Section
 
 MAX_MEASURED = 10
@@ -36,8 +37,8 @@ class LatencyConfig(Section):
 
     latency_table: Path | None = None
     latency_device: Literal["this", "other"] = "this"
-    latency_threads: int = Field(default=1, ge=1)
-    latency_batch: int = Field(default=1, ge=1)
+    latency_threads: int = Field(default=1, ge=1, le=MAX_THREADS)
+    latency_batch: int = Field(default=1, ge=1, le=MAX_REPEATS)
     trust_latency_table: bool = False
 
 

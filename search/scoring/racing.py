@@ -17,6 +17,7 @@ from pydantic import Field
 
 from search.scoring.tasks import Score
 from supernet.candidate import Candidate, best
+from training.bounds import MAX_COUNT
 from training.section import Section
 
 Bits = NDArray[np.bool_]
@@ -30,9 +31,9 @@ class RacingConfig(Section):
     races against the last of so many best ones; those are always scored in full.
     """
 
-    blocks: int = Field(default=8, ge=2)
+    blocks: int = Field(default=8, ge=2, le=MAX_COUNT)
     level: float = Field(default=0.02, gt=0, lt=1)
-    leaders: int = Field(default=10, ge=1)
+    leaders: int = Field(default=10, ge=1, le=MAX_COUNT)
 
 
 def sign_test(wins: int, losses: int) -> float:

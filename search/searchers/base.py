@@ -17,6 +17,7 @@ from search.scoring.racing import Leaders, RacingConfig
 from search.searchers.surrogate import Surrogate
 from supernet.architecture import Architecture
 from supernet.candidate import Candidate, SharedChoices
+from training.bounds import MAX_COUNT, MAX_REPEATS
 from training.section import Section
 
 TRIES = 10
@@ -46,16 +47,16 @@ class SearcherConfig(Section):
     early. None: all are scored in full.
     """
 
-    population: int = Field(default=50, ge=1)
-    parents: int = Field(default=10, ge=1)
-    mutations: int = Field(default=25, ge=0)
-    crossovers: int = Field(default=25, ge=0)
+    population: int = Field(default=50, ge=1, le=MAX_COUNT)
+    parents: int = Field(default=10, ge=1, le=MAX_COUNT)
+    mutations: int = Field(default=25, ge=0, le=MAX_COUNT)
+    crossovers: int = Field(default=25, ge=0, le=MAX_COUNT)
     mutation_probability: float = Field(default=0.1, ge=0, le=1)
-    tournament: int = Field(default=10, ge=1)
-    children: int = Field(default=16, ge=1)
+    tournament: int = Field(default=10, ge=1, le=MAX_COUNT)
+    children: int = Field(default=16, ge=1, le=MAX_COUNT)
     objectives: tuple[str, ...] | None = Field(default=None, min_length=1)
-    lag: int | None = Field(default=None, ge=1)
-    screen: int | None = Field(default=None, ge=2)
+    lag: int | None = Field(default=None, ge=1, le=MAX_COUNT)
+    screen: int | None = Field(default=None, ge=2, le=MAX_REPEATS)
     racing: RacingConfig | None = None
 
     @model_validator(mode="after")

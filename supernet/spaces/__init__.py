@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
+from supernet.costs import cost
 from supernet.files import UserError
 from supernet.files.expected import first_mistake
 from supernet.plugins import own_code
@@ -29,6 +30,9 @@ SPACES: dict[str, type[SearchSpace]] = {
 
 MAX_NUMBER = 2**31
 """In any option of a space."""
+
+MAX_PARAMETERS = 10**9
+"""Of a network: 4 GB in fp32, forty times the largest that is published here."""
 
 
 def space_class(name: str, *, trusted: bool = True) -> type[SearchSpace]:
@@ -108,9 +112,25 @@ def space_from_description(
         if needed and field.name not in options:
             raise UserError(f"search space '{name}': option '{field.name}' is missing")
     try:
-        return found(**options)
+        space: SearchSpace = found(**options)
     except (TypeError, ValueError, AssertionError, ArithmeticError) as error:
         raise UserError(f"search space '{name}': {error}") from error
+    _check_size(space)
+    return space
+
+
+def _check_size(space: SearchSpace) -> None:
+    """Refuse networks that no machine could hold, of numbers that are each within bounds.
+
+    Raises:
+        UserError: the first architecture has too many parameters.
+    """
+    parameters = cost(space.decode(space.first())).parameters
+    if parameters > MAX_PARAMETERS:
+        raise UserError(
+            f"search space '{space.name}': with these options a network has {parameters:,} "
+            f"parameters, expected at most {MAX_PARAMETERS:,}"
+        )
 
 
 def _too_large(value: Any) -> bool:

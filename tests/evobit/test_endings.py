@@ -84,11 +84,11 @@ def test_ctrl_c_inside_a_command(capsys, monkeypatch):
 def test_sigterm_ends_a_command_as_ctrl_c_does():
     lines = (
         "import os, signal, time",
-        "from evobit import __main__ as program, errors",
+        "from evobit import __main__ as program, errors, main",
         "def terminated():",
         "    os.kill(os.getpid(), signal.SIGTERM)",
         "    time.sleep(10)",
-        "program.run = lambda arguments: errors.exit_code(terminated)",
+        "main.run = lambda arguments: errors.exit_code(terminated)",
         "program.main()",
     )
     done = subprocess.run(

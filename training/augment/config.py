@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from training.bounds import MAX_FLOAT, MAX_SIDE
 from training.frozen.config import NAME_IN_WORDS, NamedNetwork, check_network_name
 from training.section import Section, UsedWith, refuse_ignored
 
@@ -17,6 +18,10 @@ ERASING_OPTIONS: UsedWith = {
     "area": ("name", ("random-erasing",)),
     "aspect": ("name", ("random-erasing",)),
 }
+
+
+Aspect = Annotated[float, Field(gt=0, le=1000)]
+"""Height / width."""
 
 
 class AttentionConfig(Section):
@@ -33,11 +38,12 @@ class AttentionConfig(Section):
     size: int | None = Field(
         None,
         ge=1,
+        le=MAX_SIDE,
         description="side in pixels to which the extractor's images are resized; none: 224 for "
         "torchvision's models, else the side of the images",
     )
-    grid: int = Field(7, ge=1)
-    cells: int | None = Field(6, ge=1)
+    grid: int = Field(7, ge=1, le=256)
+    cells: int | None = Field(6, ge=1, le=256**2)
     cache: Path | None = Field(
         None,
         description="a file that keeps the attention of every training image, so that the "
@@ -77,7 +83,7 @@ class MixConfig(Section):
 
     name: Literal["cutmix", "mixup", "attentive-cutmix"]
     probability: float = Field(gt=0, le=1)
-    alpha: float = Field(1.0, gt=0)
+    alpha: float = Field(1.0, gt=0, le=MAX_FLOAT)
     attention: AttentionConfig | None = None
 
     @model_validator(mode="after")
@@ -101,9 +107,9 @@ class EraseConfig(Section):
 
     name: Literal["cutout", "random-erasing"]
     probability: float = Field(gt=0, le=1)
-    size: int | None = Field(None, ge=1)
+    size: int | None = Field(None, ge=1, le=MAX_SIDE)
     area: tuple[float, float] = (0.02, 0.4)
-    aspect: tuple[float, float] = (0.3, 3.3)
+    aspect: tuple[Aspect, Aspect] = (0.3, 3.3)
 
     @model_validator(mode="after")
     def _no_ignored_field(self) -> Self:
@@ -149,7 +155,9 @@ class AugmentConfig(Section):
         description="none: the centre; pad: a random window of the image with a black border; "
         "resized: a random window of random area, resized",
     )
-    pad: int = Field(2, ge=0, description="width of the border in pixels, for crop: pad")
+    pad: int = Field(
+        2, ge=0, le=MAX_SIDE, description="width of the border in pixels, for crop: pad"
+    )
     min_scale: float = Field(
         0.08, gt=0, le=1, description="least share of the area kept, for crop: resized"
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from supernet.files.image_view import CHANNELS, View, needs_only_border, usual_stored
+from training.bounds import MAX_IMAGES, MAX_THREADS
 from training.run_files.same_run import CHANGES_NOTHING
 from training.section import Section
 
@@ -73,12 +74,17 @@ class DataConfig(Section):
         description="2: resize, stored_size and channels say what a network sees of an image; 1: "
         "what runs did that were made before they said so (docs/formats.md)",
     )
-    split_seed: int = Field(0, ge=0, description="seed of the train/search (and test) split")
+    split_seed: int = Field(
+        0, ge=0, lt=2**63, description="seed of the train/search (and test) split"
+    )
     search_fraction: float = Field(
         0.1, gt=0, lt=1, description="share of each class's training images in the search split"
     )
     search_per_class: int | None = Field(
-        None, ge=1, description="images a class in the search split; overrides search_fraction"
+        None,
+        ge=1,
+        le=MAX_IMAGES,
+        description="images a class in the search split; overrides search_fraction",
     )
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of each class in the test split of a folder without one"
@@ -90,7 +96,7 @@ class DataConfig(Section):
         None, description="folder that 'evobit cache' wrote (imagefolder, imagelist)"
     )
     loader_workers: Annotated[int, CHANGES_NOTHING] = Field(
-        2, ge=0, description="processes that decode images of a folder"
+        2, ge=0, le=MAX_THREADS, description="processes that decode images of a folder"
     )
     _is_of_a_file: bool = PrivateAttr(False)
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from training.bounds import MAX_FLOAT
 from training.section import Section
 
 NAME_IN_WORDS = (
@@ -73,7 +74,9 @@ class DistillationConfig(Section):
         "normalised as the student's; none: torchvision's pretrained weights, or what your own "
         "function returns",
     )
-    temperature: float = Field(1.0, gt=0, description="both sides' logits are divided by it")
+    temperature: float = Field(
+        1.0, gt=0, le=MAX_FLOAT, description="both sides' logits are divided by it"
+    )
     label_weight: float = Field(
         0.0, ge=0, le=1, description="share of the labels' loss, the rest is the teacher's"
     )

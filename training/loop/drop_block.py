@@ -23,6 +23,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.bounds import MAX_SIDE
 from training.processes.distributed import WHOLE, Part
 from training.section import Section
 
@@ -34,7 +35,7 @@ class DropBlockConfig(Section):
     """
 
     keep: float = Field(0.9, gt=0, lt=1)
-    size: int = Field(7, ge=1)
+    size: int = Field(7, ge=1, le=MAX_SIDE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from supernet.binarization import Binarization
 from supernet.layers.initialisation import WeightRule
 from training.augment.config import AugmentConfig
+from training.bounds import MAX_EPOCHS, MAX_FLOAT, MAX_IMAGES, MAX_SECONDS, MAX_THREADS
 from training.device import DeviceName, PrecisionName
 from training.frozen.config import DistillationConfig
 from training.loop.drop_block import DropBlockConfig
@@ -28,9 +29,9 @@ class PhaseSettings(Section):
     the rule by which the latent weights are drawn anew as the phase begins; all else is handed on.
     """
 
-    epochs: int = Field(20, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    epochs: int = Field(20, ge=1, le=MAX_EPOCHS)
+    learning_rate: float = Field(3e-3, gt=0, le=MAX_FLOAT)
+    weight_decay: float = Field(0.0, ge=0, le=MAX_FLOAT)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     optimiser: OptimiserConfig = OptimiserConfig()
     binarization: Binarization = Binarization()
@@ -56,17 +57,17 @@ class TrainingSettings(PhaseSettings):
     phases: tuple[PhaseSettings, ...] = ()
     initialise: WeightRule | Literal["auto"] = "auto"
     start_from: Path | None = None
-    batch_size: int = Field(128, ge=2)
+    batch_size: int = Field(128, ge=2, le=MAX_IMAGES)
     norm_momentum: float | None = Field(None, gt=0, le=1)
-    calibration_images: int = Field(0, ge=0)
+    calibration_images: int = Field(0, ge=0, le=MAX_IMAGES)
     augment: AugmentConfig = AugmentConfig()
     drop_block: DropBlockConfig | None = None
     precision: PrecisionName = "auto"
     compile: Annotated[Literal["auto", "on", "off"], CHANGES_ROUNDING] = "auto"
     device: Annotated[DeviceName, CHANGES_ROUNDING] = "auto"
-    threads: Annotated[int | None, CHANGES_ROUNDING] = Field(None, ge=1)
+    threads: Annotated[int | None, CHANGES_ROUNDING] = Field(None, ge=1, le=MAX_THREADS)
     shared_norms: bool = True
-    checkpoint_seconds: Annotated[float, CHANGES_NOTHING] = Field(60.0, ge=0)
+    checkpoint_seconds: Annotated[float, CHANGES_NOTHING] = Field(60.0, ge=0, le=MAX_SECONDS)
     tensorboard: Annotated[bool, CHANGES_NOTHING] = True
 
     @model_validator(mode="before")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from training.bounds import MAX_EPOCHS, MAX_FLOAT
 from training.section import Section, UsedWith, refuse_ignored
 
 
@@ -19,11 +20,11 @@ class BopConfig(Section):
     """
 
     gamma: float = Field(1e-4, gt=0, le=1)
-    tau: float = Field(1e-8, ge=0)
+    tau: float = Field(1e-8, ge=0, le=MAX_FLOAT)
     gamma_end: float | None = Field(None, ge=0, le=1)
-    gamma_decay_epochs: float | None = Field(None, gt=0)
+    gamma_decay_epochs: float | None = Field(None, gt=0, le=MAX_EPOCHS)
     gamma_decay: float = Field(0.1, gt=0, le=1)
-    tau_end: float | None = Field(None, ge=0)
+    tau_end: float | None = Field(None, ge=0, le=MAX_FLOAT)
 
     @model_validator(mode="after")
     def _one_schedule_of_gamma(self) -> Self:
@@ -71,14 +72,14 @@ class OptimiserConfig(Section):
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
+    eps: float = Field(1e-8, gt=0, le=MAX_FLOAT)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
     schedule: Schedule = "linear"
     end: float = Field(0.0, ge=0, le=1)
-    milestones: tuple[float, ...] = ()
+    milestones: tuple[Annotated[float, Field(le=MAX_EPOCHS)], ...] = ()
     decay: float = Field(0.1, gt=0, le=1)
-    warmup_epochs: float = Field(0.0, ge=0)
+    warmup_epochs: float = Field(0.0, ge=0, le=MAX_EPOCHS)
     decayed: Decayed = "all"
     bop: BopConfig | None = None
 

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from training.bounds import MAX_EPOCHS, MAX_REPEATS
 from training.section import Section, UsedWith, refuse_ignored
 
 NUM_RANDOM = 2
@@ -42,7 +43,7 @@ class ScheduleEntry(Section):
     position, the last one counts.
     """
 
-    epoch: int = Field(ge=0)
+    epoch: int = Field(ge=0, le=MAX_EPOCHS)
     choices: dict[str, Choices] = Field(min_length=1)
 
 
@@ -53,8 +54,8 @@ class Widening(Section):
     """
 
     pattern: str = "*.width"
-    from_epoch: int = Field(ge=0)
-    every_epochs: int = Field(1, ge=1)
+    from_epoch: int = Field(ge=0, le=MAX_EPOCHS)
+    every_epochs: int = Field(1, ge=1, le=MAX_EPOCHS)
 
 
 class PathSamplingConfig(Section):
@@ -77,8 +78,8 @@ class PathSamplingConfig(Section):
     cost: str = "ops"
     minimum: float = 0.0
     maximum: float = float("inf")
-    num_bins: int | None = Field(None, ge=1)
-    num_random: int | None = Field(None, ge=0)
+    num_bins: int | None = Field(None, ge=1, le=10000)
+    num_random: int | None = Field(None, ge=0, le=MAX_REPEATS)
     distil: bool | None = None
     teacher_is_real: bool | None = None
     schedule: tuple[ScheduleEntry, ...] | None = None

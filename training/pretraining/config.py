@@ -9,6 +9,15 @@ from pydantic import Field, model_validator
 
 from supernet.binarization import Binarization
 from supernet.layers.initialisation import WeightRule
+from training.bounds import (
+    MAX_COUNT,
+    MAX_EPOCHS,
+    MAX_FLOAT,
+    MAX_IMAGES,
+    MAX_SECONDS,
+    MAX_THREADS,
+    Seed,
+)
 from training.device import DeviceName
 from training.loop.settings import TrainingSettings
 from training.optim import OptimiserConfig
@@ -59,36 +68,36 @@ class PretrainConfig(Section):
 
     method: Literal["moco", "simclr", "byol", "swav"] = "moco"
     unmix: Literal["none", "v5", "v1"] = "none"
-    epochs: int = Field(200, ge=1)
-    batch_size: int = Field(512, ge=2)
-    learning_rate: float = Field(0.06, gt=0)
-    weight_decay: float = Field(5e-4, ge=0)
+    epochs: int = Field(200, ge=1, le=MAX_EPOCHS)
+    batch_size: int = Field(512, ge=2, le=MAX_IMAGES)
+    learning_rate: float = Field(0.06, gt=0, le=MAX_FLOAT)
+    weight_decay: float = Field(5e-4, ge=0, le=MAX_FLOAT)
     optimiser: OptimiserConfig = OptimiserConfig(name="sgd", schedule="cosine")
-    temperature: float = Field(0.1, gt=0)
-    queue: int = Field(4096, ge=0)
-    queue_from: int = Field(15, ge=0)
-    prototypes: int = Field(100, ge=2)
+    temperature: float = Field(0.1, gt=0, le=MAX_FLOAT)
+    queue: int = Field(4096, ge=0, le=2**18)
+    queue_from: int = Field(15, ge=0, le=MAX_EPOCHS)
+    prototypes: int = Field(100, ge=2, le=2**16)
     # exp(+-1 / 0.03) = 3e+-14; the smallest over the sum of 1e4 x 100 largest, 1e-35, is a float32.
-    epsilon: float = Field(0.05, ge=0.03)
-    frozen_epochs: int = Field(1, ge=0)
+    epsilon: float = Field(0.05, ge=0.03, le=MAX_FLOAT)
+    frozen_epochs: int = Field(1, ge=0, le=MAX_EPOCHS)
     momentum: float = Field(0.99, ge=0, lt=1)
     symmetric: bool = False
-    projection: int = Field(128, ge=1)
-    hidden: int | None = Field(None, ge=0)
+    projection: int = Field(128, ge=1, le=2**12)
+    hidden: int | None = Field(None, ge=0, le=2**14)
     swav_mixtures: SwavMixtures = "formula"
     whole_share: float = Field(0.5, ge=0, le=1)
-    beta: float = Field(1.0, gt=0)
+    beta: float = Field(1.0, gt=0, le=MAX_FLOAT)
     image_mixture: ImageMixtureConfig = ImageMixtureConfig()
     views: ViewConfig = ViewConfig()
     binarization: Binarization = Binarization()
     initialise: WeightRule | Literal["auto"] = "auto"
     norm_momentum: float | None = Field(None, gt=0, le=1)
-    calibration_images: int = Field(0, ge=0)
-    neighbours: int = Field(200, ge=1)
-    neighbour_temperature: float = Field(0.1, gt=0)
+    calibration_images: int = Field(0, ge=0, le=MAX_IMAGES)
+    neighbours: int = Field(200, ge=1, le=MAX_COUNT)
+    neighbour_temperature: float = Field(0.1, gt=0, le=MAX_FLOAT)
     device: Annotated[DeviceName, CHANGES_ROUNDING] = "auto"
-    threads: Annotated[int | None, CHANGES_ROUNDING] = Field(None, ge=1)
-    checkpoint_seconds: Annotated[float, CHANGES_NOTHING] = Field(60.0, ge=0)
+    threads: Annotated[int | None, CHANGES_ROUNDING] = Field(None, ge=1, le=MAX_THREADS)
+    checkpoint_seconds: Annotated[float, CHANGES_NOTHING] = Field(60.0, ge=0, le=MAX_SECONDS)
     tensorboard: Annotated[bool, CHANGES_NOTHING] = True
 
     @model_validator(mode="before")
@@ -145,4 +154,4 @@ class PretrainStage(Stage):
     """Everything `pretrain` needs. The labels of `data` score the features; they teach nothing."""
 
     pretrain: PretrainConfig = PretrainConfig()
-    seed: int = 0
+    seed: Seed = 0

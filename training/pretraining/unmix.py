@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from training.bounds import MAX_FLOAT, MAX_REPEATS
 from training.section import Section
 
 SwavMixtures = Literal["formula", "script"]
@@ -121,12 +122,12 @@ class ImageMixtureConfig(Section):
     In each round an image is mixed with the given probability, by a share of Beta(beta, beta).
     """
 
-    whole_rounds: int = Field(2, ge=0)
+    whole_rounds: int = Field(2, ge=0, le=MAX_REPEATS)
     whole_probability: float = Field(0.1, ge=0, le=1)
-    whole_beta: float = Field(1.0, gt=0)
-    region_rounds: int = Field(2, ge=0)
+    whole_beta: float = Field(1.0, gt=0, le=MAX_FLOAT)
+    region_rounds: int = Field(2, ge=0, le=MAX_REPEATS)
     region_probability: float = Field(0.1, ge=0, le=1)
-    region_beta: float = Field(1.0, gt=0)
+    region_beta: float = Field(1.0, gt=0, le=MAX_FLOAT)
 
 
 def mix_images(views: Sequence[Tensor], config: ImageMixtureConfig, rng: Random) -> list[Tensor]:

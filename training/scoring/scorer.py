@@ -27,6 +27,7 @@ from supernet.finite import demand_finite
 from supernet.network import Network, stand_alone_copy
 from supernet.spaces import space_from_description
 from supernet.supernet import Supernet
+from training.bounds import MAX_IMAGES, MAX_THREADS
 from training.data.config import DataConfig
 from training.data.normalisation import Normalisation
 from training.data.training_data import TrainingData
@@ -45,11 +46,11 @@ or those of each scored batch itself."""
 class ScoringConfig(Section):
     """`search_images`: score on the first so many images of the search split (None: on all)."""
 
-    calibration_images: int = Field(2048, ge=2)
-    calibration_batch: int = Field(512, ge=2)
-    batch_size: int = Field(512, ge=1)
-    search_images: int | None = Field(None, ge=1)
-    threads: int = Field(1, ge=1)
+    calibration_images: int = Field(2048, ge=2, le=MAX_IMAGES)
+    calibration_batch: int = Field(512, ge=2, le=MAX_IMAGES)
+    batch_size: int = Field(512, ge=1, le=MAX_IMAGES)
+    search_images: int | None = Field(None, ge=1, le=MAX_IMAGES)
+    threads: int = Field(1, ge=1, le=MAX_THREADS)
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
 
