@@ -15,8 +15,8 @@ Made from the program at each build of this site; `evobit COMMAND --help` prints
 | 1 | it ran and failed, or was interrupted (Ctrl-C, SIGTERM): the same command resumes |
 | 2 | the input is wrong: one line says what, where, and what was expected |
 
-A signal that comes while Python itself starts, before it has begun with evobit, ends it as Python or
-the system does (130, 143, or 1 with a traceback); nothing has been read or written then.
+A signal that comes while Python itself starts, before it has begun with evobit, ends it as Python
+or the system does (130, 143, or 1 with a traceback); nothing has been read or written then.
 
 | variable | meaning |
 |---|---|

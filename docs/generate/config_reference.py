@@ -212,7 +212,9 @@ def _bound(limit: Any) -> str | None:
     }
     for name, sign in signs.items():
         if (value := getattr(limit, name, None)) is not None:
-            return f"{sign} {value:g}".replace("<", "&lt;")
+            is_short = isinstance(value, int) and abs(value) < 2**53
+            number = f"{value:,}" if is_short else f"{value:g}"
+            return f"{sign} {number}".replace("<", "&lt;")
     return None
 
 

@@ -32,7 +32,10 @@ MAX_NUMBER = 2**31
 """In any option of a space."""
 
 MAX_PARAMETERS = 10**9
-"""Of a network: 4 GB in fp32, forty times the largest that is published here."""
+"""Of a network: 4 GB in fp32, twenty times AlexNet's."""
+
+MAX_WORK = 10**15
+"""Multiply-adds of one image; a ResNet-50 of 1,024 pixels has 10^11."""
 
 
 def space_class(name: str, *, trusted: bool = True) -> type[SearchSpace]:
@@ -123,14 +126,16 @@ def _check_size(space: SearchSpace) -> None:
     """Refuse networks that no machine could hold, of numbers that are each within bounds.
 
     Raises:
-        UserError: the first architecture has too many parameters.
+        UserError: the first architecture has too many parameters, or too much to compute.
     """
-    parameters = cost(space.decode(space.first())).parameters
-    if parameters > MAX_PARAMETERS:
-        raise UserError(
-            f"search space '{space.name}': with these options a network has {parameters:,} "
-            f"parameters, expected at most {MAX_PARAMETERS:,}"
-        )
+    costs = cost(space.decode(space.first()))
+    found = {"parameters": costs.parameters, "multiply-adds": costs.flops + costs.bops}
+    for (what, number), most in zip(found.items(), (MAX_PARAMETERS, MAX_WORK), strict=True):
+        if number > most:
+            raise UserError(
+                f"search space '{space.name}': with these options a network has {number:,} "
+                f"{what}, expected at most {most:,}"
+            )
 
 
 def _too_large(value: Any) -> bool:
