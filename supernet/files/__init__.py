@@ -25,5 +25,6 @@ from supernet.files.writing import PARTIAL as PARTIAL
 from supernet.files.writing import atomic_write as atomic_write
 from supernet.files.writing import check_output as check_output
 from supernet.files.writing import open_to_append as open_to_append
+from supernet.files.writing import remove_abandoned as remove_abandoned
 from supernet.files.writing import write_json as write_json
 from supernet.files.writing import write_text as write_text

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,22 +17,22 @@ from supernet.files.printable import encodable
 from supernet.files.user_error import UserError
 
 PARTIAL = ".partial"
-"""Suffix of a file that is being written; one that a killed process left may be removed."""
+"""Suffix of a file that is being written; its writer holds a lock on it for as long as it lives."""
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """Write a whole file or nothing: temporary file beside it, fsync, rename.
 
-    Yields a binary file. On any exception the temporary file is removed and `path` is untouched.
+    Yields a binary file. On any exception the temporary file is removed and `path` is untouched;
+    what a killed process left of the same file is removed before.
     """
     path = Path(path)
     check_output(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent
-        )
+        remove_abandoned(path.parent, f".{path.name}.")
+        descriptor, temporary = _locked_draft(path)
     except OSError as error:
         # The temporary file's name would tell nobody anything.
         raise type(error)(error.errno, error.strerror, str(path)) from error
@@ -40,12 +41,44 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)  # still open, and so locked: nobody takes it for abandoned
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def remove_abandoned(folder: Path, prefix: str = ".") -> None:
+    """Remove what killed processes left in `folder` of files whose drafts begin with `prefix`.
+
+    A living writer's is left alone, wherever its lock can be seen.
+    """
+    with os.scandir(folder) as entries:
+        names = [one.name for one in entries if one.name.endswith(PARTIAL)]
+    for name in names:
+        if not name.startswith(prefix):
+            continue
+        with suppress(OSError):
+            descriptor = os.open(folder / name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                (folder / name).unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _locked_draft(path: Path) -> tuple[int, str]:
+    """A new file beside `path`, open and locked, and its name."""
+    while True:
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent
+        )
+        with suppress(OSError):  # a file system that knows no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.exists(name):
+            return descriptor, name
+        os.close(descriptor)  # another writer took it for abandoned, before it was locked
 
 
 def open_to_append(path: str | Path, buffering: int = -1) -> IO[bytes]:

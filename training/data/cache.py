@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from supernet.files import UserError, atomic_write, check_header, read_json
+from supernet.files import UserError, atomic_write, check_header, read_json, remove_abandoned
 from supernet.files.image_view import View
 from training.data.decoding.folder_images import FolderImageSet
 from training.data.file_list import FileList, list_parts
@@ -115,6 +115,8 @@ def build_cache(
         UserError: the folder is no image folder, or an image cannot be decoded.
     """
     parts = list_parts(root) if labels is None else read_list(labels, root)
+    if output.is_dir():
+        remove_abandoned(output)  # of a data set's size, and named after other images perhaps
     total, done = sum(map(len, parts.values())), 0
     header: dict[str, Any] = {
         "format": FORMAT,
