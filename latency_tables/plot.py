@@ -8,15 +8,22 @@ from latency_tables.table import LatencyTable
 from supernet.charts.scatter import Dot, Series, chart_svg
 
 
+MOST_COLUMNS = 32
+MOST_SHOWN = 1000
+"""Rows for people, and lines of a plot; spaces have some hundreds of layers."""
+
+
 def rows_by_groups(table: LatencyTable) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Heads and rows: a row for layers that differ in their groups alone, a column a number."""
+    """Heads and rows: a row for layers that differ in their groups alone, a column a number.
+
+    Of very many numbers of groups the first `MOST_COLUMNS`.
+    """
     cells: dict[str, dict[int, float]] = defaultdict(dict)
-    for key, ms in table.milliseconds().items():
+    in_torch = (table.frame["runs_on"] == "torch").tolist()
+    for (key, ms), is_in_torch in zip(table.milliseconds().items(), in_torch, strict=True):
         name, groups = _short_name(key)
-        if table.frame.loc[key, "runs_on"] == "torch":
-            name += ", in torch"
-        cells[name][groups] = ms
-    numbers = sorted({groups for row in cells.values() for groups in row})
+        cells[f"{name}, in torch" if is_in_torch else name][groups] = ms
+    numbers = sorted({groups for row in cells.values() for groups in row})[:MOST_COLUMNS]
     heads = ("ms by groups", *map(str, numbers))
     rows = [
         (name, *(f"{row[groups]:.4f}" if groups in row else "" for groups in numbers))
@@ -35,7 +42,7 @@ def by_groups(table: LatencyTable) -> str:
         Series(name, sorted(dots, key=lambda dot: dot.x), line=True, label=name)
         for name, dots in found.items()
         if len(dots) > 1
-    ]
+    ][:MOST_SHOWN]
     return chart_svg(series or [Series("layers", [Dot(1, 0)])], "groups", "milliseconds")
 
 

@@ -97,7 +97,12 @@ def show(
 
     Milliseconds by layer and groups.
     """
-    from latency_tables.plot import by_groups, predicted_against_measured, rows_by_groups
+    from latency_tables.plot import (
+        MOST_SHOWN,
+        by_groups,
+        predicted_against_measured,
+        rows_by_groups,
+    )
     from latency_tables.table import load_table
     from supernet.files import write_text
 
@@ -109,10 +114,13 @@ def show(
                 write_text(plot / "networks.svg", networks)
             say(f"drawn into {plot}")
         if as_json:
-            rows = table.frame.reset_index().to_dict("records")
-            out.show({**_summary(table), "layers": rows})
+            layers = table.frame.reset_index().to_dict("records")
+            out.show({**_summary(table), "layers": layers})
             return
-        out.table(*rows_by_groups(table))
+        heads, rows = rows_by_groups(table)
+        out.table(heads, rows[:MOST_SHOWN])
+        if (more := len(rows) - MOST_SHOWN) > 0:
+            say(f"note: {more:,} more rows are not shown; --json gives all")
         out.show(_summary(table), title=str(file))
 
 

@@ -85,3 +85,18 @@ def test_wrong_input_is_refused(folder, capsys, arguments, part):
     assert run(["latency-table", *arguments]) == 2
     assert part in capsys.readouterr().err
     assert sorted(path.name for path in folder.iterdir()) == ["tiny.yaml"]
+
+
+def test_of_very_many_layers_the_first_are_shown(tmp_path, capsys):
+    """300,000 rows took over a minute: each was looked up by its name, and all were drawn."""
+    file = tmp_path / "many.csv"
+    whole = Path("latency_tables/tables/fmnist-latency.csv").read_text().splitlines()
+    numbers = whole[2].partition(",")[2]
+    rows = [f"layer size={number},{numbers}" for number in range(1500)]
+    file.write_text("\n".join([*whole[:2], *rows]) + "\n")
+    assert run(["latency-table", "show", str(file)]) == 0
+    printed = capsys.readouterr()
+    assert "layer 999 " in printed.out and "layer 1000 " not in printed.out
+    assert "note: 500 more rows are not shown; --json gives all" in printed.err
+    assert run(["latency-table", "show", str(file), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["layers"]) == 1500
