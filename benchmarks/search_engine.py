@@ -22,6 +22,7 @@ from benchmarks.measuring import memory_kib, write_result
 from search.limits.measure import CostMeter
 from search.limits.sampling import FeasibleSampler
 from search.loop import SearchLoop
+from search.objectives import GrowingFront, Objectives
 from search.pools.pool import ScoringPool, SerialPool
 from search.pools.ray_pool import RayPool
 from search.searchers import SEARCHERS, Searcher, SearcherConfig
@@ -130,6 +131,30 @@ def memory(space: SearchSpace, path: Path, count: int) -> dict[str, object]:
     return {**seconds, "resident_kib": resident, "bytes_an_entry": round(grown)}
 
 
+def with_a_front(space: SearchSpace, path: Path, count: int) -> dict[str, float]:
+    """CPU milliseconds a candidate of NSGA-II, its front's volume logged: first and last tenth."""
+    measure = CostMeter(space)
+    front = GrowingFront(Objectives({"ops": measure(space.largest())["ops"]}))
+    times: list[float] = []
+    with History(path, space) as history, SerialPool(lambda arrays: Tables(), {}) as pool:
+
+        def log(event: str, **fields: object) -> None:
+            front.hypervolume(history.candidates)
+
+        loop = SearchLoop(
+            make_searcher(space, measure, "nsga2", None),
+            measure,
+            history,
+            lambda: pool,
+            on_candidate=lambda candidate: times.append(time.process_time()),
+            log=log,
+        )
+        loop.run(count)
+    tenth = len(times) // 10
+    found = {"first": times[tenth] - times[0], "last": times[-1] - times[-1 - tenth]}
+    return {f"{name}_tenth_ms_a_candidate": round(s / tenth * 1000, 3) for name, s in found.items()}
+
+
 def resume(space: SearchSpace, path: Path, count: int) -> dict[str, float]:
     """Seconds to read and replay a finished history; nothing is scored."""
     seconds: dict[str, float] = {}
@@ -166,6 +191,7 @@ def main() -> None:
     parser.add_argument("--asked", type=int, default=1_000_000, help="candidates, ask and tell")
     parser.add_argument("--entries", type=int, default=100_000, help="candidates in the history")
     parser.add_argument("--ray", type=int, default=2_000, help="candidates through Ray")
+    parser.add_argument("--front", type=int, default=20_000, help="candidates of NSGA-II")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     space = MobileNetGroups(width=0.25, stem_stride=1, groups=(1, 2, 4, 8))
@@ -184,6 +210,8 @@ def main() -> None:
                 with clock(seconds):
                     ask_and_tell(space, name, arguments.asked)
                 result[name] = seconds
+        if arguments.front:
+            result["front"] = with_a_front(space, Path(folder) / "front.jsonl", arguments.front)
         if arguments.ray:
             ray = Path(folder) / "ray.jsonl"
             result["ray"] = ray_overhead(space, ray, arguments.ray, arguments.workers)

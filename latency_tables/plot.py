@@ -7,7 +7,6 @@ from collections import defaultdict
 from latency_tables.table import LatencyTable
 from supernet.charts.scatter import Dot, Series, chart_svg
 
-
 MOST_COLUMNS = 32
 MOST_SHOWN = 1000
 """Rows for people, and lines of a plot; spaces have some hundreds of layers."""

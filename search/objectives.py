@@ -86,6 +86,22 @@ class Objectives:
         return 1 - _top1(candidate) / FULL_TOP1, *shares
 
 
+class GrowingFront:
+    """The front of candidates that are added to: each is looked at once, however many there are."""
+
+    def __init__(self, objectives: Objectives) -> None:
+        self._objectives = objectives
+        self._front: list[Candidate] = []
+        self._num_seen = 0
+
+    def hypervolume(self, candidates: Sequence[Candidate]) -> float:
+        """As `Objectives.hypervolume`; `candidates` begin with those of the call before."""
+        new = candidates[self._num_seen :]
+        self._front = self._objectives.front([*self._front, *new])
+        self._num_seen += len(new)
+        return self._objectives.hypervolume(self._front)
+
+
 def _top1(candidate: Candidate) -> float:
     assert candidate.top1 is not None
     return candidate.top1

@@ -12,7 +12,7 @@ from typing import Any
 from search.config import STAGE, SearchConfig, SearchStage
 from search.limits.sampling import FeasibleSampler
 from search.loop import SearchLoop
-from search.objectives import Objectives
+from search.objectives import GrowingFront, Objectives
 from search.pools.pool import ScoringPool, SerialPool
 from search.problem import Problem, problem_of
 from search.results.outcome import finish
@@ -138,6 +138,7 @@ def _search(
         how_it_runs = marked(SearchConfig, CHANGES_NOTHING)
         folder.log("start", recorded=done, **{name: getattr(config, name) for name in how_it_runs})
         leader = best(history.candidates, 1)
+        front = GrowingFront(problem.objectives) if problem.objectives is not None else None
         started: list[tuple[ScoringPool, Progress]] = []
 
         def pool() -> ScoringPool:
@@ -155,8 +156,8 @@ def _search(
             started[0][1].advance(best_top1=max(numbers, default=0.0))
 
         def log(event: str, **fields: Any) -> None:
-            if problem.objectives is not None:
-                fields["hypervolume"] = problem.objectives.hypervolume(history.candidates)
+            if front is not None:
+                fields["hypervolume"] = front.hypervolume(history.candidates)
             folder.log(event, **fields)
 
         loop = SearchLoop(

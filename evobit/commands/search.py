@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -74,6 +75,15 @@ def search(
             )
         with announced(folder, "search", stage):
             summary = run_search(stage, folder, trained)
-        out.show(summary, title=f"search in {folder}")
+        shown = summary if as_json else {**summary, **_front_in_words(summary)}
+        out.show(shown, title=f"search in {folder}")
         if not as_json:
             say_next(["export", folder, "-o", "best.json", *allowing(stage.space["name"])])
+
+
+def _front_in_words(summary: Mapping[str, Any]) -> dict[str, str]:
+    """What a list of numbers alone would not say: of what, and where they are."""
+    if not (front := summary.get("front")):
+        return {}
+    what = "candidate" if len(front) == 1 else f"{len(front):,} candidates"
+    return {"front": f"{what} {', '.join(map(str, front))} (index in history.jsonl)"}

@@ -2,11 +2,12 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from random import Random
 
 import pytest
 
 from search.config import SearchConfig, SearchStage
-from search.objectives import Objectives
+from search.objectives import GrowingFront, Objectives
 from search.results.export_front import export_front
 from search.run import run_search
 from supernet.architecture_file import load_architecture
@@ -68,6 +69,17 @@ def test_hypervolume_by_hand(made):
     curve = [2_500 / 20_000, 2_500 / 20_000, 4_500 / 20_000, 4_500 / 20_000]
     assert list(objectives.curve(found)) == pytest.approx(curve)
     assert [one.index for one in objectives.front(found)] == [2, 0]
+
+
+def test_a_growing_front_has_the_hypervolume_of_all_candidates(made):
+    objectives, rng = Objectives({"ops": 200.0}), Random(0)
+    found = [
+        made(index, None if rng.random() < 0.1 else float(rng.randrange(40)), rng.randrange(250))
+        for index in range(200)
+    ]
+    front = GrowingFront(objectives)
+    for end in (0, 1, 1, 7, 50, 51, 200):
+        assert front.hypervolume(found[:end]) == objectives.hypervolume(found[:end])
 
 
 def test_a_cost_that_nothing_has_leaves_no_volume(made):
