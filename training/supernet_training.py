@@ -65,6 +65,7 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
         config, inputs = recorded_config(stage), inputs_of(settings)
         folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs, SupernetStage))
         with locked(folder):
+            on_first(lambda: folder.check_images(data.manifest))
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary
             if on_first(lambda: record_data(folder, data.manifest(), data.facts)):

@@ -55,6 +55,7 @@ def audit(stage: AuditStage, run: Path, supernet: Path | None = None) -> AuditRe
         _check_same_supernet(RunFolder(run, STAGE), supernet)
     folder = RunFolder.open(run, STAGE, recorded_config(stage), inputs, AuditStage)
     with folder.lock():
+        folder.check_images(lambda: prepared.manifest)
         if folder.summary is None:
             _audit(stage, prepared, folder)
         return AuditReport.read(folder.path)

@@ -92,6 +92,7 @@ def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> di
             lambda: RunFolder.open(run, STAGE, recorded_config(stage), inputs, RetrainStage)
         )
         with locked(folder):
+            on_first(lambda: folder.check_images(lambda: prepared.manifest))
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary
             for warning in prepared.comparison.warnings(prepared.space):

@@ -26,7 +26,7 @@ from training.network_file import TrainedNetwork
 from training.network_training import WEIGHTS
 from training.pretraining.config import PretrainConfig
 from training.run_files.folder import run_around
-from training.run_files.same_run import CHANGES_NOTHING, CHANGES_ROUNDING, marked
+from training.run_files.same_run import CHANGES_NOTHING, CHANGES_ROUNDING, SAME_IMAGES, marked
 
 NO_RUN = "Not known: the network's file does not lie in the run folder that made it."
 NO_CARD = "Not known: a packed model does not say it, and its card is not beside it."
@@ -36,7 +36,7 @@ HOW_IT_RAN = {
     for config in (RepeatedTraining, PretrainConfig)
     for name in marked(config, CHANGES_NOTHING, CHANGES_ROUNDING)
 }
-PLACES = {"root", "cache", "labels", *marked(DataConfig, CHANGES_NOTHING)}
+PLACES = set(marked(DataConfig, CHANGES_NOTHING, SAME_IMAGES))
 """Of a data set: where it lies on one machine, and how it is read there."""
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from supernet.files.image_view import CHANNELS, View, needs_only_border, usual_stored
 from training.bounds import MAX_IMAGES, MAX_THREADS
-from training.run_files.same_run import CHANGES_NOTHING
+from training.run_files.same_run import CHANGES_NOTHING, SAME_IMAGES
 from training.section import Section
 
 Part = Literal["train", "test"]
@@ -50,7 +50,9 @@ class DataConfig(Section):
     """A data set, the size of its images, and how its training images are split."""
 
     name: str = Field(description=NAMES_IN_WORDS)
-    root: Path | None = Field(None, description="folder that holds the data set")
+    root: Annotated[Path | None, SAME_IMAGES] = Field(
+        None, description="folder that holds the data set"
+    )
     image_size: int = Field(32, ge=8, le=1024, description="side of the network's input, pixels")
     channels: Literal[1, 3] | None = Field(
         None,
@@ -89,10 +91,10 @@ class DataConfig(Section):
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of each class in the test split of a folder without one"
     )
-    labels: Path | None = Field(
+    labels: Annotated[Path | None, SAME_IMAGES] = Field(
         None, description="CSV file of the columns path, label and perhaps split (imagelist)"
     )
-    cache: Path | None = Field(
+    cache: Annotated[Path | None, SAME_IMAGES] = Field(
         None, description="folder that 'evobit cache' wrote (imagefolder, imagelist)"
     )
     loader_workers: Annotated[int, CHANGES_NOTHING] = Field(

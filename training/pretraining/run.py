@@ -76,6 +76,7 @@ def pretrain(stage: PretrainStage, architecture: Path | None, run: Path) -> dict
         inputs = {} if architecture is None else {"architecture": architecture}
         folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs, PretrainStage))
         with locked(folder):
+            on_first(lambda: folder.check_images(prepared.data.manifest))
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary
             return _pretrain(stage, prepared, folder)

@@ -30,6 +30,7 @@ class Mark:
 CHANGES_NOTHING = Mark("results are the same: a run is resumed with another value")
 CHANGES_ROUNDING = Mark("results differ in their last digits: another run, as good as this one")
 CAN_GROW = Mark("a larger number goes on where the run stopped, to the results of that number")
+SAME_IMAGES = Mark("where images lie: a run is resumed with another value where hashes agree")
 NOT_RECORDED = Mark("no run folder holds it")
 
 
@@ -72,10 +73,11 @@ def differences(
 ) -> list[Difference]:
     """In what a config differs from the one that a run has recorded.
 
-    Settings of `model` that change nothing may differ, and those that bear a mark of `but_for`.
+    Settings of `model` that change nothing may differ, and those that bear a mark of `but_for`; so
+    may places of images, which are known by their hashes (`RunFolder.check_images`).
     Those that the stage or its space has got since are taken to have been at their defaults.
     """
-    free = marked(model, CHANGES_NOTHING, *but_for) if model is not None else ()
+    free = marked(model, CHANGES_NOTHING, SAME_IMAGES, *but_for) if model is not None else ()
     growable = marked(model, CAN_GROW) if model is not None else ()
     old, new = flatten(_with_newer_options(recorded, model)), flatten(plain(config))
     return [
