@@ -16,6 +16,7 @@ from supernet.costs.limits import limit_names
 from supernet.costs.table import LATENCY
 from training.bounds import MAX_COUNT, MAX_SECONDS, MAX_WORKERS, Seed
 from training.run_files.same_run import CAN_GROW, CHANGES_NOTHING, NOT_RECORDED
+from training.section import MAY_BE_PATH
 from training.stage import Stage
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     evaluations: Annotated[int | None, CAN_GROW] = Field(default=None, ge=1, le=100 * MAX_COUNT)
     workers: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=0, ge=0, le=MAX_WORKERS)
     address: Annotated[str | None, CHANGES_NOTHING, NOT_RECORDED] = None
-    arrays_at: Annotated[str | None, CHANGES_NOTHING, NOT_RECORDED] = None
+    arrays_at: Annotated[str | None, MAY_BE_PATH, CHANGES_NOTHING, NOT_RECORDED] = None
     timeout_s: Annotated[float | None, CHANGES_NOTHING, NOT_RECORDED] = Field(
         default=None, gt=0, le=MAX_SECONDS
     )

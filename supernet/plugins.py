@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -71,7 +72,7 @@ def load_module(where: str, what: str) -> ModuleType:
 
 
 def _load_file(where: str, what: str) -> ModuleType:
-    path = Path(where).resolve()
+    path = Path(os.path.expanduser(where)).resolve()
     if not path.is_file():
         raise UserError(
             f"{what}: no file {path}, expected a Python file (a relative path counts from the "

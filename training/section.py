@@ -9,11 +9,15 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
+MAY_BE_PATH = "may be a path"
+"""Of a text: beside its type, `teacher: Annotated[str, MAY_BE_PATH]`."""
+
 
 class Section(BaseModel):
     """Settings that do not change once they are read; an unknown name is an error.
 
-    Where a path is wanted, a whole number is one, as YAML reads `root: 2024`, and `~` is the home.
+    Where a path is wanted, a whole number is one, as YAML reads `root: 2024`, and `~` is the home;
+    so too in a text that bears the mark `MAY_BE_PATH`, and in each of several paths.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -22,16 +26,20 @@ class Section(BaseModel):
     @classmethod
     def _as_path(cls, value: Any, info: ValidationInfo) -> Any:
         field = cls.model_fields.get(info.field_name or "")
-        if field is None or not _is_path(field.annotation):
+        if field is None or not (_is_path(field.annotation) or MAY_BE_PATH in field.metadata):
             return value
-        if type(value) is int:
-            return str(value)
-        return os.path.expanduser(value) if isinstance(value, str) else value
+        return list(map(_path, value)) if isinstance(value, (list, tuple)) else _path(value)
+
+
+def _path(value: Any) -> Any:
+    if type(value) is int:
+        return str(value)
+    return os.path.expanduser(value) if isinstance(value, str) else value
 
 
 def _is_path(annotation: Any) -> bool:
-    """Whether a field holds a path, or may."""
-    return annotation is Path or Path in get_args(annotation)
+    """Whether a field holds a path or several, or may."""
+    return annotation is Path or any(map(_is_path, get_args(annotation)))
 
 
 UsedWith = Mapping[str, tuple[str, tuple[str, ...]]]

@@ -13,7 +13,7 @@ from supernet.architecture_file import save_architecture
 from supernet.candidate import Candidate
 from supernet.charts.scatter import Dot, Series, chart_svg
 from supernet.costs.table import unit_of
-from supernet.files import UserError, read_json, write_json, write_text
+from supernet.files import UserError, as_written, read_json, write_json, write_text
 from training.run_files.folder import RunFolder
 
 FORMAT = "evobit/front"
@@ -34,8 +34,9 @@ def export_front(run: Path, output: Path, costs: Sequence[str] = ()) -> list[Pat
     from search.results.outcome import provenance_of
 
     folder, space, candidates = open_search(run)
-    objectives = _objectives(folder, costs)
-    front = objectives.front(candidates)
+    with as_written(folder.manifest_file):
+        objectives = _objectives(folder, costs)
+        front, volume = objectives.front(candidates), objectives.hypervolume(candidates)
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise UserError(f"{output}: is a file, expected a folder for the front")
@@ -68,7 +69,7 @@ def export_front(run: Path, output: Path, costs: Sequence[str] = ()) -> list[Pat
                 },
             },
             "reference": objectives.reference_point,
-            "hypervolume": objectives.hypervolume(candidates),
+            "hypervolume": volume,
             "points": points,
         },
     )
@@ -82,8 +83,10 @@ def _objectives(folder: RunFolder, costs: Sequence[str]) -> Objectives:
     recorded = folder.manifest.get("reference_point")
     if recorded is not None and not costs:
         return Objectives.at(recorded)
-    report = read_json(folder.path / "feasibility.json", what="feasibility report")
-    return Objectives.within(costs or OBJECTIVES, report)
+    path = folder.path / "feasibility.json"
+    with as_written(path):
+        report = read_json(path, what="feasibility report")
+        return Objectives.within(costs or OBJECTIVES, report)
 
 
 def _plot(candidates: Sequence[Candidate], points: Sequence[Mapping[str, Any]], cost: str) -> str:

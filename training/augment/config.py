@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from training.bounds import MAX_FLOAT, MAX_SIDE
 from training.frozen.config import NAME_IN_WORDS, NamedNetwork, check_network_name
-from training.section import Section, UsedWith, refuse_ignored
+from training.section import MAY_BE_PATH, Section, UsedWith, refuse_ignored
 
 ERASING_OPTIONS: UsedWith = {
     "size": ("name", ("cutout",)),
@@ -31,7 +31,7 @@ class AttentionConfig(Section):
     where that is None, a share of all that is drawn from Beta(alpha, alpha).
     """
 
-    extractor: str = Field(description=NAME_IN_WORDS)
+    extractor: Annotated[str, MAY_BE_PATH] = Field(description=NAME_IN_WORDS)
     weights: Path | None = Field(
         None, description="the extractor's state_dict; none: torchvision's pretrained weights"
     )

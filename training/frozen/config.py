@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from training.bounds import MAX_FLOAT
-from training.section import Section
+from training.section import MAY_BE_PATH, Section
 
 NAME_IN_WORDS = (
     "a torchvision classification model such as resnet34; or the network.safetensors of a network "
@@ -67,7 +67,7 @@ class NamedNetwork:
 class DistillationConfig(Section):
     """A student learns a teacher's distribution over the classes, and the labels by a share."""
 
-    teacher: str = Field(description=NAME_IN_WORDS)
+    teacher: Annotated[str, MAY_BE_PATH] = Field(description=NAME_IN_WORDS)
     weights: Path | None = Field(
         None,
         description="the teacher's state_dict, of torch or safetensors, trained on images "
