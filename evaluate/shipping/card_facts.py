@@ -19,7 +19,7 @@ from evaluate.class_scores import left_out, notes_of, shown
 from evaluate.retrain.config import RepeatedTraining
 from evaluate.retrain.spread import spread
 from supernet.costs import cost
-from supernet.files import read_json
+from supernet.files import or_damaged, read_json
 from supernet.files.plain_data import flatten
 from training.data.config import DataConfig
 from training.network_file import TrainedNetwork
@@ -52,6 +52,7 @@ class Known:
 class Origin:
     """The run that trained a network: its manifest, and the network's row in the summary."""
 
+    folder: RunFolder
     manifest: Mapping[str, Any]
     row: Mapping[str, Any] | None
     name: str
@@ -61,6 +62,11 @@ class Origin:
 def known_of_network(source: Path, trained: TrainedNetwork) -> Known:
     """What a network's file and its run folder say."""
     origin = find_origin(source, trained)
+    with or_damaged(source.parent if origin is None else origin.folder.manifest_file):
+        return _known(source, trained, origin)
+
+
+def _known(source: Path, trained: TrainedNetwork, origin: Origin | None) -> Known:
     costs = cost(trained.space.decode(trained.architecture)).as_dict()
     score = _score(source)
     facts = {
@@ -115,12 +121,14 @@ def find_origin(source: Path, trained: TrainedNetwork) -> Origin | None:
         return None
     manifest = run.manifest
     name = source.resolve().parent.relative_to(run.path).as_posix()
-    rows = (manifest.get("summary") or {}).get("networks") or []
-    row = next((one for one in rows if name in one.get("networks", [])), None)
-    data = manifest["config"].get("data", {}).get("name")
-    choices = json.loads(json.dumps(dict(trained.architecture.choices)))
-    is_other = row is not None and row.get("choices") != choices
-    return None if is_other or data != trained.data.name else Origin(manifest, row, name)
+    with or_damaged(run.manifest_file):
+        rows = (manifest.get("summary") or {}).get("networks") or []
+        row = next((one for one in rows if name in one.get("networks", [])), None)
+        data = manifest["config"].get("data", {}).get("name")
+        choices = json.loads(json.dumps(dict(trained.architecture.choices)))
+        is_other = row is not None and row.get("choices") != choices
+        is_other = is_other or data != trained.data.name
+    return None if is_other else Origin(run, manifest, row, name)
 
 
 def _origin_in_words(origin: Origin | None) -> str | None:

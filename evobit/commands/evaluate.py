@@ -11,7 +11,7 @@ from evobit.completion import zoo_models
 from evobit.errors import say
 from evobit.options import Allow, AsJson, Strict
 from evobit.output import Output, output
-from supernet.files import UserError
+from supernet.files import UserError, or_damaged
 
 
 def evaluate(
@@ -160,12 +160,14 @@ def _draw(
     from evaluate.html_report.facts.report import collect
     from evaluate.html_report.write import write_page, write_plots
 
-    facts = collect(run, search, space)
     files = []
-    for kind, folder in folders.items():
-        if folder is not None:
-            files += write_plots(facts, folder, kind)
-    if page is not None:
-        write_page(facts, page)
-        files.append(page)
+    # A run folder is read as it stands; what no page can be made of is damage in it.
+    with or_damaged(run / "manifest.json"):
+        facts = collect(run, search, space)
+        for kind, folder in folders.items():
+            if folder is not None:
+                files += write_plots(facts, folder, kind)
+        if page is not None:
+            write_page(facts, page)
+            files.append(page)
     return {str(file): file.stat().st_size for file in files}

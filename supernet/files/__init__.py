@@ -18,6 +18,7 @@ from supernet.files.user_error import RunFailed as RunFailed
 from supernet.files.user_error import UserError as UserError
 from supernet.files.user_error import as_written as as_written
 from supernet.files.user_error import naming as naming
+from supernet.files.user_error import or_damaged as or_damaged
 from supernet.files.weights import check_names_and_shapes as check_names_and_shapes
 from supernet.files.weights import load_weights as load_weights
 from supernet.files.weights import save_weights as save_weights

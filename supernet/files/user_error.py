@@ -45,9 +45,15 @@ def as_written(path: str | Path) -> Iterator[None]:
     Raises:
         UserError: in place of whatever a missing or odd value raises; the message names `path`.
     """
+    with or_damaged(path), naming(path):
+        yield
+
+
+@contextmanager
+def or_damaged(path: str | Path) -> Iterator[None]:
+    """As `as_written`, where what a `UserError` inside comes of is another thing than `path`."""
     try:
-        with naming(path):
-            yield
+        yield
     except _ODD_VALUE as error:
         raise UserError(f"{path}: damaged ({type(error).__name__}: {error})") from error
 

@@ -42,8 +42,16 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "inputs": (dict,),
     "config": (dict,),
     "summary": (dict, type(None)),
+    "command": (list, type(None)),
+    "created": (str, type(None)),
+    "data": (dict, type(None)),
+    "git_commit": (str, type(None)),
+    "reference_point": (dict, type(None)),
+    "splits": (dict, type(None)),
+    "threads": (int, type(None)),
+    "versions": (dict, type(None)),
 }
-"""Of the manifest's fields that every stage reads."""
+"""Of the manifest's fields that are read; what may be missing may be null."""
 
 _COMMANDS = {"supernet": "train-supernet CONFIG", "retrain": "retrain CONFIG ARCH.json..."}
 """What makes a run, where it is not `evobit STAGE CONFIG`."""
