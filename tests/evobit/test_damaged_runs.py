@@ -19,7 +19,7 @@ READERS = {
     "retraining": ("report retraining", "report retraining --html -o p.html"),
 }
 FILES = ("manifest.json", "feasibility.json")
-CASES = 15
+CASES = 8
 """Of each file; which they are is drawn from a fixed seed."""
 
 

@@ -297,8 +297,9 @@ def _changed(recorded: Any, found: Mapping[str, Any]) -> str:
         for name, split in found["splits"].items()
         if _hashes(split) != _hashes(recorded["splits"].get(name))
     ]
-    own = ("class_names", "channels", "image_size", "stored_size")
-    return ", ".join([*parts, *(name for name in own if recorded.get(name) != found.get(name))])
+    seen = ("class_names", "channels", "image_size", "stored_size", "view")
+    others = [name for name in seen if name in recorded and recorded[name] != found.get(name)]
+    return ", ".join([*parts, *others])
 
 
 def _hashes(split: Any) -> dict[str, Any]:
