@@ -25,7 +25,7 @@ from training.data.config import DataConfig
 from training.network_file import TrainedNetwork
 from training.network_training import WEIGHTS
 from training.pretraining.config import PretrainConfig
-from training.run_files.folder import run_around
+from training.run_files.folder import RunFolder, run_around
 from training.run_files.same_run import CHANGES_NOTHING, CHANGES_ROUNDING, SAME_IMAGES, marked
 
 NO_RUN = "Not known: the network's file does not lie in the run folder that made it."

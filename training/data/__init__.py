@@ -3,8 +3,8 @@
 `training_data` opens what a `config` names through one of the `readers`: `fashion_mnist`, `cifar`,
 an `image_folder` (its `file_list`, or an `image_list` in a CSV file; `decoding/` of its images, or
 its `cache`), or a user's own; `squares` makes images in memory of one size. `splits` hold images
-out for the search, and an `image_set` gives batches. `normalisation` is what a network sees of their
-pixels. `test_part` opens the test images, and `evaluate` alone imports it.
+out for the search, and an `image_set` gives batches. `normalisation` is what a network sees of
+their pixels. `test_part` opens the test images, and `evaluate` alone imports it.
 """
 
 from typing import TYPE_CHECKING
