@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def train_and_score(job: TrainingJob) -> dict[str, Any]:
 
     def scored() -> dict[str, Any]:
         set_threads(job.settings.threads)  # training sets it too, unless it was done before
-        trained = load_network(path)
+        # Where its images lie now: they may have moved since it was trained.
+        trained = replace(load_network(path), data=job.data)
         if job.images == "everything":
             images = open_test_split(trained, path, compare=False).images
         else:
@@ -161,6 +163,4 @@ def _train_and_score_in_worker(
     os.chdir(working_folder)  # the job's paths may be relative
     torch.set_num_threads(threads)
     settings = job.settings.model_copy(update={"threads": threads})
-    from dataclasses import replace
-
     return train_and_score(replace(job, settings=settings))
