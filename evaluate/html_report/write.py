@@ -41,8 +41,9 @@ def write_plots(
             if kind == "svg":
                 write_text(files[-1], standalone(plot))
                 continue
+            content = drawn(plot)  # before a folder is made
             with atomic_write(files[-1]) as file:
-                file.write(drawn(plot))
+                file.write(content)
     return files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,8 @@ def expected(detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in ("value_error", "assertion_error"):
         return re.sub(r"^(Value|Assertion) error, ", "", detail["msg"])
+    if kind in _WITH_BOUND and detail["input"] in (math.inf, -math.inf):
+        return "expected a number that is finite"
     if kind in _WITH_BOUND:
         return "expected " + _WITH_BOUND[kind].format_map(_plain(context))
     if kind in _WORDS:
@@ -60,9 +63,9 @@ def expected(detail: ErrorDetails) -> str:
 
 
 def _plain(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Whole bounds without a point: `at least 0`, not `0.0`."""
+    """Whole bounds without a point, and large ones short: `at least 0`, `at most 1e+38`."""
     return {
-        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        name: f"{value:.15g}" if isinstance(value, float) else value
         for name, value in context.items()
     }
 

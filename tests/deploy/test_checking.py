@@ -203,7 +203,7 @@ def trained() -> TrainedNetwork:
 
 
 def test_pack_says_the_sign_and_writes(trained: TrainedNetwork, tmp_path: Path) -> None:
-    images, network = check_images(trained, None, IMAGES), trained.network
+    images, network = check_images(trained, Path("n"), None, IMAGES), trained.network
     on_the_edge(
         lambda x: input_of(network, x), network, lambda: packed_of(network), network, images
     )
@@ -218,7 +218,7 @@ def test_pack_refuses_what_only_the_last_images_show(
     trained: TrainedNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Operations are compared on the first eight images; the ninth to twelfth are looked into."""
-    images, network = check_images(trained, None, IMAGES), trained.network
+    images, network = check_images(trained, Path("n"), None, IMAGES), trained.network
     values = input_of(network, images)
     highest = values.flatten(2).amax(2)  # (N, C)
     top = highest.topk(2, dim=0)
@@ -243,7 +243,7 @@ def test_pack_refuses_what_only_the_last_images_show(
 @needs_native
 def test_a_c_program_is_held_against_the_portable_kernels(trained: TrainedNetwork) -> None:
     """A sign that turns between it and the vector kernels is right, a logit of its own is not."""
-    pixels = (check_images(trained, None, IMAGES) * 0.35 + 0.3).mul(255).round().byte()
+    pixels = (check_images(trained, Path("n"), None, IMAGES) * 0.35 + 0.3).mul(255).round().byte()
     packed = packed_of(trained.network)
     portable = c_exporting._by_portable_kernels(packed, pixels.numpy())
     isa = library.backend_info()["isa"]

@@ -399,6 +399,10 @@ def test_the_teacher_sees_the_mixed_images(stages: dict, tmp_path: Path) -> None
         ),
         (
             {"erase": {"name": "random-erasing", "probability": 1, "aspect": (0, 1)}},
+            "greater than 0",
+        ),
+        (
+            {"erase": {"name": "random-erasing", "probability": 1, "aspect": (2, 1)}},
             "expected two rising numbers",
         ),
         (
