@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from evaluate.class_scores import balanced_top1, count_classes, described, notes_of
+from evaluate.over_images import as_text
 from evaluate.test_split import OTHER_IMAGES, TestImages, beside_training, open_test_split
 from supernet.files.telling import tell_once
 from supernet.finite import demand_finite
@@ -33,7 +34,8 @@ def score_network(
 ) -> dict[str, Any]:
     """Top-1, top-5, balanced top-1 and the calibration error of fp32 evaluation, in percent.
 
-    `classes` are the counts of each class (`evaluate.class_scores`).
+    `classes` are the counts of each class (`evaluate.class_scores`), `right` says of each image
+    whether its class was found (`evaluate.over_images`).
     """
     device = choose_device(device_name)
     network = trained.network.to(device).eval()
@@ -60,6 +62,7 @@ def score_network(
         "calibration_error": 100.0 * calibration_error(torch.cat(trust), torch.cat(right)),
         "balanced_top1": balanced_top1(classes),
         "classes": classes,
+        "right": as_text(torch.cat(right).numpy()),
     }
 
 
@@ -105,10 +108,15 @@ def evaluate_checkpoint(
     }
 
 
+def is_percent(value: Any) -> bool:
+    """Whether an entry of a score is one number of all images."""
+    return isinstance(value, float)
+
+
 def in_full(score: Mapping[str, Any], test: TestImages) -> dict[str, Any]:
     """A score rounded, with top-1 of each class, and what must be known to read it (`notes`)."""
     classes = score["classes"]
-    numbers = {name: round(value, 4) for name, value in score.items() if name != "classes"}
+    numbers = {name: round(value, 4) for name, value in score.items() if is_percent(value)}
     same = test.same
     return {
         "images": len(test.images),

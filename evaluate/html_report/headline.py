@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evaluate.html_report.markup import Markup, copyable, joined, tag
+from evaluate.retrain.report import told
 from supernet.charts.scales import number
 from supernet.costs.limits import describe_limits
 from supernet.costs.table import title_of
@@ -98,11 +99,7 @@ def differences(report: Facts) -> Markup:
         tag(
             "li",
             f"{one['finalist']} minus {one['baseline']}: ",
-            tag(
-                "strong",
-                f"{one['mean']:+.2f} points"
-                + ("" if one["half_width"] is None else f" ± {one['half_width']:.2f}"),
-            ),
+            tag("strong", told(one)),
         )
         for one in report["differences"]
     ]
@@ -112,7 +109,7 @@ def differences(report: Facts) -> Markup:
             tag("ul", *lines, class_="differences"),
             tag(
                 "p",
-                "± here is the 95 % interval of the paired difference over seeds.",
+                "± here is the 95 % interval over the test images, for the very networks trained.",
                 class_="note",
             ),
         ]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from evaluate.over_images import Right, from_text, paired_interval
 from evaluate.retrain.by_class import class_table, notes_on_classes
 from evaluate.retrain.columns import Cell, columns
 from evaluate.retrain.config import STAGE
-from evaluate.retrain.spread import mean_and_interval, spread
+from evaluate.retrain.spread import spread
 from supernet.costs.limits import broken, describe_limits, limits_from
 from supernet.files import as_written, write_json, write_text
 from training.run_files.folder import open_finished
@@ -67,15 +69,14 @@ class Report:
             *rows,
             "",
             *(
-                f"- {one['finalist']} minus {one['baseline']}: {one['mean']:+.2f} points"
-                + ("" if one["half_width"] is None else f" ± {one['half_width']:.2f}")
+                f"- {one['finalist']} minus {one['baseline']}: {told(one)}"
                 for one in self.differences
             ),
             *(f"- {note}" for note in self.notes),
             "",
             *self._classes(),
             "± after a network: standard deviation over seeds. ± after a difference: 95 % interval "
-            "of the paired difference over seeds.",
+            "over the test images, for these very networks; how seeds differ is said apart.",
         ]
         return "\n".join(lines) + "\n"
 
@@ -121,6 +122,8 @@ def read_report(run: Path) -> Report:
         ]
         rows = [_row(network) for network in summary["networks"]]
         differences, notes = _differences(rows, limit_sets)
+        for row in rows:
+            row.pop("right", None)  # bits of each image are no figure of a table
         made = Report(
             data=folder.config["data"]["name"],
             epochs=summary["epochs"],
@@ -146,6 +149,7 @@ def _row(network: Row) -> Row:
         "top1_std": spread(top1),
         "top5_mean": fmean(network["test_top5"]),
         **_by_class(network),
+        **({"right": network["test_right"]} if "test_right" in network else {}),
         **network["costs"],
         "networks": network["networks"],
     }
@@ -193,22 +197,18 @@ def _differences(rows: Sequence[Row], limit_sets: Sequence[Row]) -> tuple[list[R
             drawn = _in_role(rows, "random", number)
             itself = [name for name, one in (*uniform, *drawn) if one is row]
             notes += [f"{name} is {_the(finalist)} itself" for name in itself]
-            baselines: dict[str, list[float]] = {}
+            against: list[tuple[str, Sequence[Row]]] = []
             if others := [(name, one) for name, one in uniform if one is not row]:
                 name, best = max(others, key=lambda pair: pair[1]["top1_mean"])
                 other = "other " if len(others) < len(uniform) else ""
                 # Of an untrained one nobody knows whether it is better.
                 are_all = len(uniform) == limit_sets[number]["num_uniform"]
                 trained = "" if are_all else " trained"
-                baselines[f"{name} (the best {other}uniform network{trained})"] = best["top1"]
+                against.append((f"{name} (the best {other}uniform network{trained})", [best]))
             if drawn:
-                baselines[_mean_of(len(drawn), limit_sets, number)] = [
-                    fmean(of_seed)
-                    for of_seed in zip(*(one["top1"] for _, one in drawn), strict=True)
-                ]
-            differences += [
-                _difference(finalist, row["top1"], name, top1) for name, top1 in baselines.items()
-            ]
+                name = _mean_of(len(drawn), limit_sets, number)
+                against.append((name, [one for _, one in drawn]))
+            differences += [_difference(finalist, row, name, rows) for name, rows in against]
     return differences, notes
 
 
@@ -224,18 +224,47 @@ def _mean_of(count: int, limit_sets: Sequence[Row], number: int) -> str:
     return f"the mean of {count} {networks} ({describe_limits(limit_sets[number]['limits'])})"
 
 
-def _difference(
-    finalist: str, top1: Sequence[float], baseline: str, of_baseline: Sequence[float]
-) -> Row:
-    paired = [a - b for a, b in zip(top1, of_baseline, strict=True)]
-    mean, half_width = mean_and_interval(paired)
+def _difference(finalist: str, row: Row, baseline: str, others: Sequence[Row]) -> Row:
+    """A finalist less the mean of some networks, with what is not certain about it.
+
+    `half_width`: of the 95 % interval over test images, for the very networks trained; None where
+    the run did not record which images each found. `std`: of the difference over seeds.
+    """
+    of_seeds = zip(row["top1"], *(one["top1"] for one in others), strict=True)
+    paired = [ours - fmean(theirs) for ours, *theirs in of_seeds]
+    half_width = None
+    if all("right" in one for one in (row, *others)):
+        ours, *theirs = ([*_right(one)] for one in (row, *others))
+        _, half_width = paired_interval(ours, [*itertools.chain(*theirs)])
     return {
         "finalist": finalist,
         "baseline": baseline,
-        "mean": mean,
+        "mean": fmean(paired),
         "half_width": half_width,
+        "std": spread(paired),
         "seeds": len(paired),
     }
+
+
+def _right(row: Row) -> Iterator[Right]:
+    """Of each seed which test images it found."""
+    images = sum(one["images"] for one in row["classes"].values())
+    return (from_text(text, images) for text in row["right"])
+
+
+def told(difference: Row) -> str:
+    """The difference in words: points, its interval, and how much seeds differ."""
+    mean, half = difference["mean"], difference["half_width"]
+    text = f"{mean:+.2f} points" + ("" if half is None else f" ± {half:.2f}")
+    if half is not None and abs(mean) <= half:
+        text += ", no evidence of a difference"
+    if difference["std"] is not None:
+        text += (
+            f" ({difference['seeds']} seeds; their differences spread by {difference['std']:.2f})"
+        )
+    elif half is not None:
+        text += " (one seed: another training may differ by more)"
+    return text
 
 
 def _roles(row: Row, kind: str) -> list[tuple[str, int]]:

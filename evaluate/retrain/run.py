@@ -195,6 +195,13 @@ def _by_class(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _by_image(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Which images each seed found (`evaluate.over_images`); nothing where one is older."""
+    if any("right" not in score for score in scores):
+        return {}
+    return {"test_right": [score["right"] for score in scores]}
+
+
 def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
     space, entries = prepared.space, prepared.comparison.entries
     is_new = on_first(lambda: record_data(folder, prepared.manifest, prepared.data.facts))
@@ -222,6 +229,7 @@ def _retrain(stage: RetrainStage, prepared: Prepared, folder: RunFolder) -> dict
                 "test_top1": [scores[job.name]["top1"] for e, job in jobs if e is entry],
                 "test_top5": [scores[job.name]["top5"] for e, job in jobs if e is entry],
                 **_by_class([scores[job.name] for e, job in jobs if e is entry]),
+                **_by_image([scores[job.name] for e, job in jobs if e is entry]),
                 "networks": [
                     str(job.folder.relative_to(folder.path)) for e, job in jobs if e is entry
                 ],

@@ -1,4 +1,4 @@
-"""Means, spreads and paired differences of a few repeated trainings."""
+"""Means and spreads of a few repeated trainings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ T95 = (
 )
 
 
+FEWEST = 5
+"""Values of which an interval is given: of two it would be 9 times as wide as they differ by, of
+three 2.5 times, mostly for lack of knowledge."""
+
+
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and the half width of its 95 % interval (Student's t); None for a single value."""
-    if len(values) < 2:
+    """Mean and the half width of its 95 % interval (Student's t); None for fewer than 5 values."""
+    if len(values) < FEWEST:
         return fmean(values), None
     t = T95[min(len(values) - 1, len(T95)) - 1]
     return fmean(values), t * stdev(values) / len(values) ** 0.5

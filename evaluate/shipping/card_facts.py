@@ -20,7 +20,7 @@ from evaluate.retrain.config import RepeatedTraining
 from evaluate.retrain.spread import spread
 from supernet.costs import cost
 from supernet.files import or_damaged, read_json
-from supernet.files.plain_data import flatten
+from supernet.files.plain_data import flatten, is_number
 from training.data.config import DataConfig
 from training.network_file import TrainedNetwork
 from training.network_training import WEIGHTS
@@ -194,7 +194,8 @@ def _score(source: Path) -> dict[str, Any] | None:
         file = source.with_name(name)
         if source.name == WEIGHTS and file.is_file():
             document = read_json(file, what="score")
-            rounded = {k: v if k == "classes" else round(v, 4) for k, v in document.items()}
+            rounded = {k: round(v, 4) if is_number(v) else v for k, v in document.items()}
+            rounded.pop("right", None)  # bits of each image, of use to compare networks
             return {"split": split, **rounded}
     return None
 

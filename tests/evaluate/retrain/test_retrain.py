@@ -13,7 +13,7 @@ from evaluate.retrain.baselines import analytic_costs, random_baselines, uniform
 from evaluate.retrain.comparison import Comparison, compare
 from evaluate.retrain.config import RetrainStage
 from evaluate.retrain.jobs import _how_far
-from evaluate.retrain.report import report
+from evaluate.retrain.report import report, told
 from evaluate.retrain.run import prepare, retrain
 from evaluate.retrain.spread import mean_and_interval, spread
 from supernet.architecture_file import save_architecture
@@ -322,6 +322,8 @@ def test_report_of_a_run(tmp_path: Path, tiny_space: MobileNetGroups, stages: di
     assert "- uniform g=2 is the finalist itself\n" in made.markdown
     for difference in made.differences:
         assert difference["seeds"] == 2 and difference["half_width"] >= 0
+        assert difference["std"] >= 0 and f"± {difference['half_width']:.2f}" in made.markdown
+    assert all("right" not in row for row in document["networks"])
 
 
 def finished(folder: Path, limit_sets: list, roles: dict[str, list], **more: object) -> Path:
@@ -386,3 +388,18 @@ def test_mean_and_interval() -> None:
     mean, half_width = mean_and_interval(values)
     assert mean == 3 and half_width == pytest.approx(2.776 * stdev(values) / 5**0.5)
     assert mean_and_interval([2.0]) == (2.0, None) and spread([2.0]) is None
+    assert mean_and_interval(values[:4]) == (2.5, None)  # Student's t says little of so few
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        ((1.5, 0.5, 0.2, 2), "+1.50 points ± 0.50 (2 seeds; their differences spread by 0.20)"),
+        ((-0.3, 0.5, None, 1), "-0.30 points ± 0.50, no evidence of a difference (one seed: "),
+        ((-2.0, None, 0.1, 3), "-2.00 points (3 seeds; their differences spread by 0.10)"),
+    ],
+)
+def test_a_difference_in_words(difference: tuple, words: str) -> None:
+    assert told(
+        dict(zip(("mean", "half_width", "std", "seeds"), difference, strict=True))
+    ).startswith(words)
