@@ -11,14 +11,20 @@ from torch import Tensor
 
 from evaluate.class_scores import balanced_top1, count_classes, described, notes_of
 from evaluate.over_images import as_text
-from evaluate.test_split import OTHER_IMAGES, TestImages, beside_training, open_test_split
+from evaluate.test_split import (
+    OTHER_IMAGES,
+    TestImages,
+    beside_training,
+    open_network,
+    open_test_split,
+)
 from supernet.files.telling import tell_once
 from supernet.finite import demand_finite
 from training.data import open_training_data
 from training.data.image_set import ImageSet
 from training.data.test_part import open_labelled_folder
 from training.device import DeviceName, choose_device, set_threads
-from training.network_file import TrainedNetwork, load_network
+from training.network_file import TrainedNetwork
 from training.pretraining.config import PretrainConfig
 from training.pretraining.encoder import Encoder
 from training.pretraining.probes import features_of, fit_line
@@ -94,7 +100,7 @@ def evaluate_checkpoint(
         UserError: a damaged file, a folder whose classes are not the network's, or a test split
             that has changed since the network was trained.
     """
-    trained = load_network(checkpoint)
+    trained = open_network(checkpoint)
     set_threads(None)
     if data is None:
         test = open_test_split(trained, checkpoint, strict=strict, advice=OTHER_IMAGES)
@@ -139,7 +145,7 @@ def score_on_test_split(run: Path, *, strict: bool = False) -> dict[str, Any]:
     if (recorded := folder.manifest.get("test_split")) is not None:
         return recorded
     config = PretrainConfig(**folder.config[STAGE])
-    trained = load_network(folder.path / WEIGHTS)
+    trained = open_network(folder.path / WEIGHTS)
     data = open_training_data(trained.data)
     test = open_test_split(trained, folder.path / WEIGHTS, strict=strict)
     for note in test.notes:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from supernet.files import UserError
+from supernet.files import UserError, or_damaged
 from supernet.files.telling import tell_once
 from training.data import DataConfig, TrainingData, open_training_data
 from training.data.config import OF_FILES
 from training.data.image_set import ImageSet
 from training.data.test_part import open_test_part
 from training.data.training_data import files_of
-from training.network_file import TrainedNetwork
+from training.network_file import TrainedNetwork, load_network
 from training.run_files.folder import run_around
+from training.run_files.same_run import SAME_IMAGES, marked
 from training.same_pictures import MOST_FILES, SamePictures, merged, same_pictures
 from training.split_facts import SplitFacts, check_same, data_of, facts_of_run
 
@@ -38,6 +39,23 @@ class TestImages:
         return [f"{self.same}: scores are too good by them"]
 
 
+def open_network(file: Path) -> TrainedNetwork:
+    """A network file; its images lie where the run around it says that they lie now.
+
+    Raises:
+        UserError: a damaged file, or a damaged run.
+    """
+    trained = load_network(file)
+    if (run := run_around(file)) is None:
+        return trained
+    with or_damaged(run.manifest_file):
+        said = run.config.get("data") or {}
+        if said.get("name") != trained.data.name:
+            return trained
+        places = {name: said[name] for name in marked(DataConfig, SAME_IMAGES) if name in said}
+        return replace(trained, data=DataConfig.of_file({**trained.data.model_dump(), **places}))
+
+
 def open_test_split(
     trained: TrainedNetwork,
     file: Path,
@@ -56,7 +74,7 @@ def open_test_split(
             picture in both, or training images that cannot be opened.
     """
     images = open_test_part(trained.data)
-    where = f"{file}: the data set '{trained.data.name}'{_place(trained.data)}"
+    where = _where(trained, file)
     try:
         data = open_training_data(trained.data)
     except Exception as error:  # a user's own reader raises what it likes
@@ -132,7 +150,7 @@ def check_unchanged(
     Raises:
         UserError: it has changed, with what changed.
     """
-    where = f"{file}: the data set '{trained.data.name}'{_place(trained.data)}"
+    where = _where(trained, file)
     recorded = _recorded(trained, file)
     if recorded is None:
         tell_once(
@@ -153,9 +171,9 @@ def _recorded(trained: TrainedNetwork, file: Path) -> SplitFacts | None:
     return facts_of_run(run) if own is None else own.with_files_of(facts_of_run(run))
 
 
-def _place(config: DataConfig) -> str:
-    place = config.labels or config.root
-    return "" if place is None else f" in {place}"
+def _where(trained: TrainedNetwork, file: Path) -> str:
+    place = trained.data.labels or trained.data.root
+    return f"{file}: the data set '{trained.data.name}'" + ("" if place is None else f" in {place}")
 
 
 def refuse_same(found: SamePictures | None) -> None:

@@ -20,7 +20,7 @@ from search.scoring.packed_scorer import check_packed, kernels_in_use
 from search.scoring.scorer import make_scorer
 from search.scoring.tasks import Arrays, ScorerFactory
 from supernet.candidate import Candidate, best
-from supernet.files import UserError, write_json
+from supernet.files import UserError, or_damaged, write_json
 from supernet.history_file import History
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
@@ -106,6 +106,8 @@ def run_search(
         inputs["latency table"] = stage.search.latency_table
     folder = RunFolder.open(run, STAGE, recorded_config(stage), inputs, SearchStage)
     with folder.lock():
+        if moved := folder.moved_images():  # they are the supernet's, or were refused above
+            folder.record_places(moved)
         if folder.summary is not None:
             return folder.summary
         if splits is not None:
@@ -192,7 +194,8 @@ def _check_splits(trained: RunFolder, space: SearchSpace, stage: SearchStage) ->
     """
     data = open_for(space, stage.data)
     check_scoring(data, stage.search.scoring)
-    was = DataConfig.of_file(trained.config["data"]).view(data.channels)
+    with or_damaged(trained.manifest_file):
+        was = DataConfig.of_file(trained.config["data"]).view(data.channels)
     if was != data.view:
         raise UserError(
             f"supernet {trained.path}: was shown images otherwise ({was}) than this config shows "

@@ -11,7 +11,7 @@ import base64
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,10 @@ MOST_IN_NETWORK = 20_000
 """Files that a network file lists itself; about 16 bytes each, compressed."""
 MOST_NAMED = 3
 TRAINED_ON = ("train", "search")
+MAX_UNPACKED = 1 << 30
+"""Bytes of a list of files: above what ten times ImageNet's take."""
+OTHERS = ("name", "image_size", "stored_size", "channels", "view", "class_names", "split_seed")
+"""What else of a manifest's data may not change; older runs have recorded some of it."""
 
 Entry = Sequence[Any]
 """A file's place in the data set, its bytes, and its class where the place does not say it."""
@@ -63,7 +67,7 @@ class SplitFacts:
         return cls(
             {
                 name: PartFacts(
-                    int(one["num_images"]),
+                    _whole(one["num_images"]),
                     str(one.get("sha256") or one["sha256_of_names_and_sizes"]),
                     _entries(files[name]) if name in files else None,
                 )
@@ -114,9 +118,9 @@ class SplitFacts:
                 (
                     "of another size or label",
                     [
-                        n
-                        for n, rest in now_files.items()
-                        if n in then_files and then_files[n] != rest
+                        name
+                        for name, rest in now_files.items()
+                        if name in then_files and not _is_same(then_files[name], rest)
                     ],
                 ),
             )
@@ -132,9 +136,12 @@ class SplitFacts:
         return ", ".join(said)
 
     def trained_on(self, entries: Sequence[Entry]) -> Tensor:
-        """Which of some files were in the train or search split, by their numbers."""
-        known = self._files(TRAINED_ON)
-        rows = [i for i, (name, *rest) in enumerate(entries) if known.get(name) == tuple(rest)]
+        """Which of some files were in the train or search split, by their numbers.
+
+        A picture is the same one under another label.
+        """
+        known = {name: size for name, (size, *_) in self._files(TRAINED_ON).items()}
+        rows = [i for i, (name, size, *_) in enumerate(entries) if known.get(name) == size]
         return torch.tensor(rows).long()
 
     def _trained_on_in_test(self, now: SplitFacts) -> list[str]:
@@ -176,8 +183,9 @@ class SplitFacts:
         return cls.of(splits, files)
 
 
-MAX_UNPACKED = 1 << 30
-"""Bytes of a list of files: above what ten times ImageNet's take."""
+def _is_same(then: Sequence[Any], now: Sequence[Any]) -> bool:
+    """Of bytes and label; the latter counts where both have one."""
+    return all(one == other for one, other in zip(then, now, strict=False))
 
 
 def _unpacked(packed: bytes) -> bytes:
@@ -186,6 +194,12 @@ def _unpacked(packed: bytes) -> bytes:
     if not reader.eof:
         raise ValueError(f"a list of files that is cut, or longer than {MAX_UNPACKED:,} bytes")
     return content
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"a number of images of {value!r}")
+    return value
 
 
 def _entries(found: Iterable[Any]) -> tuple[Entry, ...]:
@@ -231,16 +245,44 @@ def record_data(folder: RunFolder, manifest: Mapping[str, Any], facts: SplitFact
                 file.write(gzip.compress(content, compresslevel=1, mtime=0))
         folder.record("data", dict(manifest))
         return True
-    where = f"{folder.path}: the data set '{recorded.get('name')}'"
-    advice = "restore it, or choose another --run folder"
-    if (then := facts_of_run(folder)) is not None:
-        check_same(then, facts, where, "the run was started", advice)
-    now = plain(manifest)
-    if others := [name for name in _OTHERS if name in recorded and recorded[name] != now.get(name)]:
+    if changed := _changed(folder, manifest, facts):
         raise UserError(
-            f"{where} has changed since the run was started ({', '.join(others)}); {advice}"
+            f"{folder.path}: the data set '{recorded.get('name')}' has changed since the run was "
+            f"started: {changed}; restore it, or choose another --run folder"
         )
     return False
+
+
+def check_images(
+    folder: RunFolder, manifest: Callable[[], Mapping[str, Any]], facts: Callable[[], SplitFacts]
+) -> None:
+    """Demand of images that lie elsewhere than the run says that they are the same.
+
+    `manifest` and `facts` are of `TrainingData`, and are not asked where the images have not moved.
+    The run then says where they lie now, for whoever reads it next.
+
+    Raises:
+        UserError: they are others, with what differs.
+    """
+    if not (moved := folder.moved_images()):
+        return
+    if data_of(folder) and (changed := _changed(folder, manifest(), facts())):
+        where = ", ".join(f"data.{name}={place}" for name, place in moved.items())
+        raise UserError(
+            f"{folder.path}: the images of {where} are not those that the run was started with: "
+            f"{changed}; give the same images, or another --run folder"
+        )
+    folder.record_places(moved)
+
+
+def _changed(folder: RunFolder, manifest: Mapping[str, Any], facts: SplitFacts) -> str:
+    """In what the data are not as the run recorded them, in words; "" where in nothing."""
+    then, recorded, now = facts_of_run(folder), data_of(folder), plain(manifest)
+    if then is not None and then.changed(facts):
+        return then.changes(facts)
+    return ", ".join(
+        name for name in OTHERS if name in recorded and recorded[name] != now.get(name)
+    )
 
 
 def check_same(
@@ -253,10 +295,6 @@ def check_same(
     """
     if then.changed(now):
         raise UserError(f"{where} has changed since {since}: {then.changes(now)}; {advice}")
-
-
-_OTHERS = ("name", "image_size", "channels", "class_names", "split_seed")
-"""What else of a manifest's data may not change."""
 
 
 def data_of(folder: RunFolder) -> Mapping[str, Any]:

@@ -41,7 +41,7 @@ from training.run_files.log import TrainingLog
 from training.run_files.same_run import recorded_config
 from training.same_pictures import say_same_in_search
 from training.seeds import derive_seed, stream
-from training.split_facts import record_data
+from training.split_facts import check_images, record_data
 from training.supernet_file import STAGE, WEIGHTS
 from training.supernet_stage import SupernetConfig, SupernetStage, check_stage
 
@@ -65,7 +65,7 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
         config, inputs = recorded_config(stage), inputs_of(settings)
         folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs, SupernetStage))
         with locked(folder):
-            on_first(lambda: folder.check_images(data.manifest))
+            on_first(lambda: check_images(folder, data.manifest, lambda: data.facts))
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary
             if on_first(lambda: record_data(folder, data.manifest(), data.facts)):

@@ -29,7 +29,7 @@ from training.run_files.progress import Progress
 from training.run_files.same_run import recorded_config
 from training.same_pictures import say_same_in_search
 from training.scoring.scorer import Scorer, scoring_arrays
-from training.split_facts import record_data
+from training.split_facts import check_images, record_data
 from training.supernet_training import train_supernet
 
 
@@ -55,7 +55,7 @@ def audit(stage: AuditStage, run: Path, supernet: Path | None = None) -> AuditRe
         _check_same_supernet(RunFolder(run, STAGE), supernet)
     folder = RunFolder.open(run, STAGE, recorded_config(stage), inputs, AuditStage)
     with folder.lock():
-        folder.check_images(lambda: prepared.manifest)
+        check_images(folder, lambda: prepared.manifest, lambda: prepared.data.facts)
         if folder.summary is None:
             _audit(stage, prepared, folder)
         return AuditReport.read(folder.path)

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from evaluate.score import score_network
-from evaluate.test_split import check_unchanged, open_test_split
+from evaluate.test_split import check_unchanged, open_network, open_test_split
 from supernet.files import RunFailed, UserError, read_json, write_json
 from supernet.plugins import allow
 from training.data import open_training_data
 from training.device import set_threads
-from training.network_file import load_network
 from training.network_training import WEIGHTS, TrainingJob, train_network
 from training.processes.distributed import on_first
 from training.run_files.folder import RunFolder
@@ -44,8 +43,7 @@ def train_and_score(job: TrainingJob) -> dict[str, Any]:
 
     def scored() -> dict[str, Any]:
         set_threads(job.settings.threads)  # training sets it too, unless it was done before
-        # Where its images lie now: they may have moved since it was trained.
-        trained = replace(load_network(path), data=job.data)
+        trained = open_network(path)
         if job.images == "everything":
             images = open_test_split(trained, path, compare=False).images
         else:

@@ -36,7 +36,7 @@ from training.processes.ray_session import check_workers
 from training.run_files.folder import RunFolder
 from training.run_files.same_run import recorded_config
 from training.same_pictures import same_pictures
-from training.split_facts import record_data
+from training.split_facts import check_images, record_data
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> di
             lambda: RunFolder.open(run, STAGE, recorded_config(stage), inputs, RetrainStage)
         )
         with locked(folder):
-            on_first(lambda: folder.check_images(lambda: prepared.manifest))
+            data = prepared.data
+            on_first(lambda: check_images(folder, lambda: prepared.manifest, lambda: data.facts))
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary
             for warning in prepared.comparison.warnings(prepared.space):

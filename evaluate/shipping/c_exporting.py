@@ -27,9 +27,9 @@ from deploy.kernels.shapes import Floats
 from deploy.lowering.network import pack
 from evaluate.shipping.checked_images import BATCH, check_pixels, packed_pixels
 from evaluate.shipping.written import Refused, Written
+from evaluate.test_split import open_network
 from supernet.files import UserError
 from training.data.normalisation import centre
-from training.network_file import load_network
 
 NO_COMPILER = "not run: no C compiler (cc) here"
 
@@ -69,7 +69,7 @@ def _packed(source: Path, data: Path | None, num_images: int) -> tuple[PackedNet
     if packed_file.is_packed(source):
         packed = packed_file.load(source)
         return packed, packed_pixels(source, packed, data, num_images)
-    trained = load_network(source)
+    trained = open_network(source)
     seen = trained.normalisation
     pixels = centre(check_pixels(trained, source, data, num_images), seen.size)
     try:

@@ -11,13 +11,13 @@ from torch import Tensor
 from deploy.engine.packed_network import PackedNetwork
 from deploy.engine.prediction import view_of
 from deploy.packed_file import is_in_zoo
-from evaluate.test_split import check_unchanged
+from evaluate.test_split import check_unchanged, open_network
 from supernet.files import UserError, check_output
 from supernet.files.image_file import list_images
 from supernet.files.image_view import View
 from supernet.finite import demand_finite_weights
 from training.data import DataConfig, open_training_data
-from training.network_file import TrainedNetwork, load_network
+from training.network_file import TrainedNetwork
 
 EMBEDDED = "fashion-mnist-mini"
 BATCH = 50
@@ -31,7 +31,7 @@ def open_checkpoint(checkpoint: Path, output: Path) -> TrainedNetwork:
         UserError: a damaged file, one that holds NaN, or `output` is a folder or the checkpoint.
     """
     check_target(checkpoint, output)
-    trained = load_network(checkpoint)
+    trained = open_network(checkpoint)
     demand_finite_weights(trained.network.state_dict(), str(checkpoint))
     return trained
 

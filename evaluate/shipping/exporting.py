@@ -25,10 +25,11 @@ from evaluate.shipping.c_exporting import export_c_sources
 from evaluate.shipping.checked_images import BATCH, check_images, check_target, packed_pixels
 from evaluate.shipping.sign_export import export_signs
 from evaluate.shipping.written import Refused, Written
+from evaluate.test_split import open_network
 from supernet.files import UserError, atomic_write
 from supernet.network import Network
 from training.data.normalisation import Normalisation
-from training.network_file import TrainedNetwork, load_network
+from training.network_file import TrainedNetwork
 
 
 def export_network(
@@ -63,7 +64,7 @@ def export_network(
         packed = packed_file.load(source)
         images = _packed_images(source, packed, data, num_images)
         return _write_plan(name, output, module.export(packed), packed, images)
-    trained = load_network(source)
+    trained = open_network(source)
     images = check_images(trained, source, data, num_images)
     if not of_plan:
         return _write_program(name, module, source, output, trained, images)

@@ -18,12 +18,17 @@ from evaluate.class_scores import balanced_top1, count_classes
 from evaluate.score import in_full
 from evaluate.shipping.checked_images import BATCH, check_images, open_checkpoint
 from evaluate.shipping.written import Refused, Written
-from evaluate.test_split import OTHER_IMAGES, TestImages, beside_training, open_test_split
+from evaluate.test_split import (
+    OTHER_IMAGES,
+    TestImages,
+    beside_training,
+    open_network,
+    open_test_split,
+)
 from supernet.files import UserError, naming
 from training.data.image_set import ImageSet
 from training.data.normalisation import Normalisation
 from training.data.test_part import open_labelled_folder
-from training.network_file import load_network
 
 IMAGES_FOR_OPERATIONS = 8
 
@@ -85,7 +90,7 @@ def evaluate_packed(
             has changed since the network was trained.
     """
     packed = packed_file.load(model)
-    trained = None if against is None else load_network(against)
+    trained = None if against is None else open_network(against)
     if trained is not None and trained.class_names != packed.class_names:
         raise UserError(f"--against {against}: its classes are not those of {model}")
     if data is not None:

@@ -133,8 +133,8 @@ def demand_of(network: Path, *, strict: bool) -> None:
     if not strict:
         return
     from deploy.packed_file import is_packed
-    from training.network_file import load_network
+    from evaluate.test_split import open_network
 
     if is_packed(network):
         raise UserError(f"--strict: {network}: a packed model names no data set")
-    demand(load_network(network).data, strict=True)
+    demand(open_network(network).data, strict=True)

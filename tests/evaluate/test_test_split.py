@@ -123,6 +123,31 @@ def test_each_change_is_told(tmp_path: Path) -> None:
     assert not before.changed(open_training_data(config_for(root)).facts)
 
 
+def test_what_was_trained_on_is_known_beside_new_validation_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part, seed in (("train", 0), ("test", 2)):
+        add(tmp_path / "set" / part, range(6), seed)
+    root = tmp_path / "set"
+    file = network(tmp_path / "n.safetensors", config_for(root))
+    add(root / "val", range(3), 1)
+    assert "changed since the network was trained: 6 images added (val/cat/00.png," in refusal(file)
+    capsys.readouterr()
+    assert run(["evaluate", str(file), "--data", str(root / "train"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["also_trained_on"] == 12
+    assert run(["evaluate", str(file), "--data", str(root / "train"), "--strict"]) == 2
+
+
+def test_what_was_trained_on_is_known_by_its_picture_not_its_label() -> None:
+    def facts(sha256: str, entries: list[tuple[Any, ...]]) -> SplitFacts:
+        return SplitFacts.of({"train": {"num_images": 3, "sha256": sha256}}, {"train": entries})
+
+    before = facts("0", [("1.png", 5, "cat"), ("2.png", 6, "dog"), ("cat/3.png", 7)])
+    now = [("1.png", 5, "dog"), ("2.png", 9, "dog"), ("cat/3.png", 7, "cat")]
+    assert before.trained_on(now).tolist() == [0, 2]
+    assert before.changes(facts("1", now)) == "2 images of another size or label (1.png, 2.png)"
+
+
 def test_another_seed_splits_the_same_images_another_way(tmp_path: Path) -> None:
     photos = add(tmp_path / "photos", range(10))
     config = config_for(photos)
@@ -266,6 +291,8 @@ def test_a_reader_of_the_users_own_is_compared_by_its_pixels(
     "splits",
     [
         [], "x", {"train": 3}, {"train": {"num_images": 1}}, {"files": "!"},
+        {"train": {"num_images": float("inf"), "sha256": "0"}},
+        {"train": {"num_images": 1.5, "sha256": "0"}},
         {"files": base64.b64encode(b"no zlib").decode()},
         {"files": base64.b64encode(zlib.compress(b"[[[")).decode()},
         {"train": {"num_images": 1, "sha256": "0"},

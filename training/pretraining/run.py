@@ -39,7 +39,7 @@ from training.run_files.log import TrainingLog
 from training.run_files.same_run import recorded_config
 from training.same_pictures import say_same_in_search
 from training.seeds import derive_seed, torch_stream
-from training.split_facts import record_data
+from training.split_facts import check_images, record_data
 
 STAGE = "pretrain"
 WEIGHTS = "encoder.safetensors"
@@ -76,7 +76,8 @@ def pretrain(stage: PretrainStage, architecture: Path | None, run: Path) -> dict
         inputs = {} if architecture is None else {"architecture": architecture}
         folder = on_first(lambda: RunFolder.open(run, STAGE, config, inputs, PretrainStage))
         with locked(folder):
-            on_first(lambda: folder.check_images(prepared.data.manifest))
+            data = prepared.data
+            on_first(lambda: check_images(folder, data.manifest, lambda: data.facts))
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary
             return _pretrain(stage, prepared, folder)

@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -223,32 +223,19 @@ class RunFolder:
             return value
         return recorded
 
-    def check_images(self, found: Callable[[], Mapping[str, Any]]) -> None:
-        """Demand of images that lie elsewhere than the run says that they are the same.
-
-        `found` tells what they are, as `TrainingData.manifest` does; it is not asked of images that
-        are where they were. The run then says where they lie now, for whoever reads it next.
-
-        Raises:
-            UserError: they are others; names the parts that differ.
-        """
+    def moved_images(self) -> dict[str, Any]:
+        """Where the config of `open` says that images lie, where the run says it otherwise."""
         if self.opened_with is None or self.model is None:
-            return
-        recorded, now = self.manifest, plain(self.opened_with)
-        places = [name for name in marked(self.model, SAME_IMAGES) if name.startswith("data.")]
-        was, given = recorded["config"].get("data", {}), now.get("data", {})
-        names = [name.partition(".")[2] for name in places]
-        moved = {name: given.get(name) for name in names if given.get(name) != was.get(name)}
-        if not moved:
-            return
-        if changed := _changed(recorded.get("data"), plain(found())):
-            where = ", ".join(f"data.{name}={place}" for name, place in moved.items())
-            raise UserError(
-                f"{self.path}: the images of {where} are not those that the run was started with "
-                f"({changed}); give the same images, or another --run folder"
-            )
-        config = {**recorded["config"], "data": {**was, **moved}}
-        self.record("config", config)
+            return {}
+        was, now = (config.get("data", {}) for config in (self.config, plain(self.opened_with)))
+        marks = marked(self.model, SAME_IMAGES)
+        names = [name.removeprefix("data.") for name in marks if name.startswith("data.")]
+        return {name: now.get(name) for name in names if now.get(name) != was.get(name)}
+
+    def record_places(self, moved: Mapping[str, Any]) -> None:
+        """Let the run say where its images lie now."""
+        config = self.config
+        self.record("config", {**config, "data": {**config.get("data", {}), **moved}})
         self._write_config()
 
     def log(self, event: str, **fields: Any) -> None:
@@ -286,25 +273,6 @@ class RunFolder:
             except BlockingIOError as error:
                 raise UserError(f"{self.path}: another process is working in it") from error
             yield
-
-
-def _changed(recorded: Any, found: Mapping[str, Any]) -> str:
-    """In what a data manifest differs from the recorded one, in words; "" where in nothing."""
-    if not isinstance(recorded, Mapping) or not isinstance(recorded.get("splits"), Mapping):
-        return ""  # stopped before its images were recorded
-    parts = [
-        f"the {name} split"
-        for name, split in found["splits"].items()
-        if _hashes(split) != _hashes(recorded["splits"].get(name))
-    ]
-    seen = ("class_names", "channels", "image_size", "stored_size", "view")
-    others = [name for name in seen if name in recorded and recorded[name] != found.get(name)]
-    return ", ".join([*parts, *others])
-
-
-def _hashes(split: Any) -> dict[str, Any]:
-    fields = split.items() if isinstance(split, Mapping) else ()
-    return {name: value for name, value in fields if name.startswith("sha256")}
 
 
 def stage_in(path: str | Path) -> str | None:

@@ -74,7 +74,7 @@ def differences(
     """In what a config differs from the one that a run has recorded.
 
     Settings of `model` that change nothing may differ, and those that bear a mark of `but_for`; so
-    may places of images, which are known by their hashes (`RunFolder.check_images`).
+    may places of images, which are known by their hashes (`split_facts.check_images`).
     Those that the stage or its space has got since are taken to have been at their defaults.
     """
     free = marked(model, CHANGES_NOTHING, SAME_IMAGES, *but_for) if model is not None else ()
