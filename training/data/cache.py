@@ -13,7 +13,7 @@ import torch
 from supernet.files import UserError, atomic_write, check_header, read_json, remove_abandoned
 from supernet.files.image_view import View
 from training.data.decoding.folder_images import FolderImageSet
-from training.data.file_list import FileList, list_parts
+from training.data.file_list import SEARCH, TEST, TRAIN, FileList, list_parts
 from training.data.image_list import read_list
 from training.data.image_set import READ_AT_ONCE, MemoryImageSet
 
@@ -69,9 +69,11 @@ class ImageCache:
             pixel_files = {name: _inside(str(part["pixel_file"])) for name, part in parts.items()}
             cache = cls(folder, root, _view(header), lists, pixel_files)
             intact = all(lists[name].digest() == parts[name]["sha256"] for name in parts)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if set(parts) not in ({"all"}, {TRAIN, TEST}):
+                raise ValueError(f"parts {sorted(parts)}")
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise UserError(f"{path}: damaged ({error!r}), expected a cache's header") from error
-        if not intact or not lists:
+        if not intact:
             raise UserError(f"{path}: damaged: its file list does not match its own hash")
         return cache
 
@@ -185,16 +187,30 @@ def _inside(name: str) -> str:
 
 def _file_list(root: Path, part: dict[str, Any]) -> FileList:
     names, sizes, classes = part["names"], part["sizes"], part["class_names"]
-    if len(names) != len(sizes):
-        raise ValueError(f"{len(names)} names but {len(sizes)} sizes")
-    labels = part.get("labels")  # older caches have none of what follows
-    return FileList(
+    # Older caches have none of these.
+    labels, num_search = part.get("labels"), part.get("num_search", 0)
+    folder, roles = part.get("folder", ""), part.get("roles", {})
+    if len(names) != len(sizes) or len(names) != len(names if labels is None else labels):
+        raise ValueError(f"{len(names)} names but {len(sizes)} sizes, or not as many labels")
+    if not all(type(size) is int for size in sizes):
+        raise TypeError("sizes: expected numbers of bytes")
+    if labels is not None and not all(type(n) is int and 0 <= n < len(classes) for n in labels):
+        raise ValueError(f"labels other than 0 to {len(classes) - 1}")
+    if type(num_search) is not int or not 0 <= num_search < max(len(names), 1):
+        raise ValueError(f"num_search {num_search!r} of {len(names)} images")
+    if not all(isinstance(text, str) for text in (folder, *names, *classes, *roles.values())):
+        raise TypeError("folder, names, class_names and roles: expected text")
+    if (roles and TRAIN not in roles) or (num_search and SEARCH not in roles):
+        raise ValueError(f"roles {roles} of {num_search} images of a search split")
+    files = FileList(
         root,
         tuple(names),
         tuple(sizes),
         tuple(classes),
-        given_labels=None if labels is None else tuple(map(int, labels)),
-        num_search=int(part.get("num_search", 0)),
-        folder=str(part.get("folder", "")),
-        roles=dict(part.get("roles", {})),
+        given_labels=None if labels is None else tuple(labels),
+        num_search=num_search,
+        folder=folder,
+        roles=dict(roles),
     )
+    files.labels  # noqa: B018  kept; a KeyError where a name begins with no class
+    return files

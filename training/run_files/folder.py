@@ -282,14 +282,20 @@ def stage_in(path: str | Path) -> str | None:
 
 
 def run_around(file: Path) -> RunFolder | None:
-    """The run in whose folder a file lies: RUN/networks/NAME/FILE, or RUN/FILE; None of none."""
+    """The run in whose folder a file lies: RUN/networks/NAME/FILE, or RUN/FILE; None of none.
+
+    Raises:
+        UserError: its manifest is damaged.
+    """
     for folder in file.resolve().parents[:3]:
         run = RunFolder(folder, "")
         try:
-            run.manifest  # noqa: B018  whether there is one
+            found = read_json(run.manifest_file, what="manifest")
         except UserError:
             continue
-        return run
+        if isinstance(found, dict) and found.get("format") == FORMAT:
+            run.manifest  # noqa: B018  a run's, which is read through from here on
+            return run
     return None
 
 

@@ -179,3 +179,26 @@ def test_a_class_with_over_ten_times_the_images_of_another_is_noted(tmp_path, ca
         open_training_data(config_for(tmp_path / folder))
         said = "class 'ant' has 48 training images, 'bee' 4" in capsys.readouterr().err
         assert said == (folder == "more")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"roles": {"test": 5}}, {"roles": {"test": "val/"}}, {"roles": {"train": 5}}, {"roles": []},
+        {"labels": [99] * 10}, {"labels": [True] * 10}, {"labels": [0]}, {"folder": 3},
+        {"num_search": float("inf")}, {"num_search": 1000}, {"num_search": -3}, {"num_search": 10},
+        {"num_search": 2},  # of a data set that has no such part
+        {"class_names": ["ant", "cat"]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_strangers_cache_is_damaged_in_one_line(tmp_path, field):
+    root, cache = tmp_path / "set", tmp_path / "cache"
+    write(root / "train", 5)
+    write(root / "test", 2, 2)
+    header = build_cache(root, cache, View(16, 16, 3), num_workers=0)
+    document = json.loads(header.read_text())
+    document["parts"]["train"].update({"roles": {}} if "num_search" in field else {}, **field)
+    header.write_text(json.dumps(document))
+    with pytest.raises(UserError, match=f"^{header}: damaged"):
+        open_training_data(config_for(root, cache=cache))
