@@ -26,12 +26,16 @@ def is_text(name: str) -> bool:
 
 
 def check_names(names: Iterable[str], what: str) -> None:
-    """Demand that each of `names` is text; line breaks and quotes are.
+    """Demand that each of `names` is text, and stands once; line breaks and quotes are text.
 
     Raises:
-        UserError: one is not; `what` says what it names: "class".
+        UserError: one is not, or comes twice; `what` says what it names: "class".
     """
+    seen: set[str] = set()
     for name in names:
+        if name in seen:
+            raise UserError(f"{what} {name!r:.200}: two have this name, expected one each")
+        seen.add(name)
         if not is_text(name):
             raise UserError(f"{what} {name!r:.200}: its name is not UTF-8; give it another")
 

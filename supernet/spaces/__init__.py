@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
+from supernet.architecture import Choice
 from supernet.costs import cost
 from supernet.files import UserError
 from supernet.files.expected import first_mistake
@@ -122,20 +123,37 @@ def space_from_description(
     return space
 
 
+def _first(choices: Sequence[Choice]) -> Choice:
+    return choices[0]
+
+
+_LARGEST: dict[str, Callable[..., Choice]] = {
+    **dict.fromkeys(("depth", "kernel", "percent", "width"), max),
+    "groups": min,
+}
+"""Of an axis' choices the one of most parameters."""
+
+
 def _check_size(space: SearchSpace) -> None:
     """Refuse networks that no machine could hold, of numbers that are each within bounds.
 
     Raises:
-        UserError: the first architecture has too many parameters, or too much to compute.
+        UserError: the first architecture, or one of the widest, has too many parameters, or too
+            much to compute.
     """
-    costs = cost(space.decode(space.first()))
-    found = {"parameters": costs.parameters, "multiply-adds": costs.flops + costs.bops}
-    for (what, number), most in zip(found.items(), (MAX_PARAMETERS, MAX_WORK), strict=True):
-        if number > most:
-            raise UserError(
-                f"search space '{space.name}': with these options a network has {number:,} "
-                f"{what}, expected at most {most:,}"
-            )
+    # `largest` would take a second where there are many positions.
+    wide = space.architecture(
+        {p.name: _LARGEST.get(str(p.axis), _first)(p.choices) for p in space.positions}
+    )
+    for architecture in dict.fromkeys((space.first(), wide)):
+        costs = cost(space.decode(architecture))
+        found = {"parameters": costs.parameters, "multiply-adds": costs.flops + costs.bops}
+        for (what, number), most in zip(found.items(), (MAX_PARAMETERS, MAX_WORK), strict=True):
+            if number > most:
+                raise UserError(
+                    f"search space '{space.name}': with these options a network has {number:,} "
+                    f"{what}, expected at most {most:,}"
+                )
 
 
 def _too_large(value: Any) -> bool:

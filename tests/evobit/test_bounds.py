@@ -110,9 +110,19 @@ def test_a_network_is_refused_that_no_machine_could_hold(option, capsys) -> None
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_space_is_refused_of_networks_that_no_machine_could_hold() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "mobilenet-groups", "width": 1e4},
+        {"name": "mobilenet-groups", "widths": [1.0, 20000.0]},
+        {"name": "spos-blocks", "widths": [1.0, 20000.0]},
+        {"name": "wide-binary", "widths": [1.0, 20000.0]},
+    ],
+    ids=str,
+)
+def test_a_space_is_refused_of_networks_that_no_machine_could_hold(options) -> None:
     with pytest.raises(UserError, match="parameters, expected at most 1,000,000,000"):
-        space_from_description({"name": "mobilenet-groups", "width": 1e4})
+        space_from_description(options)
 
 
 def test_threads_that_the_environment_asks_for_are_bounded(monkeypatch) -> None:

@@ -157,8 +157,11 @@ def list_class_folders(root: Path, class_names: Sequence[str] | None = None) -> 
     return FileList(root, tuple(names), tuple(sizes), allowed)
 
 
-def list_parts(root: Path) -> dict[str, FileList]:
+def list_parts(root: Path, *, has_search: bool = True) -> dict[str, FileList]:
     """List an image folder by parts.
+
+    Without `has_search` images for validation beside a test part are not used, as runs did that
+    were made before there was a `view_rule`.
 
     Returns:
         "train" and "test" where there are folders of parts (`PART_NAMES`) that hold class folders;
@@ -172,6 +175,8 @@ def list_parts(root: Path) -> dict[str, FileList]:
     folders = _part_folders(root)
     if TRAIN not in folders:
         return {"all": list_class_folders(root)}
+    if TEST in folders and not has_search:
+        folders.pop(SEARCH, None)
     parts = {part: _part(root, name) for part, name in folders.items()}
     called = {part: f"{name}/" for part, name in folders.items()}
     if unused := [f"{name}/" for name in _class_folders(root) if name not in folders.values()]:

@@ -12,14 +12,7 @@ from supernet.files.telling import tell_once
 from training.data.cache import ImageCache
 from training.data.config import BEFORE, DataConfig, Part
 from training.data.decoding.folder_images import FolderImageSet, Kept
-from training.data.file_list import (
-    SEARCH,
-    TEST,
-    TRAIN,
-    FileList,
-    list_class_folders,
-    list_parts,
-)
+from training.data.file_list import SEARCH, TEST, TRAIN, FileList, list_parts
 from training.data.image_list import read_list
 from training.data.image_set import ImageSet
 from training.data.splits import stratified_split
@@ -53,9 +46,8 @@ def test_files(config: DataConfig) -> FileList:
     return parts["all"].subset(_own_split(config, parts["all"])["test"])
 
 
-def describe_test(config: DataConfig, roles: Mapping[str, str]) -> dict[str, Any]:
-    """Describe the test part by names and sizes of its files; `roles`: see `FileList`."""
-    files = test_files(config)
+def describe_test(config: DataConfig, roles: Mapping[str, str], files: FileList) -> dict[str, Any]:
+    """Describe the test part by names and sizes of its `files`; `roles`: see `FileList`."""
     drawn = f"{config.test_fraction:g} of each class, by split_seed"
     return {
         "origin": "the folder's own" if TEST in roles else drawn,
@@ -71,7 +63,7 @@ def _list_parts(config: DataConfig, cache: ImageCache | None) -> dict[str, FileL
     _check_cache(config, cache)
     source = config.labels if config.name == "imagelist" else config.root
     if source is not None and source.exists():
-        if not _fits(cache, _list_now(config)):
+        if not _fits(config, cache):
             raise UserError(
                 f"{cache.folder}: does not fit the files in {source} any more, "
                 "expected a cache of them: build it again"
@@ -103,8 +95,16 @@ def _check_cache(config: DataConfig, cache: ImageCache) -> None:
         raise UserError(
             f"{cache.folder}: holds images of {_in_words(kept)}, but this config's networks of "
             f"{view.size} pixels see them of {_in_words(wanted)}; make it again: evobit cache "
-            f"{shlex.quote(str(config.root or cache.root))} {' '.join(_options(view))}"
+            f"{' '.join([*_source(config, cache), *_options(view)])}"
         )
+
+
+def _source(config: DataConfig, cache: ImageCache) -> list[str]:
+    """What `evobit cache` is to be given, in a shell's words."""
+    if config.name != "imagelist":
+        return [shlex.quote(str(config.root or cache.root))]
+    labels = "LIST.csv" if config.labels is None else shlex.quote(str(config.labels))
+    return [labels, "--root", shlex.quote(str(config.root or cache.root))]
 
 
 def _in_words(kept: dict[str, Any]) -> str:
@@ -124,25 +124,25 @@ def _options(view: View) -> list[str]:
     return options
 
 
-def _fits(cache: ImageCache, now: Mapping[str, FileList]) -> bool:
+def _fits(config: DataConfig, cache: ImageCache) -> bool:
     """Whether a cache holds the files that are there now."""
-    held = {name: files.digest() for name, files in cache.parts.items()}
-    if held == {name: files.digest() for name, files in now.items()}:
+    now, held = _list_now(config), _digests(cache.parts)
+    if held == _digests(now):
         return True
     train = now.get(TRAIN)
-    if train is None or SEARCH not in train.roles or TRAIN not in cache.parts:
+    if config.root is None or train is None or not train.num_search:
         return False
-    if cache.parts[TRAIN].num_search:
-        return False
-    # One made before validation images were used.
-    alone = list_class_folders(train.root / train.roles[TRAIN])
-    if held != {TRAIN: alone.digest(), TEST: now[TEST].digest()}:
+    if held != _digests(_list_now(config.model_copy(update={"view_rule": BEFORE}))):
         return False
     tell_once(
         f"{cache.folder}: was made without {train.roles[SEARCH]}: the search split is drawn from "
         f"{train.roles[TRAIN]} by seed; build it again to use {train.roles[SEARCH]}"
     )
     return True
+
+
+def _digests(parts: Mapping[str, FileList]) -> dict[str, str]:
+    return {name: files.digest() for name, files in parts.items()}
 
 
 def _list_now(config: DataConfig) -> dict[str, FileList]:
@@ -155,7 +155,7 @@ def _list_now(config: DataConfig) -> dict[str, FileList]:
         )
     if config.root is None:
         raise UserError("imagefolder: data.root is not set, expected a folder of class folders")
-    return list_parts(config.root)
+    return list_parts(config.root, has_search=config.view_rule != BEFORE)
 
 
 def _own_split(config: DataConfig, files: FileList) -> dict[Part, Tensor]:

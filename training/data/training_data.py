@@ -114,17 +114,22 @@ class TrainingData:
         """What each split holds, of the test part the names and sizes of its files."""
         # Not kept: of ImageNet's files they would be hundreds of megabytes in each process.
         parts = {"train": files_of(self.train), "search": files_of(self.search)}
-        if self.config.name in OF_FILES:
-            parts["test"] = image_folder.test_files(self.config)
+        if self._test is not None:
+            parts["test"] = self._test
         listed = {name: files.entries() for name, files in parts.items() if files is not None}
         return SplitFacts.of(self._splits, listed)
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
         splits = {"train": _describe(self.train), "search": _describe(self.search)}
-        if self.config.name in OF_FILES:
-            splits["test"] = image_folder.describe_test(self.config, self._roles)
+        if self._test is not None:
+            splits["test"] = image_folder.describe_test(self.config, self._roles, self._test)
         return splits
+
+    @cached_property
+    def _test(self) -> FileList | None:
+        """The files of the test part, listed once; None of others than files."""
+        return image_folder.test_files(self.config) if self.config.name in OF_FILES else None
 
     @property
     def _roles(self) -> Mapping[str, str]:

@@ -202,3 +202,30 @@ def test_a_strangers_cache_is_damaged_in_one_line(tmp_path, field):
     header.write_text(json.dumps(document))
     with pytest.raises(UserError, match=f"^{header}: damaged"):
         open_training_data(config_for(root, cache=cache))
+
+
+def test_what_was_trained_before_validation_images_were_used_is_listed_as_then(tmp_path):
+    for seed, (name, per_class) in enumerate((("train", 8), ("test", 2))):
+        write(tmp_path / name, per_class, seed)
+    config = config_for(tmp_path, search_per_class=2, view_rule=1)
+    then = open_training_data(config).facts
+    write(tmp_path / "val", 3, 9)
+    data = open_training_data(config)
+    assert (len(data.train), len(data.search), data.manifest()["parts"]["unused"]) == (
+        12,
+        4,
+        "val/",
+    )
+    assert not then.changed(data.facts)
+    now = open_training_data(config_for(tmp_path))
+    assert len(now.search) == 6 and then.changed(now.facts)
+
+
+def test_the_test_part_is_listed_once(tmp_path):
+    for seed, name in enumerate(("train", "test")):
+        write(tmp_path / name, 4, seed)
+    data = open_training_data(config_for(tmp_path))
+    facts = data.facts
+    shutil.rmtree(tmp_path / "test")  # what is not read again is not missed
+    assert data.facts == facts and facts.parts["test"].num_images == 8
+    assert data.manifest()["splits"]["test"]["num_images"] == 8

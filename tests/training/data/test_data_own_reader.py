@@ -24,6 +24,9 @@ def far_label(config, part):
 def nothing(config, part):
     return None
 
+def same_name(config, part):
+    return np.zeros((4, 3, 8, 8), np.uint8), np.array([0, 0, 1, 1]), ["crane", "crane"]
+
 def one_class(config, part):
     return np.zeros((4, 3, 8, 8), np.uint8), np.zeros(4, int), ["a"]
 """
@@ -47,6 +50,7 @@ def test_own_reader_from_a_file_and_a_module(tmp_path, monkeypatch):
         ("far_label", "labels outside 0 to 1"),
         ("nothing", r"expected \(images, labels, class_names\)"),
         ("one_class", "has one class"),
+        ("same_name", "class 'crane': two have this name, expected one each"),
         ("absent", "has no function 'absent'"),
     ],
 )

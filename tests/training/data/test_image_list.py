@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 from evobit.main import run
 from supernet.files import UserError
+from supernet.files.image_view import View
 from training.data import DataConfig, open_training_data
+from training.data.cache import build_cache
 from training.data.image_list import read_list
 from training.data.test_part import open_test_part
 
@@ -155,3 +157,10 @@ def test_there_is_no_list(photos):
         open_training_data(DataConfig(name="imagelist", root=photos))
     with pytest.raises(ValidationError, match="labels is only used with name: imagelist"):
         DataConfig(name="imagefolder", labels=photos / "labels.csv")
+
+
+def test_a_cache_for_another_view_is_told_with_the_list_and_its_root(photos, tmp_path):
+    labels = written(photos)
+    build_cache(photos, tmp_path / "cache", View(8, 8, 1), num_workers=0, labels=labels)
+    with pytest.raises(UserError, match=f"evobit cache {labels} --root {photos} --size 16"):
+        open_training_data(config_for(labels, cache=tmp_path / "cache"))
