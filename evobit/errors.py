@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 from supernet.files import RunFailed, UserError
-from supernet.files.printable import LONGEST, printable
-from supernet.files.telling import is_first_process
+from supernet.files.telling import is_first_process, one_line, tell
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 INTERRUPTED = 130
@@ -53,10 +51,8 @@ def exit_code(command: Callable[[], Any]) -> int:
 
 def say(text: str) -> None:
     """Print one line on stderr, marked as evobit's; torchrun's first process says it for all."""
-    if not is_first_process():
-        return
-    line = printable(" ".join(text.split()), 7 * LONGEST)
-    print(f"evobit: {line}", file=sys.stderr)
+    if is_first_process():
+        tell(one_line(f"evobit: {text}"))
 
 
 def _explain(error: BaseException) -> tuple[int, str]:

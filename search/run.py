@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -21,6 +20,7 @@ from search.scoring.scorer import make_scorer
 from search.scoring.tasks import Arrays, ScorerFactory
 from supernet.candidate import Candidate, best
 from supernet.files import UserError, or_damaged, write_json
+from supernet.files.telling import tell
 from supernet.history_file import History
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
@@ -115,7 +115,7 @@ def run_search(
         if problem.objectives is not None:
             point = folder.record_once("reference_point", problem.objectives.reference_point)
             problem = problem._replace(objectives=Objectives.at(point))
-        print(problem.feasibility.table(), file=sys.stderr)
+        tell(problem.feasibility.table())
         write_json(folder.path / "feasibility.json", problem.feasibility.as_dict())
         make_pool = partial(_pool, stage, space, supernet, scorer_factory)
         candidates, is_complete = _search(stage, problem, folder, make_pool)
@@ -245,12 +245,11 @@ def _pool(
     threads = config.scoring.threads
     where = f"{config.workers} Ray workers" if config.workers else "this process"
     on = "GPU" if use_gpu else f"CPU, {threads} thread(s) each"
-    print(f"scoring in {where} on {on}{kernels}", file=sys.stderr)
+    tell(f"scoring in {where} on {on}{kernels}")
     if config.lag is not None and config.lag < LAG_A_WORKER * config.workers:
-        print(
+        tell(
             f"search.lag {config.lag} keeps {config.workers} workers waiting for each other; "
-            f"{LAG_A_WORKER * config.workers} or more would not",
-            file=sys.stderr,
+            f"{LAG_A_WORKER * config.workers} or more would not"
         )
     if config.workers == 0:
         return SerialPool(factory, arrays, threads, config.batch)

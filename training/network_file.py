@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ from supernet.files import UserError, as_written, check_header, check_names_and_
 from supernet.files import save_weights as save_tensors
 from supernet.files.image_view import View
 from supernet.files.names import check_names
+from supernet.files.telling import tell_once
 from supernet.network import Network, build, build_from
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
@@ -119,10 +119,7 @@ def load_network(path: Path) -> TrainedNetwork:
         expected = build(spec).state_dict()
     check_names_and_shapes(tensors, expected, path)
     if view is None:
-        view = View.before(normalisation.size, spec.in_channels)
-        print(
-            f"{path}: does not say how images are shown to it; as before: {view}", file=sys.stderr
-        )
+        view = View.taken(path, normalisation.size, spec.in_channels)
     if (view.size, view.channels) != (spec.image_size, spec.in_channels):
         raise UserError(
             f"{path}: its view is {view}, its network takes {spec.in_channels} x {spec.image_size}"
@@ -185,10 +182,9 @@ def read_start(path: Path, module: nn.Module) -> dict[str, Tensor]:
     trained = load_network(path)
     network = module.path(_architecture_in(module, trained, path))
     if left_out := network.put(trained.network.state_dict()):
-        print(
+        tell_once(
             f"note: {path}: {len(left_out)} factors and shifts of BatchNorms are left out; this "
-            f"supernet's have none",
-            file=sys.stderr,
+            f"supernet's have none"
         )
     return module.state_dict()
 

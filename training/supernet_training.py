@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import nn
 
 from supernet.binarization import Binarization
 from supernet.files import save_weights
+from supernet.files.telling import tell
 from supernet.sharing import FROM_LARGEST
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
@@ -69,7 +69,7 @@ def train_supernet(stage: SupernetStage, run: Path) -> dict[str, Any]:
             if (summary := on_first(lambda: folder.summary)) is not None:
                 return summary
             if on_first(lambda: record_data(folder, data.manifest(), data.facts)):
-                say_same_in_search(data)
+                on_first(lambda: say_same_in_search(data))
             # Kept for a resume: another number of threads gives other last bits.
             found = set_threads(settings.threads)
             set_threads(on_first(lambda: folder.record_once("threads", found)))
@@ -194,10 +194,9 @@ def _say_started(
 ) -> None:
     device, threads = training.device, folder.manifest["threads"]
     reason = folder.manifest["compile"]["reason"]
-    print(
+    tell(
         f"supernet: {device}, {threads} thread(s), {precision}, "
-        f"{'compiled' if compiled else 'not compiled'} ({reason})",
-        file=sys.stderr,
+        f"{'compiled' if compiled else 'not compiled'} ({reason})"
     )
     folder.log(
         "started",

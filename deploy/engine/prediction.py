@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,9 +51,7 @@ def view_of(network: PackedNetwork, name: str | Path = "this packed model") -> V
     plan = network.plan
     if plan.channels not in CHANNELS:
         raise UserError(f"{name}: takes {plan.channels} channels; image files have 1 or 3")
-    view = View.before(plan.size, plan.channels)
-    print(f"{name}: does not say how images are shown to it; as before: {view}", file=sys.stderr)
-    return view
+    return View.taken(name, plan.size, plan.channels)
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from evaluate.audit.report import FILE, AuditReport, Rule, make_report
 from evaluate.retrain.jobs import run_jobs
 from supernet.architecture import Architecture
 from supernet.files import UserError, read_json, write_json
+from supernet.files.telling import tell
 from supernet.space import SearchSpace
 from training.compilation import decided_once
 from training.loop.phases import inputs_of
@@ -78,7 +78,7 @@ def _audit(stage: AuditStage, prepared: Prepared, folder: RunFolder) -> None:
         supernet = rule.trained
         if supernet is None:
             supernet = folder.path / "supernets" / rule.name
-            print(f"audit: supernet of rule '{rule.name}' in {supernet}", file=sys.stderr)
+            tell(f"audit: supernet of rule '{rule.name}' in {supernet}")
             train_supernet(rule.stage, supernet)
         scores = supernet_scores(
             stage,

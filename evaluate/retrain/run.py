@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
 from supernet.costs.limits import limits_from
 from supernet.files import UserError
-from supernet.files.telling import tell_once
+from supernet.files.telling import tell, tell_once
 from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
@@ -98,7 +97,7 @@ def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> di
                 return summary
             for warning in prepared.comparison.warnings(prepared.space):
                 if own.rank == 0:
-                    print(warning, file=sys.stderr)
+                    tell(warning)
             return _retrain(stage, prepared, folder)
 
 

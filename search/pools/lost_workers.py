@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supernet.files import RunFailed
+from supernet.files.telling import tell
 
 FIRST_PAUSE_S = 0.2
 """From the loss of a worker to the first probe."""
@@ -50,7 +50,7 @@ class Absence:
     def tell_back(self, now: float) -> None:
         """Say that a worker is back whose absence was spoken of."""
         if self.is_told:
-            print(f"a worker is back after {now - self.since:.0f} s", file=sys.stderr)
+            tell(f"a worker is back after {now - self.since:.0f} s")
 
 
 def check_alive(
@@ -66,10 +66,9 @@ def check_alive(
         if not absence.is_told and now - absence.since > TOLD_AFTER_S:
             absence.is_told = True
             reason = f" ({absence.problem})" if absence.problem else ""
-            print(
+            tell(
                 f"a worker is lost{reason}, {num_ready} of {num_workers} score; it takes part "
-                f"again as soon as it finds room",
-                file=sys.stderr,
+                f"again as soon as it finds room"
             )
     if num_ready:
         return

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernet.files.image_file import BACKGROUND, Colour, decode
+from supernet.files.telling import tell_once
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,6 +69,13 @@ class View:
     def before(cls, size: int, channels: int) -> View:
         """What files show that were made before they said how: see `docs/formats.md`."""
         return cls(size, usual_stored(size), channels, background=None)
+
+    @classmethod
+    def taken(cls, file: object, size: int, channels: int) -> View:
+        """What a network file shows that was made before they said how, which is said once."""
+        view = cls.before(size, channels)
+        tell_once(f"{file}: does not say how images are shown to it; as before: {view}")
+        return view
 
     def describe(self) -> dict[str, Any]:
         """As JSON has it."""

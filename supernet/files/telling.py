@@ -14,10 +14,15 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def tell(line: str) -> None:
-    """A line, if it can be written: no work ends for a closed terminal or a full disk."""
+def tell(text: str) -> None:
+    """Lines, if they can be written: no work ends for a closed terminal or a full disk."""
     with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """`text`, which may hold what a stranger named, as one line of bounded length."""
+    return printable(" ".join(text.split()), 7 * LONGEST)
 
 
 _told: set[str] = set()
@@ -25,7 +30,7 @@ _told: set[str] = set()
 
 def tell_once(text: str) -> None:
     """One line of what is found again and again: the first time, by the first process."""
-    line = printable(" ".join(text.split()), 7 * LONGEST)
+    line = one_line(text)
     if line not in _told and is_first_process():
         _told.add(line)
         tell(line)

@@ -9,7 +9,6 @@ phases, and are demanded strictly.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from supernet.files import UserError, check_names_and_shapes, load_weights
+from supernet.files.telling import tell_once
 from supernet.layers.initialisation import initialise_weights
 from supernet.spec import NetworkSpec
 from training.augment.attention import attentive, check_attention
@@ -67,10 +67,9 @@ def check_phases(
         )
     last = settings.in_phases()[-1].binarization
     if not last.is_binary:
-        print(
+        tell_once(
             f"note: the network ends with {last.weights} weights and {last.activations} "
-            f"activations; its OPs and bits are counted as if both were binary",
-            file=sys.stderr,
+            f"activations; its OPs and bits are counted as if both were binary"
         )
     if settings.start_from is not None:
         for module in modules():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from random import Random
 
 from supernet.costs.table import ANALYTIC
 from supernet.files import UserError
+from supernet.files.telling import tell
 from supernet.space import SearchSpace
 from training.path_sampling.config import PathSamplingConfig
 from training.path_sampling.periods import Period, never_drawn, periods_of
@@ -33,10 +33,9 @@ def check_sampling(
     periods = periods_of(space, config)
     if epochs is not None:
         for name, choices in never_drawn(space, periods, epochs).items():
-            print(
+            tell(
                 f"note: supernet.sampling draws {', '.join(map(str, choices))} of '{name}' in none "
-                f"of the {epochs} epochs; a search must not choose among untrained weights",
-                file=sys.stderr,
+                f"of the {epochs} epochs; a search must not choose among untrained weights"
             )
     if config.rule in ("cost-range", "cost-bins"):
         if config.cost not in ANALYTIC:
@@ -63,10 +62,9 @@ def _check_costs(period: Period, config: PathSamplingConfig, rng: Random) -> Non
             f"supernet.sampling: {none_of_many} between {config.minimum:g} and {config.maximum:g}"
         )
     for low, high in empty:
-        print(
+        tell(
             f"note: supernet.sampling: {none_of_many} in the bin [{low:g}, {high:g}); a step that "
-            f"picks it takes an architecture of any cost",
-            file=sys.stderr,
+            f"picks it takes an architecture of any cost"
         )
 
 

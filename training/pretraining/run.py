@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from supernet.architecture import Architecture
 from supernet.architecture_file import load_architecture
 from supernet.blocks.building import set_binarization
 from supernet.files import UserError
+from supernet.files.telling import tell
 from supernet.network import Network, build, stand_alone_copy
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
@@ -148,14 +148,14 @@ def plan(stage: PretrainStage, prepared: Prepared, folder: Path) -> Pretraining:
 def _pretrain(stage: PretrainStage, prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
     config, data, device = stage.pretrain, prepared.data, prepared.device
     if on_first(lambda: record_data(folder, data.manifest(), data.facts)):
-        say_same_in_search(data)
+        on_first(lambda: say_same_in_search(data))
     # Kept for a resume: another number of threads gives other last bits.
     found = set_threads(config.threads)
     threads = set_threads(on_first(lambda: folder.record_once("threads", found)))
     training = plan(stage, prepared, folder.path)
 
     def say_started() -> None:
-        print(f"{STAGE}: {device}, {threads} thread(s), fp32, not compiled", file=sys.stderr)
+        tell(f"{STAGE}: {device}, {threads} thread(s), fp32, not compiled")
         folder.log("started", device=str(device), threads=threads, steps=prepared.steps)
 
     on_first(say_started)

@@ -9,9 +9,10 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, cast
 
 from supernet.files.plain_data import is_number
 from supernet.files.telling import is_first_process, tell
@@ -19,6 +20,25 @@ from supernet.files.telling import is_first_process, tell
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_FILES = 2.0
 PROGRESS_FILE = ".progress.json"
+
+
+class _Lasting:
+    """A terminal that may be closed: what can no longer be written to it is dropped."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class Progress:
@@ -57,7 +77,7 @@ class Progress:
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[numbers]}"),
-                console=Console(stderr=True),
+                console=Console(file=cast("IO[str]", _Lasting(sys.stderr))),
             )
             self._bar.start()
             self._task = self._bar.add_task(
