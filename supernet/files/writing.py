@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import fnmatch
+import glob
 import json
 import os
 import stat
@@ -31,7 +33,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     check_output(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(path.parent, f".{path.name}.")
+        remove_abandoned(path.parent, glob.escape(path.name))
         descriptor, temporary = _locked_draft(path)
     except OSError as error:
         # The temporary file's name would tell nobody anything.
@@ -49,16 +51,14 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     _sync_folder(path.parent)
 
 
-def remove_abandoned(folder: Path, prefix: str = ".") -> None:
-    """Remove what killed processes left in `folder` of files whose drafts begin with `prefix`.
+def remove_abandoned(folder: Path, names: str = "*") -> None:
+    """Remove what killed processes left in `folder` of files whose names match the glob `names`.
 
     A living writer's is left alone, wherever its lock can be seen.
     """
     with os.scandir(folder) as entries:
-        names = [one.name for one in entries if one.name.endswith(PARTIAL)]
-    for name in names:
-        if not name.startswith(prefix):
-            continue
+        left = fnmatch.filter((one.name for one in entries), f".{names}.*{PARTIAL}")
+    for name in left:
         with suppress(OSError):
             descriptor = os.open(folder / name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:

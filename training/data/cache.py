@@ -21,6 +21,8 @@ FORMAT = "evobit/image-cache"
 VERSION = 1
 HEADER = "cache.json"
 CHANNELS_BEFORE = 3
+PIXEL_FILES = "*_*_" + 16 * "[0-9a-f]" + ".u8"
+"""Part, size and the begin of a hash."""
 
 
 class CachedImageSet(MemoryImageSet):
@@ -118,7 +120,8 @@ def build_cache(
     """
     parts = list_parts(root) if labels is None else read_list(labels, root)
     if output.is_dir():
-        remove_abandoned(output)  # of a data set's size, and named after other images perhaps
+        # Of a data set's size, and named after other images perhaps.
+        remove_abandoned(output, PIXEL_FILES)
     total, done = sum(map(len, parts.values())), 0
     header: dict[str, Any] = {
         "format": FORMAT,
@@ -158,7 +161,7 @@ def build_cache(
 
 
 def _remove_old_pixels(folder: Path, used: set[str]) -> None:
-    for path in folder.glob("*_*_*.u8"):
+    for path in folder.glob(PIXEL_FILES):
         if path.name not in used:
             path.unlink()
 

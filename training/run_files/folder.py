@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from supernet.files import (
-    PARTIAL,
     UserError,
     check_header,
     open_to_append,
     read_json,
+    remove_abandoned,
     sha256_file,
     write_json,
     write_text,
@@ -97,8 +97,8 @@ class RunFolder:
         folder.check_place()
         folder.path.mkdir(parents=True, exist_ok=True)
         with folder._held():
-            for left in folder.path.rglob(f".*{PARTIAL}"):
-                left.unlink()  # a killed process was writing it
+            for place, _, _ in os.walk(folder.path):
+                remove_abandoned(Path(place))
             if (folder.path / "manifest.json").exists():
                 folder._check(config, hashes)
             else:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from evobit.main import run
 from supernet.files import PARTIAL, atomic_write, remove_abandoned, write_text
+from training.run_files.folder import RunFolder
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 SLOW = """
@@ -81,3 +82,29 @@ def test_a_killed_cache_leaves_nothing_after_the_next(tmp_path: Path) -> None:
     draft.write_bytes(b"half")
     assert run(words) == 0
     assert drafts(cache) == []
+
+
+def test_a_cache_leaves_what_others_left(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("L", (8, 8)).save(tmp_path / "photos" / name / f"{number}.png")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for name in (".m.evobit.x1", ".rsync_of_a.u8.x2", ".big_file_of.another.x3"):
+        (cache / f"{name}{PARTIAL}").write_text("theirs")
+    (cache / "a_b_c.u8").write_text("theirs")
+    assert run(["cache", str(tmp_path / "photos"), "-o", str(cache), "--size", "16"]) == 0
+    assert len(drafts(cache)) == 3 and (cache / "a_b_c.u8").read_text() == "theirs"
+
+
+def test_a_run_folder_keeps_what_a_living_writer_writes(tmp_path: Path) -> None:
+    RunFolder.open(tmp_path / "run", "search", {})
+    inner = tmp_path / "run" / "networks"
+    inner.mkdir()
+    (inner / f".old.json.x{PARTIAL}").write_text("half")
+    with atomic_write(inner / "new.json") as file:
+        file.write(b"whole")
+        RunFolder.open(tmp_path / "run", "search", {})
+        assert [path.name[:5] for path in drafts(inner)] == [".new."]
+    assert (inner / "new.json").read_text() == "whole"
