@@ -125,6 +125,11 @@ def test_a_space_is_refused_of_networks_that_no_machine_could_hold(options) -> N
         space_from_description(options)
 
 
+def test_so_is_one_of_which_the_largest_alone_is_too_large() -> None:
+    with pytest.raises(UserError, match="parameters, expected at most 1,000,000,000"):
+        space_from_description({"name": "mobilenet-groups", "widths": [1.0, 20_000.0]})
+
+
 def test_threads_that_the_environment_asks_for_are_bounded(monkeypatch) -> None:
     import torch
 
