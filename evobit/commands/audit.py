@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evobit.commands.data import demand
+from evobit.commands.strict import demand
 from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, Strict, run_folder
 from evobit.output import output
 from evobit.resuming import announced, check_folder, foretell
@@ -40,9 +40,9 @@ def audit(
 
     with output(as_json) as out:
         stage = load_stage(config, AuditStage, overrides or [])
-        demand(stage.data, strict=strict)
         folder = run or run_folder(config, "audit")
         check_folder(folder)
+        demand(stage.data, strict=strict)
         if dry_run:
             foretell(folder, "audit", stage)
             from evaluate.estimate.run import estimate_audit

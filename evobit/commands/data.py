@@ -1,4 +1,4 @@
-"""`evobit cache`: decode and resize images once; and what --strict asks of any data set."""
+"""`evobit cache`: decode and resize images once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from evobit.commands.strict import demand
 from evobit.errors import say
 from evobit.options import AsJson, Strict
 from evobit.output import output
@@ -110,31 +111,3 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
             shown[0].advance(done - shown[0].done)
 
         yield step
-
-
-def demand(data: DataConfig, *, strict: bool) -> None:
-    """If `strict`, demand that no picture is in two of train, search and test.
-
-    Raises:
-        UserError: one is, or an image cannot be read.
-    """
-    if strict:
-        from evaluate.test_split import demand_distinct
-
-        demand_distinct(data)
-
-
-def demand_of(network: Path, *, strict: bool) -> None:
-    """The same of the data set that a trained network's file names.
-
-    Raises:
-        UserError: as above, or it is a packed model, which names none.
-    """
-    if not strict:
-        return
-    from deploy.packed_file import is_packed
-    from evaluate.test_split import open_network
-
-    if is_packed(network):
-        raise UserError(f"--strict: {network}: a packed model names no data set")
-    demand(open_network(network).data, strict=True)

@@ -12,8 +12,9 @@ import typer
 
 from evobit.checks import CHECKOUT
 from evobit.commands.deploy import note_card
+from evobit.commands.strict import demand
 from evobit.errors import say
-from evobit.options import AsJson, DryRun, Overrides
+from evobit.options import AsJson, DryRun, Overrides, Strict
 from evobit.output import output
 from evobit.resuming import announced, check_folder, foretell
 from supernet.files import UserError
@@ -31,6 +32,7 @@ def demo(
     ] = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole path on the embedded data.
@@ -69,6 +71,7 @@ def demo(
         check_workers(retrain_stage.retrain.workers, threads_of(retrain_stage.retrain), RETRAIN)
         folder = run or Path("runs") / path.stem
         check_folder(folder)
+        demand(supernet_stage.data, strict=strict)
         supernet, search, retrained = (folder / name for name in ("supernet", "search", "retrain"))
         if dry_run:
             planned = {

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evobit.commands.data import demand_of
+from evobit.commands.strict import demand_of
 from evobit.completion import zoo_models
 from evobit.errors import WRONG_INPUT, CommandFailed, say
 from evobit.options import Allow, AsJson, Licence, Strict, WithCard

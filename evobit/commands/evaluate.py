@@ -72,9 +72,10 @@ def _show(out: Output, score: dict[str, Any], title: str) -> None:
         return
     rows = [(name, f"{images:,}", top1) for name, images, top1 in shown(score["classes"])]
     out.table(("class", "images", "top-1 %"), rows)
-    for note in (*score["notes"], left_out(score["classes"])):
-        if note is not None:
-            say(f"note: {note}")
+    for note in score["notes"]:
+        say(f"note: {note}")
+    if more := left_out(score["classes"]):
+        say(f"note: {more}; --json has all")
 
 
 def report(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.exporters import FORMATS
-from evobit.commands.data import demand_of
 from evobit.commands.deploy import note_card
+from evobit.commands.strict import demand_of
 from evobit.completion import zoo_models
 from evobit.errors import CommandFailed
 from evobit.options import Allow, AsJson, Licence, Strict, WithCard, read_limits

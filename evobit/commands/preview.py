@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from evobit.commands.data import demand
+from evobit.commands.strict import demand
 from evobit.options import AsJson, Config, Overrides, Strict
 from evobit.output import output
 from supernet.files import atomic_write

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evobit.commands.data import demand
+from evobit.commands.strict import demand
 from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, Strict, run_folder
 from evobit.output import allowing, output, say_next
 from evobit.resuming import announced, check_folder, foretell
@@ -55,9 +55,9 @@ def search(
             raise UserError("--address needs workers: say how many with --workers")
         space = space_from_description(stage.space)
         space.check_searchable()
-        demand(stage.data, strict=strict)
         folder = run or run_folder(config, "search")
         check_folder(folder)
+        demand(stage.data, strict=strict)
         if dry_run:
             foretell(folder, "search", stage)
             from evaluate.estimate.run import estimate

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evobit.commands.data import demand
+from evobit.commands.strict import demand
 from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, Strict, run_folder
 from evobit.output import Command, allowing, output, say_next, shared
 from evobit.resuming import announced, check_folder, foretell
@@ -33,9 +33,9 @@ def train_supernet(
 
     with output(as_json) as out:
         stage = load_stage(config, SupernetStage, overrides or [])
-        demand(stage.data, strict=strict)
         folder = run or run_folder(config, "supernet")
         check_folder(folder)
+        demand(stage.data, strict=strict)
         if dry_run:
             foretell(folder, "supernet", stage)
             from evaluate.estimate.run import estimate
@@ -91,9 +91,9 @@ def retrain(
             )
         for path in files:
             load_architecture(path, expected_space=space)
-        demand(stage.data, strict=strict)
         folder = run or run_folder(config, "retrain")
         check_folder(folder)
+        demand(stage.data, strict=strict)
         if dry_run:
             foretell(folder, "retrain", stage)
             from evaluate.estimate.run import estimate
@@ -148,9 +148,9 @@ def pretrain(
 
     with output(as_json) as out:
         stage = load_stage(config, PretrainStage, overrides or [])
-        demand(stage.data, strict=strict)
         folder = run or run_folder(config, "pretrain")
         check_folder(folder)
+        demand(stage.data, strict=strict)
         if dry_run:
             foretell(folder, "pretrain", stage)
             from evaluate.estimate.run import estimate_pretraining

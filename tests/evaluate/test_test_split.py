@@ -362,6 +362,7 @@ def test_the_same_picture_in_two_splits_is_counted_and_strict_refuses_it(
     assert run(["train-supernet", "c.yaml", "--run", "runs/a"]) == 0
     said = "1 of the 9 images of the search split is also in the train split (val/dog/00.bmp = "
     assert f"{said}train/cat/02.png): search scores are too good" in capsys.readouterr().err
+    calibration = ("search.scoring.calibration_images=16", "search.scoring.calibration_batch=8")
     strict = {
         "evaluate": [str(file)],
         "pack": [str(file), "-o", "m.evobit"],
@@ -372,8 +373,11 @@ def test_the_same_picture_in_two_splits_is_counted_and_strict_refuses_it(
         "audit": ["c.yaml", "--run", "no"],
         "preview": ["c.yaml", "-o", "no.png"],
         "cache": [str(root), "--size", "8", "-o", "no"],
+        "demo": ["--config", "c.yaml", "--run", "no", *(f"--set={one}" for one in calibration)],
     }
     before = sorted(tmp_path.iterdir())
+    assert run(["train-supernet", "c.yaml", "--run", "c.yaml/no", "--strict"]) == 2
+    assert "c.yaml is a file; expected a folder" in capsys.readouterr().err  # before all is read
     for command, arguments in strict.items():
         assert run([command, *arguments, "--strict"]) == 2, command
         line = capsys.readouterr().err.splitlines()[-1]
