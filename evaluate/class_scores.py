@@ -64,7 +64,7 @@ def in_words(correct: float, images: int) -> str:
 def left_out(classes: Counts) -> str | None:
     """In words, how many classes `shown` leaves out."""
     more = len(classes) - MOST_SHOWN
-    return f"{more:,} classes of higher top-1 are not shown; --json has all" if more > 0 else None
+    return f"{more:,} classes of higher top-1 are not shown" if more > 0 else None
 
 
 def notes_of(classes: Counts) -> list[str]:

@@ -32,7 +32,7 @@ def class_table(rows: Sequence[Mapping[str, Any]]) -> ClassTable | None:
         names.sort(key=lambda name: _correct(classes[name]) / max(classes[name]["images"], 1))
     lines = tuple(
         (
-            _in_a_cell(name),
+            name,
             f"{classes[name]['images']:,}",
             *(
                 in_words(_correct(row["classes"][name]), row["classes"][name]["images"])
@@ -54,7 +54,3 @@ def notes_on_classes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _correct(one: Mapping[str, Any]) -> float:
     return fmean(one["correct"])
-
-
-def _in_a_cell(name: str) -> str:
-    return " ".join(name.replace("|", "\\|").split())

@@ -33,15 +33,7 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
         Column("network", tuple(row["name"] for row in rows)),
         Column("test top-1 %", tuple((row["top1_mean"], row["top1_std"]) for row in rows)),
         Column("95 % ±", tuple((half, None) for half in intervals), in_markdown=False),
-        *(
-            Column(
-                "balanced top-1 %",
-                tuple((row["balanced_top1_mean"], row["balanced_top1_std"]) for row in rows),
-                "balanced %",
-            )
-            for _ in range(1)
-            if all("balanced_top1_mean" in row for row in rows)
-        ),
+        *(_balanced(rows) if all("balanced_top1_mean" in row for row in rows) else []),
         Column("top-5 %", tuple((row["top5_mean"], None) for row in rows), in_markdown=False),
         Column("seeds", tuple(len(row["top1"]) for row in rows)),
         *(
@@ -55,3 +47,8 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
             if name in rows[0]
         ),
     ]
+
+
+def _balanced(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    cells = tuple((row["balanced_top1_mean"], row["balanced_top1_std"]) for row in rows)
+    return [Column("balanced top-1 %", cells, "balanced %")]

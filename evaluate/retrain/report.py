@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -60,7 +60,7 @@ class Report:
             for one in columns(self.rows)
             if one.in_markdown
         ]
-        heads, *rows = (f"| {' | '.join(line)} |" for line in zip(*shown, strict=True))
+        heads, *rows = map(_line, zip(*shown, strict=True))
         lines = [
             f"Test split of {self.data}, {self.epochs} epochs of training; {limits}.",
             "",
@@ -85,9 +85,15 @@ class Report:
         table = class_table(self.rows)
         if table is None:
             return []
-        heads, *lines = (f"| {' | '.join(line)} |" for line in (table.heads, *table.lines))
-        more = [f"- {table.left_out}"] if table.left_out else []
+        heads, *lines = map(_line, (table.heads, *table.lines))
+        more = [f"- {table.left_out}; report.json has all"] if table.left_out else []
         return [heads, "|---" * len(table.heads) + "|", *lines, "", *more, *[""] * bool(more)]
+
+
+def _line(cells: Iterable[str]) -> str:
+    """A line of a Markdown table, of names as they come."""
+    texts = (" ".join(cell.replace("|", "\\|").split()) for cell in cells)
+    return f"| {' | '.join(texts)} |"
 
 
 def report(run: Path) -> Report:

@@ -13,6 +13,7 @@ from evaluate.class_scores import (
 )
 from evaluate.retrain.by_class import class_table
 from evaluate.retrain.columns import columns
+from evaluate.retrain.report import Report
 
 
 def test_balanced_top1_counts_every_class_alike() -> None:
@@ -40,7 +41,7 @@ def test_ten_times_as_many_are_not_noted() -> None:
 def test_of_many_classes_the_lowest_are_shown() -> None:
     classes = {f"c{n}": {"images": 100, "correct": n} for n in range(90, -1, -1)}
     assert [name for name, *_ in shown(classes)] == [f"c{n}" for n in range(20)]
-    assert left_out(classes) == "71 classes of higher top-1 are not shown; --json has all"
+    assert left_out(classes) == "71 classes of higher top-1 are not shown"
 
 
 def row(name: str, **fields: object) -> dict:
@@ -53,11 +54,14 @@ def test_the_report_has_a_table_of_classes_where_the_run_recorded_them() -> None
     rows = [row("one", balanced_top1_mean=4.0, balanced_top1_std=1.0, classes=by_class)]
     found = class_table(rows)
     assert found is not None and found.heads == ("class", "test images", "one %")
-    assert found.lines == (("a\\|b", "10", "35.00"), ("c", "2", "1.5 of 2"))
+    assert found.lines == (("a|b", "10", "35.00"), ("c", "2", "1.5 of 2"))
     titles = [one.title for one in columns(rows)]
     assert titles[:3] == ["network", "test top-1 %", "balanced top-1 %"] or (
         "balanced top-1 %" in titles
     )
+    written = Report("d", 1, [{}], [{**rows[0], "name": "x|y"}], [], []).markdown
+    assert "\n| a\\|b | 10 | 35.00 |\n" in written
+    assert "\n| x\\|y | " in written and "\n| class | test images | x\\|y % |\n" in written
     older = [*rows, row("older")]
     assert class_table(older) is None
     assert "balanced top-1 %" not in [one.title for one in columns(older)]
