@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import prod
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +43,16 @@ class _LostError(Exception):
     """A process is gone, for want of memory perhaps; the message says how."""
 
 
+class Images(NamedTuple):
+    """What is decoded: images by number, uint8 (*shape), and how each is named."""
+
+    decode: Decode
+    shape: tuple[int, ...]
+    name_of: Callable[[int], object]
+
+
 def decode_batches(
-    decode: Decode,
-    batches: Sequence[list[int]],
-    shape: tuple[int, ...],
-    num_workers: int,
-    name_of: Callable[[int], object],
+    images: Images, batches: Sequence[list[int]], num_workers: int
 ) -> Iterator[Pixels | list[str]]:
     """Yield the images of each batch, uint8 (B, *shape), or what is wrong with some of them.
 
@@ -56,12 +60,12 @@ def decode_batches(
     started, and from where one was killed.
 
     Raises:
-        RunFailed: an image crashed the process that decoded it; it is named by `name_of`.
+        RunFailed: an image crashed the process that decoded it; it is named.
     """
     done = 0
     if num_workers and batches:
         try:
-            for found in _by_processes(decode, batches, shape, num_workers, name_of):
+            for found in _by_processes(images, batches, num_workers):
                 yield found
                 done += 1
         except (_LostError, OSError) as error:
@@ -71,37 +75,33 @@ def decode_batches(
             )
     for batch in batches[done:]:
         errors: list[str] = []
-        images = np.empty((len(batch), *shape), np.uint8)
+        pixels = np.empty((len(batch), *images.shape), np.uint8)
         for place, index in enumerate(batch):
             try:
-                images[place] = decode(index)
+                pixels[place] = images.decode(index)
             except UserError as error:
                 errors.append(str(error))
-        yield errors or images
+        yield errors or pixels
 
 
 def _by_processes(
-    decode: Decode,
-    batches: Sequence[list[int]],
-    shape: tuple[int, ...],
-    num_workers: int,
-    name_of: Callable[[int], object],
+    images: Images, batches: Sequence[list[int]], num_workers: int
 ) -> Iterator[Pixels | list[str]]:
     """As `decode_batches`, in order: a process takes every `num_workers`-th image of a batch."""
     largest = max(map(len, batches))
     num_workers = min(num_workers, largest)
-    slots = _shared((min(AHEAD, len(batches)), largest, *shape), np.uint8)
+    slots = _shared((min(AHEAD, len(batches)), largest, *images.shape), np.uint8)
     at = _shared((num_workers,), np.int64)
     asked = 0
     with ExitStack() as stack:
         workers = [
-            stack.enter_context(_worker(decode, slots, at[number : number + 1]))
+            stack.enter_context(_worker(images.decode, slots, at[number : number + 1]))
             for number in range(num_workers)
         ]
 
         def lost(process: Any, number: int) -> Exception:
             process.join(END_S)
-            return _lost(process.exitcode, name_of(int(at[number])))
+            return _lost(process.exitcode, images.name_of(int(at[number])))
 
         for number, batch in enumerate(batches):
             for later in range(asked, min(number + len(slots), len(batches))):
@@ -119,7 +119,9 @@ def _by_processes(
                 except (EOFError, OSError):
                     raise lost(process, start) from None
                 if found is None:
-                    raise _LostError(f"a process that decodes them failed at {name_of(at[start])}")
+                    raise _LostError(
+                        f"a process that decodes them failed at {images.name_of(at[start])}"
+                    )
                 errors += found
             yield (
                 [text for _, text in sorted(errors)]

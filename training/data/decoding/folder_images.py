@@ -13,7 +13,7 @@ from torch import Tensor
 
 from supernet.files import UserError
 from supernet.files.image_view import View
-from training.data.decoding.decoder_processes import decode_batches
+from training.data.decoding.decoder_processes import Images, decode_batches
 from training.data.file_list import FileList
 from training.data.image_set import ImageSet
 
@@ -78,7 +78,8 @@ class FolderImageSet(ImageSet):
         def decode(index: int) -> NDArray[np.uint8]:
             return self.view.read_square(self.files.path(index))
 
-        found = decode_batches(decode, batches, shape, self.num_workers, self.files.path)
+        images = Images(decode, shape, self.files.path)
+        found = decode_batches(images, batches, self.num_workers)
         return (one if isinstance(one, list) else torch.from_numpy(one) for one in found)
 
     def fingerprint(self) -> str:
