@@ -75,14 +75,19 @@ def place(stage: str) -> str:
     return json.loads(Path(f"runs/c-{stage}/manifest.json").read_text())["config"]["data"]["root"]
 
 
+def stop(stage: str, *, unless: bool = False) -> None:
+    """Let a run be one that was stopped at its very end."""
+    if not unless:
+        RunFolder(Path(f"runs/c-{stage}"), stage).record("summary", None)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("finished", [False, True])
 def test_a_run_goes_on_where_its_images_moved(
     folder: Path, stage: str, finished: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.move("photos", "scratch")
-    if not finished:
-        RunFolder(Path(f"runs/c-{stage}"), stage).record("summary", None)
+    stop(stage, unless=finished)
     words = [*STAGES[stage].split(), "--set", "data.root=scratch"]
     assert run(words) == 0, capsys.readouterr().err
     assert place(stage) == "scratch"
@@ -97,8 +102,7 @@ def test_a_run_is_refused_other_images(
     shutil.copytree("photos", "scratch")
     for name in range(20):
         Image.new("RGB", (9, 9)).save(f"scratch/a/{name}.png")
-    if not finished:
-        RunFolder(Path(f"runs/c-{stage}"), stage).record("summary", None)
+    stop(stage, unless=finished)
     before = Path(f"runs/c-{stage}/manifest.json").read_bytes()
     capsys.readouterr()
     assert run([*STAGES[stage].split(), "--set", "data.root=scratch"]) == 2
@@ -110,7 +114,7 @@ def test_a_run_is_refused_other_images(
 
 def test_a_cache_may_take_the_place_of_its_folder(folder: Path) -> None:
     assert run("cache photos -o cache --size 8".split()) == 0
-    RunFolder(Path("runs/c-supernet"), "supernet").record("summary", None)
+    stop("supernet")
     assert run([*STAGES["supernet"].split(), "--set", "data.cache=cache"]) == 0
 
 

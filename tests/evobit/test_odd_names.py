@@ -118,6 +118,16 @@ def test_the_c_program_prints_a_line_an_image(made: Path, tmp_path: Path) -> Non
     assert {len(line.split("\t")) for line in lines} == {4 + len(names)}
 
 
+def check_refused(command: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line, and nothing is written."""
+    before = set(Path().rglob("*"))
+    assert run(command.split()) == 2
+    assert capsys.readouterr().err == (
+        f"evobit: {what} 'caf\\udce9': its name is not UTF-8; give it another\n"
+    )
+    assert set(Path().rglob("*")) == before
+
+
 @pytest.mark.parametrize("command", ["retrain config.yaml", "cache photos -o cache"])
 def test_a_folder_whose_name_is_no_text_is_refused_first(
     command: str,
@@ -128,12 +138,7 @@ def test_a_folder_whose_name_is_no_text_is_refused_first(
     monkeypatch.chdir(tmp_path)
     make_photos(Path("photos"), ("a", NO_TEXT))
     make_config(Path("config.yaml"), Path("photos"), 2)
-    before = set(Path().rglob("*"))
-    assert run(command.split()) == 2
-    assert capsys.readouterr().err == (
-        "evobit: photos: folder 'caf\\udce9': its name is not UTF-8; give it another\n"
-    )
-    assert set(Path().rglob("*")) == before
+    check_refused(command, "photos: folder", capsys)
 
 
 def test_an_image_whose_name_is_no_text_is_read(
@@ -209,12 +214,7 @@ def test_a_strangers_name_that_is_no_text_is_refused(
     monkeypatch.chdir(tmp_path)
     whole = packed_file.load(made / "model.evobit")
     packed_file.save("m.evobit", renamed(whole, "class", NO_TEXT))
-    assert run(command.split()) == 2
-    assert capsys.readouterr().err == (
-        "evobit: packed model m.evobit: class 'caf\\udce9': its name is not UTF-8; give it "
-        "another\n"
-    )
-    assert [path.name for path in Path().iterdir()] == ["m.evobit"]
+    check_refused(command, "packed model m.evobit: class", capsys)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a.b", "a\nb", "1st", "it's", NO_TEXT, HUGE, "a\0"])
