@@ -36,6 +36,26 @@ _KEY = "evobit"  # where safetensors' metadata holds the description
 
 
 @dataclass(frozen=True)
+class Inherited:
+    """Weights of a supernet, as a search scored them: names of run folders, candidate's number."""
+
+    supernet: str
+    supernet_sha256: str
+    search: str
+    candidate: int
+    search_top1: float
+    """On the search split, percent."""
+
+    def __str__(self) -> str:
+        """In words, for cards and tables."""
+        return (
+            f"inherited from the supernet {self.supernet} (sha256 {self.supernet_sha256}), not "
+            f"trained on; candidate {self.candidate} of the search {self.search}, "
+            f"{self.search_top1:.2f} % on its search split"
+        )
+
+
+@dataclass(frozen=True)
 class TrainedNetwork:
     """A network with its origin: `view` and `normalisation` say what it must be fed with.
 
@@ -51,6 +71,8 @@ class TrainedNetwork:
     binarization: Binarization = Binarization()
     splits: SplitFacts | None = None
     """Which images it was trained on, and which not; None in older files."""
+    inherited: Inherited | None = None
+    """Where its weights are from if it was not trained itself."""
     view: View = field(kw_only=True)
 
 
@@ -75,6 +97,8 @@ def save_network(
         description["binarization"] = setting
     if trained.splits is not None:
         description["splits"] = trained.splits.as_dict()
+    if trained.inherited is not None:
+        description["inherited"] = asdict(trained.inherited)
     save_tensors(
         path, trained.network.state_dict(), {**(metadata or {}), _KEY: json.dumps(description)}
     )
@@ -110,6 +134,7 @@ def load_network(path: Path) -> TrainedNetwork:
         binarization = Binarization.from_description(description.get("binarization", {}))
         recorded = description.get("splits")
         splits = None if recorded is None else SplitFacts.from_dict(recorded)
+        inherited = _inherited(description.get("inherited"))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, zlib.error) as error:
@@ -135,8 +160,29 @@ def load_network(path: Path) -> TrainedNetwork:
         data,
         binarization,
         splits,
+        inherited,
         view=view,
     )
+
+
+def _inherited(document: Any) -> Inherited | None:
+    """Where weights are from.
+
+    Raises:
+        KeyError, TypeError, ValueError: a field is missing or of another kind.
+    """
+    if document is None:
+        return None
+    found = Inherited(
+        str(document["supernet"]),
+        str(document["supernet_sha256"]),
+        str(document["search"]),
+        int(document["candidate"]),
+        float(document["search_top1"]),
+    )
+    if not math.isfinite(found.search_top1):
+        raise ValueError(f"search_top1 {found.search_top1}: expected a finite number")
+    return found
 
 
 def _normalisation(document: Mapping[str, Any]) -> Normalisation:

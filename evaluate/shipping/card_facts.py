@@ -70,7 +70,7 @@ def _known(source: Path, trained: TrainedNetwork, origin: Origin | None) -> Know
     costs = cost(trained.space.decode(trained.architecture)).as_dict()
     score = _score(source)
     facts = {
-        "origin": _origin_in_words(origin),
+        "origin": str(trained.inherited) if trained.inherited else _origin_in_words(origin),
         "space": trained.space.describe().get("name"),
         "data": Path(trained.data.name).name,
         "input": {
@@ -84,7 +84,7 @@ def _known(source: Path, trained: TrainedNetwork, origin: Origin | None) -> Know
     sections = {
         "Network": _network(trained),
         "Data": _data(trained, origin),
-        "Training": NO_RUN if origin is None else _training(origin),
+        "Training": _how_trained(trained, origin),
         "Costs": "Of one image; a multiply-add counts once, OPs = FLOPs + BOPs / 64.\n\n"
         + table(costs),
         "Accuracy": _accuracy(score, origin, trained),
@@ -129,6 +129,12 @@ def find_origin(source: Path, trained: TrainedNetwork) -> Origin | None:
         is_other = row is not None and row.get("choices") != choices
         is_other = is_other or data != trained.data.name
     return None if is_other else Origin(run, manifest, row, name)
+
+
+def _how_trained(trained: TrainedNetwork, origin: Origin | None) -> str:
+    if trained.inherited is not None:
+        return f"Its weights are {escape(str(trained.inherited))}."
+    return NO_RUN if origin is None else _training(origin)
 
 
 def _origin_in_words(origin: Origin | None) -> str | None:

@@ -14,7 +14,7 @@ from evobit.commands.strict import demand_of
 from evobit.completion import zoo_models
 from evobit.errors import CommandFailed
 from evobit.options import Allow, AsJson, Licence, Strict, WithCard, read_limits
-from evobit.output import output, say_next
+from evobit.output import Output, output, say_next
 from supernet.files import UserError
 
 if TYPE_CHECKING:
@@ -60,6 +60,21 @@ def export(
             "--limit",
             metavar="max_COST=NUMBER,...",
             help="The best under this limit; each use gives one more file.",
+        ),
+    ] = None,
+    weights: Annotated[
+        bool,
+        typer.Option(
+            "--weights", help="The best network itself, with the supernet's weights, untrained."
+        ),
+    ] = False,
+    top: Annotated[
+        int, typer.Option("--top", metavar="K", help="Of --weights the K best.", min=1, max=1000)
+    ] = 1,
+    supernet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Of --weights, where the search's supernet lies now, if it moved."
         ),
     ] = None,
     pareto: Annotated[
@@ -113,7 +128,13 @@ def export(
     asked = [read_limits(text) for text in limits or []]
     if not run.exists():
         raise UserError(f"{run}: not found, expected a search's run folder or a trained network")
-    of_run = {"--limit": limits, "--pareto": pareto}
+    of_run = {"--limit": limits, "--pareto": pareto, "--weights": weights}
+    _refuse(
+        {"--top": top > 1, "--supernet": supernet} if not weights else {"--pareto": pareto},
+        "for --weights only" if not weights else "for architectures: leave it or --weights out",
+    )
+    if weights and len(asked) > 1:
+        raise UserError("--limit: give --weights one limit; --top K writes several networks")
     of_network = {"--format": format, "--data": data, "--images": images, "--space": space}
     of_network |= {"--licence": licence, "--strict": strict}
     if run.is_file():
@@ -137,6 +158,9 @@ def export(
     from search.results.export_front import export_front
 
     with output(as_json) as out:
+        if weights:
+            _export_weights(out, run, to, top, asked, supernet)
+            return
         if pareto:
             files = export_front(run, to or Path("front"), objectives or [])
         else:
@@ -146,6 +170,31 @@ def export(
             # Of a front, its documents aside, one network is chosen.
             chosen = [files[0].with_name("architecture-N.json")] if pareto else files
             say_next(["retrain", "CONFIG", *chosen])
+
+
+def _export_weights(
+    out: Output,
+    run: Path,
+    to: Path | None,
+    top: int,
+    limits: list[dict[str, float]],
+    supernet: Path | None,
+) -> None:
+    """The networks as a search scored them, and what to do with the first."""
+    from search.results.export_weights import export_inherited
+
+    output = to or Path("network.safetensors")
+    made = export_inherited(run, output, top, limits[0] if limits else None, supernet)
+    lines = [
+        f"{one.path} (candidate {one.candidate}, {one.search_top1:.2f} % on the search split)"
+        for one in made
+    ]
+    document = [
+        {"file": one.path, "candidate": one.candidate, "search_top1": one.search_top1}
+        for one in made
+    ]
+    out.show({"networks": document}, text="\n".join(lines))
+    say_next(["pack", made[0].path], ["evaluate", made[0].path])
 
 
 def _refuse(options: dict[str, Any], reason: str) -> None:

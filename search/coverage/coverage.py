@@ -109,8 +109,8 @@ def cover_run(run: Path, limits: Mapping[str, float] | None = None) -> Coverage:
         )
 
 
-def supernet_of(search_run: Path) -> Path:
-    """The run folder of the supernet that a search used, as the search recorded it.
+def supernet_of(search_run: Path, place: Path | None = None) -> Path:
+    """The run folder of the supernet that a search used, as the search recorded it, or at `place`.
 
     Raises:
         UserError: it is not there any more, or holds other weights.
@@ -118,7 +118,7 @@ def supernet_of(search_run: Path) -> Path:
     folder = RunFolder(search_run, STAGE)
     with as_written(folder.manifest_file):
         recorded = folder.manifest["inputs"]["supernet"]
-        supernet = Path(recorded["path"])
+        supernet = place or Path(recorded["path"])
     weights = sorted(supernet.glob("*.safetensors"))
     if not weights:
         raise UserError(

@@ -28,20 +28,12 @@ def export_best(run: Path, output: Path, limits: Sequence[Mapping[str, float]] =
     Raises:
         UserError: not a search run, a damaged history, or no scored candidate keeps the limits.
     """
-    from search.results.outcome import MEASURED_FILE, provenance_of
+    from search.results.outcome import provenance_of
 
     folder, space, candidates = open_search(run)
     asked = [dict(one) for one in limits] or [{}]
-    measured = folder.path / MEASURED_FILE
-    with as_written(measured):
-        broken = rejected(read_json(measured)) if measured.exists() else set()
-    standing = [one for one in candidates if one.index not in broken] or candidates
-    winners = [_best_under(standing, one, run) for one in asked]
-    output = Path(output)
-    files = [output]
-    if len(asked) > 1:
-        numbers = range(1, len(asked) + 1)
-        files = [output.with_name(f"{output.stem}-{n}{output.suffix}") for n in numbers]
+    winners = [standing_best(folder, candidates, one, 1)[0] for one in asked]
+    files = numbered(Path(output), len(asked))
     for file, winner, one in zip(files, winners, asked, strict=True):
         provenance = provenance_of(winner, folder)
         if one:
@@ -49,6 +41,30 @@ def export_best(run: Path, output: Path, limits: Sequence[Mapping[str, float]] =
             provenance["limits"] = {**provenance["limits"], **one}
         save_architecture(file, space, winner.architecture, provenance=provenance)
     return files
+
+
+def numbered(output: Path, count: int) -> list[Path]:
+    """The file itself, or of several best-1.json, best-2.json, ..."""
+    if count == 1:
+        return [output]
+    return [output.with_name(f"{output.stem}-{n}{output.suffix}") for n in range(1, count + 1)]
+
+
+def standing_best(
+    folder: RunFolder, candidates: Sequence[Candidate], limits: Mapping[str, float], count: int
+) -> list[Candidate]:
+    """The `count` best that keep `limits`, but for those that broke one when they were measured.
+
+    Raises:
+        UserError: fewer keep them; names the nearest extremes if none does.
+    """
+    from search.results.outcome import MEASURED_FILE
+
+    measured = folder.path / MEASURED_FILE
+    with as_written(measured):
+        broken = rejected(read_json(measured)) if measured.exists() else set()
+    standing = [one for one in candidates if one.index not in broken] or list(candidates)
+    return _best_under(standing, limits, folder.path, count)
 
 
 def open_search(run: Path) -> tuple[RunFolder, SearchSpace, list[Candidate]]:
@@ -71,16 +87,17 @@ def open_search(run: Path) -> tuple[RunFolder, SearchSpace, list[Candidate]]:
 
 
 def _best_under(
-    candidates: Sequence[Candidate], limits: Mapping[str, float], run: Path
-) -> Candidate:
-    """The best candidate that keeps `limits`; refuses, naming the nearest extremes, if none."""
+    candidates: Sequence[Candidate], limits: Mapping[str, float], run: Path, count: int
+) -> list[Candidate]:
     constraints = limits_from(limits)
     scored = [candidate for candidate in candidates if candidate.top1 is not None]
     for limit in constraints:  # a cost may be newer than the history, or need a table
         if any(limit.name not in candidate.costs for candidate in scored):
             raise UserError(f"{run}: has no {limit.name} of its candidates; limit another cost")
     if kept := [c for c in scored if within(constraints, c.costs)]:
-        return best(kept, 1)[0]
+        if len(kept) < count:
+            raise UserError(f"{run}: {count} networks are asked for, {len(kept)} are scored")
+        return best(kept, count)
     ranges = "; ".join(
         f"{c.name} of the scored ones lie from {min(values):,.10g} to {max(values):,.10g} {c.unit}"
         for c in constraints

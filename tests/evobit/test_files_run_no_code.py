@@ -29,6 +29,7 @@ ASKED = {
         "export net",
         "export net --format c",
         "export net --format torch",
+        "export search --weights -o w.safetensors",
     ),
     SPACE: (
         "evaluate net",
@@ -42,6 +43,7 @@ ASKED = {
         "coverage search",
         "export search",
         "export search --pareto",
+        "export search --weights -o w.safetensors",
         "search config.yaml --supernet supernet",
         "audit config.yaml --supernet supernet",
         "train-supernet config.yaml --set supernet.start_from=net",

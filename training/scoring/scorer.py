@@ -101,12 +101,12 @@ class Scorer:
         calibration_images: int | None = None,
     ) -> float:
         """Top-1 in percent, with `calibration_images` (None: all) the first of those drawn."""
-        network = self._blocks_of(architecture)
         if batch_norm == "recalibrated":
-            batches = self._calibration[:calibration_images].split(self.config.calibration_batch)
-            calibrate_batch_norm(network, (self._prepare(batch) for batch in batches))
-        elif batch_norm == "batch":
-            use_batch_statistics(network)
+            network = self.calibrated(architecture, calibration_images)
+        else:
+            network = self._blocks_of(architecture)
+            if batch_norm == "batch":
+                use_batch_statistics(network)
         images = self._images.split(self.config.batch_size)
         labels = self._labels.split(self.config.batch_size)
         return top1(
@@ -116,6 +116,15 @@ class Scorer:
                 for batch, of_batch in zip(images, labels, strict=True)
             ),
         )
+
+    def calibrated(
+        self, architecture: Architecture, calibration_images: int | None = None
+    ) -> Network:
+        """A copy of the path with recalibrated statistics, as it is scored."""
+        network = self._blocks_of(architecture)
+        batches = self._calibration[:calibration_images].split(self.config.calibration_batch)
+        calibrate_batch_norm(network, (self._prepare(batch) for batch in batches))
+        return network
 
     @property
     def num_images(self) -> int:
