@@ -28,7 +28,7 @@ from training.data import DataConfig
 from training.data.training_data import open_for
 from training.device import choose_device
 from training.processes.ray_session import check_workers
-from training.run_files.folder import RunFolder, open_finished, stage_in
+from training.run_files.folder import RunFolder, has_finished, open_finished, stage_in
 from training.run_files.progress import Progress
 from training.run_files.same_run import CHANGES_NOTHING, differences, marked, recorded_config
 from training.scoring.scorer import check_scoring, scoring_arrays
@@ -88,7 +88,8 @@ def run_search(
     """
     space = space_from_description(stage.space)
     space.check_searchable()
-    check_machine(stage.search)
+    if not has_finished(run, STAGE):
+        check_machine(stage.search)
     trained = open_finished(supernet, SUPERNET_STAGE)
     check_space(trained, space)
     _check_budget(run, stage)
@@ -110,6 +111,7 @@ def run_search(
             folder.record_places(moved)
         if folder.summary is not None:
             return folder.summary
+        check_machine(stage.search)  # of a finished run whose budget has grown
         if splits is not None:
             folder.record_once("splits", splits)
         if problem.objectives is not None:

@@ -78,6 +78,15 @@ class Prepared:
         )
 
 
+def check_machine(stage: AuditStage) -> None:
+    """Demand workers that this machine has cores for.
+
+    Raises:
+        UserError: there are more.
+    """
+    check_workers(stage.audit.workers, threads_of(stage.audit), STAGE)
+
+
 def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
     """Read and check everything that an audit needs, without writing anything.
 
@@ -87,7 +96,6 @@ def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
     space = space_from_description(stage.space)
     space.check_searchable()
     config = stage.audit
-    check_workers(config.workers, threads_of(config), STAGE)
     architectures = _draw(stage, space)
     if "top_k" in config.model_fields_set and max(config.top_k) >= len(architectures):
         raise UserError(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from evaluate.audit.config import AuditStage
-from evaluate.audit.plan import STAGE, SUPERNET, Prepared, prepare
+from evaluate.audit.plan import STAGE, SUPERNET, Prepared, check_machine, prepare
 from evaluate.audit.report import FILE, AuditReport, Rule, make_report
 from evaluate.retrain.jobs import run_jobs
 from supernet.architecture import Architecture
@@ -24,7 +24,7 @@ from supernet.files.telling import tell
 from supernet.space import SearchSpace
 from training.compilation import decided_once
 from training.loop.phases import inputs_of
-from training.run_files.folder import RunFolder, stage_in
+from training.run_files.folder import RunFolder, has_finished, stage_in
 from training.run_files.progress import Progress
 from training.run_files.same_run import recorded_config
 from training.same_pictures import say_same_in_search
@@ -46,6 +46,8 @@ def audit(stage: AuditStage, run: Path, supernet: Path | None = None) -> AuditRe
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("an audit runs in one process: start it without torchrun")
     # All checks come before the folder is made: a corrected command is then no "other config".
+    if not has_finished(run, STAGE):
+        check_machine(stage)
     prepared = prepare(stage, supernet)
     inputs = inputs_of(stage.audit)
     inputs |= {f"{name} (supernet)": path for name, path in inputs_of(stage.supernet).items()}

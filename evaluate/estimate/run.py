@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from evaluate.audit.config import AuditStage
+from evaluate.audit.plan import check_machine as check_audits_machine
 from evaluate.audit.plan import prepare as prepare_audit
 from evaluate.estimate.planned_training import (
     NO_FOLDER,
@@ -21,7 +22,7 @@ from evaluate.estimate.planned_training import (
 )
 from evaluate.estimate.rehearsal import peak_memory_bytes, rehearse
 from evaluate.retrain.config import RetrainStage
-from evaluate.retrain.run import prepare
+from evaluate.retrain.run import check_machine, prepare
 from evaluate.retrain.trainings import threads_of
 from supernet.network import build
 from supernet.space import SearchSpace
@@ -106,6 +107,7 @@ def _retraining(
     stage: RetrainStage, run: Path, files: Sequence[Path], began: float
 ) -> dict[str, Any]:
     """The dearest network's time, for as many networks as there are."""
+    check_machine(stage)
     prepared = prepare(stage, files)
     trainings = prepared.trainings(stage)
     if not files and prepared.space.size > 1:
@@ -138,6 +140,7 @@ def estimate_audit(stage: AuditStage, run: Path, supernet: Path | None = None) -
         UserError: what the audit itself would refuse before starting.
     """
     began, machine = time.perf_counter(), Machine.now()
+    check_audits_machine(stage)
     prepared = prepare_audit(stage, supernet)
     opened_s = time.perf_counter() - began
     space, data = prepared.space, prepared.data

@@ -32,7 +32,7 @@ from training.loop.batches import steps_per_epoch
 from training.loop.phases import check_phases, inputs_of
 from training.processes.distributed import check_sharing, locked, on_first, processes
 from training.processes.ray_session import check_workers
-from training.run_files.folder import RunFolder
+from training.run_files.folder import RunFolder, has_finished
 from training.run_files.same_run import recorded_config
 from training.same_pictures import same_pictures
 from training.split_facts import check_images, record_data
@@ -77,6 +77,8 @@ def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> di
             not fit, another run's folder.
     """
     # All checks come before the folder is made: a corrected command is then no "other config".
+    if not has_finished(run, STAGE):
+        check_machine(stage)
     prepared = prepare(stage, architectures)
     inputs = {f"architecture {n}": Path(path) for n, path in enumerate(architectures, start=1)}
     inputs |= inputs_of(stage.retrain)
@@ -101,6 +103,15 @@ def retrain(stage: RetrainStage, architectures: Sequence[Path], run: Path) -> di
             return _retrain(stage, prepared, folder)
 
 
+def check_machine(stage: RetrainStage) -> None:
+    """Demand workers that this machine has cores for.
+
+    Raises:
+        UserError: there are more.
+    """
+    check_workers(stage.retrain.workers, threads_of(stage.retrain), STAGE)
+
+
 def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
     """Read and check everything that a retraining needs, without writing anything.
 
@@ -109,7 +120,6 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
     """
     space = space_from_description(stage.space)
     config = stage.retrain
-    check_workers(config.workers, threads_of(config), STAGE)
     limits = config.limits
     to_keep = list(limits_from(limits or {}, "retrain.limits"))
     finalists: list[tuple[Architecture, Mapping[str, float]]] = []

@@ -44,19 +44,16 @@ def demo(
     from deploy.bench import bench
     from evaluate.html_report.facts.report import collect
     from evaluate.html_report.write import write_page
-    from evaluate.retrain.config import STAGE as RETRAIN
     from evaluate.retrain.config import RetrainStage
     from evaluate.retrain.finalists import network_of
     from evaluate.retrain.report import report
-    from evaluate.retrain.run import retrain
-    from evaluate.retrain.trainings import threads_of
+    from evaluate.retrain.run import check_machine, retrain
     from evaluate.shipping.cards import write_card_of
     from evaluate.shipping.packing import pack_checkpoint
     from evobit.config import load_stage
     from search.config import SearchStage
     from search.results.export import export_best
     from search.run import check_search, run_search
-    from training.processes.ray_session import check_workers
     from training.supernet_stage import SupernetStage
     from training.supernet_training import train_supernet
 
@@ -68,7 +65,7 @@ def demo(
         search_stage = load_stage(path, SearchStage, changed)
         retrain_stage = load_stage(path, RetrainStage, changed)
         check_search(search_stage)
-        check_workers(retrain_stage.retrain.workers, threads_of(retrain_stage.retrain), RETRAIN)
+        check_machine(retrain_stage)
         folder = run or Path("runs") / path.stem
         check_folder(folder)
         demand(supernet_stage.data, strict=strict)

@@ -275,6 +275,11 @@ class RunFolder:
             yield
 
 
+def has_finished(run: Path, stage: str) -> bool:
+    """Whether a run of this stage is here that has nothing left to do, whatever is asked for."""
+    return stage_in(run) == stage and RunFolder(run, stage).summary is not None
+
+
 def stage_in(path: str | Path) -> str | None:
     """The stage of the run in `path`; None where there is none."""
     folder = RunFolder(Path(path), "")
