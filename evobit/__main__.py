@@ -31,22 +31,32 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read where torch is imported
     # Short of importing what the program is made of, which takes most of its start.
     from evobit import main as commands
-    from evobit.errors import FAILED, RESUMES, say
+    from evobit.errors import FAILED, RESUMES, exit_code, say
     from evobit.output import prepare_streams
 
     prepare_streams()
     sys.unraisablehook = _pass_on
     try:
         _handle(_interrupt)
-        code = commands.run(sys.argv[1:])
+        code = commands.run(sys.argv[1:]) or exit_code(sys.stdout.flush)
         _handle(signal.SIG_IGN)
     except KeyboardInterrupt:  # outside the command: before it, or as it was told of another
         _handle(signal.SIG_IGN)
         say(RESUMES)
         code = FAILED
+    _give_up_what_is_not_written()
     if code and "ray" in sys.modules:
         _leave(code)
     sys.exit(code)
+
+
+def _give_up_what_is_not_written() -> None:
+    """Python would try it once more as it ends, complain, and end with 120 in place of the code."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except (OSError, ValueError, AttributeError):  # full, closed, or none at all
+            setattr(sys, name, None)
 
 
 def _handle(handler: Any) -> None:

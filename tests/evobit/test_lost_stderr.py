@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,6 +39,21 @@ def test_every_stage_ends_as_it_would(
     assert code("retrain", "tiny.yaml", "a.json") == 0
     for run in ("real", "runs/tiny-supernet", "runs/tiny-search", "runs/tiny-retrain"):
         assert json.loads(Path(run, "manifest.json").read_text())["summary"]
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_what_stays_in_a_buffer_changes_no_code(buffered: bool) -> None:
+    """Python itself tries once more as it ends; tests may run with its streams unbuffered."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    variables |= {} if buffered else {"PYTHONUNBUFFERED": "1"}
+    evobit = [sys.executable, "-m", "evobit"]
+    with Path("/dev/full").open("w") as full:
+        lost = subprocess.run([*evobit, "train-supernet", "no.yaml"], stderr=full, env=variables)
+        words = [*evobit, "--version"]
+        said = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, env=variables, text=True)
+    assert lost.returncode == 2
+    assert said.returncode == 1
+    assert said.stderr == "evobit: no room to write: No space left on device\n"
 
 
 def test_a_bar_outlives_its_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
