@@ -73,6 +73,12 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     def _races_for_top1(self) -> Self:
         if self.racing is None:
             return self
+        if self.scoring.fitness != "top1" or self.scoring.adapt is not None:
+            asked = "adapt" if self.scoring.adapt is not None else "fitness cross_entropy"
+            raise ValueError(
+                f"racing compares right and wrong answers image by image as a candidate is scored: "
+                f"it is not for scoring.{asked}"
+            )
         if not self.kind.races:
             raise ValueError(
                 f"racing stops what does not lead by top-1: it is for searcher {_names('races')}, "

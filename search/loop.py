@@ -64,7 +64,7 @@ class SearchLoop:
         self._fresh: list[Candidate] = []
         """What was scored of the present generation, from `_began` on."""
         self._guessed: list[tuple[float, float]] = []
-        """The surrogate's guess and the top-1 of those that have both."""
+        """The surrogate's guess and the fitness of those that have both."""
         self._began = 0.0
 
     def run(self, budget: int) -> bool:
@@ -144,8 +144,8 @@ class SearchLoop:
             proposal = self._open[0]
             candidate = self._candidate(proposal, self._results.pop(self._num_told))
             self._record(candidate)
-            if proposal.guess is not None and candidate.top1 is not None:
-                self._guessed.append((proposal.guess, candidate.top1))
+            if proposal.guess is not None and candidate.fitness is not None:
+                self._guessed.append((proposal.guess, candidate.fitness))
             self._tell(candidate)
             if proposal.ends_generation:
                 self._end_generation()
@@ -195,6 +195,7 @@ class SearchLoop:
 def _timing(candidates: Sequence[Candidate], seconds: float) -> Mapping[str, Any]:
     """What log.jsonl says of one generation, or of the rest of it after a resume."""
     scored = [candidate.top1 for candidate in candidates if candidate.top1 is not None]
+    losses = [candidate.loss for candidate in candidates if candidate.loss is not None]
     stopped = sum(candidate.images is not None for candidate in candidates)
     return {
         "generation": candidates[0].generation,
@@ -202,6 +203,7 @@ def _timing(candidates: Sequence[Candidate], seconds: float) -> Mapping[str, Any
         "failed": len(candidates) - len(scored),
         **({"stopped_early": stopped} if stopped else {}),
         "best_top1": max(scored, default=None),
+        **({"best_loss": min(losses)} if losses else {}),
         "seconds": round(seconds, 3),
         "candidates_per_second": round(len(candidates) / max(seconds, 1e-9), 3),
     }

@@ -18,12 +18,16 @@ class Objectives:
     """Top-1, maximised, and the costs of `reference`, minimised, in its order.
 
     `reference` is the worst of each cost that counts, in the cost's unit; the worst top-1 is 0.
+    With `worst_loss`, in nats, the cross-entropy takes the place of top-1.
     """
 
     reference: Mapping[str, float]
+    worst_loss: float | None = None
 
     @classmethod
-    def within(cls, costs: Sequence[str], report: Mapping[str, Any]) -> Objectives:
+    def within(
+        cls, costs: Sequence[str], report: Mapping[str, Any], worst_loss: float | None = None
+    ) -> Objectives:
         """The reference point out of a feasibility report (`feasibility.json`), before any score.
 
         It is the dearest of the space in each cost, or the limit on it where that is lower.
@@ -38,34 +42,38 @@ class Objectives:
             raise UserError(f"an objective is named twice: {', '.join(costs)}")
         dearest = {name: report["costs"][name]["maximum"] for name in costs}
         limits = {name: report["limits"].get(f"max_{name}", dearest[name]) for name in costs}
-        return cls({name: min(dearest[name], limits[name]) for name in costs})
+        return cls({name: min(dearest[name], limits[name]) for name in costs}, worst_loss)
 
     @classmethod
     def at(cls, point: Mapping[str, float]) -> Objectives:
         """Back from a recorded `reference_point`."""
-        return cls({name: worst for name, worst in point.items() if name != "top1"})
+        costs = {name: worst for name, worst in point.items() if name not in ("top1", "loss")}
+        return cls(costs, point.get("loss"))
 
     @property
     def reference_point(self) -> dict[str, float]:
         """The worst of every objective, as it is recorded with a run."""
-        return {"top1": 0.0, **self.reference}
+        worst = {"top1": 0.0} if self.worst_loss is None else {"loss": self.worst_loss}
+        return {**worst, **self.reference}
 
     def front(self, candidates: Iterable[Candidate]) -> list[Candidate]:
         """The scored candidates that none is better than, by the first cost in ascending order.
 
         Of candidates equal in all objectives the one that ranks best stands for all.
         """
-        scored = sorted((c for c in candidates if c.top1 is not None), key=rank_key)
-        points = [(*self._costs(candidate), -_top1(candidate)) for candidate in scored]
+        scored = sorted((c for c in candidates if c.fitness is not None), key=rank_key)
+        points = [(*self._costs(candidate), -_fitness(candidate)) for candidate in scored]
         return [scored[i] for i in nondominated(points)]
 
     def hypervolume(self, candidates: Iterable[Candidate]) -> float:
-        """The share (0-1) of the box between the reference and 100 % at no cost that is dominated.
+        """The share (0-1) that is dominated of the box between reference and best at no cost.
+
+        The best is 100 %, or 0 nats.
 
         Grows with every candidate that the front takes in; a candidate as dear as the reference
         adds nothing.
         """
-        points = [self._scaled(c) for c in candidates if c.top1 is not None]
+        points = [self._scaled(c) for c in candidates if c.fitness is not None]
         return hypervolume(points, (1.0, *(1.0 for _ in self.reference)))
 
     def curve(self, candidates: Iterable[Candidate]) -> Iterator[float]:
@@ -83,7 +91,9 @@ class Objectives:
         # A cost that the whole space has none of is worth 0 of 1: it must not divide by 0.
         costs = zip(self._costs(candidate), self.reference.values(), strict=True)
         shares = (value / worst if worst else 1.0 for value, worst in costs)
-        return 1 - _top1(candidate) / FULL_TOP1, *shares
+        if self.worst_loss is None:
+            return 1 - _fitness(candidate) / FULL_TOP1, *shares
+        return min(-_fitness(candidate) / self.worst_loss, 1.0), *shares
 
 
 class GrowingFront:
@@ -102,6 +112,6 @@ class GrowingFront:
         return self._objectives.hypervolume(self._front)
 
 
-def _top1(candidate: Candidate) -> float:
-    assert candidate.top1 is not None
-    return candidate.top1
+def _fitness(candidate: Candidate) -> float:
+    assert candidate.fitness is not None
+    return candidate.fitness

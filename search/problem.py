@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import NamedTuple
 
 from search.config import SearchStage
@@ -24,7 +25,7 @@ class Problem(NamedTuple):
     measure: CostMeter
     feasibility: Feasibility
     objectives: Objectives | None
-    """None where the searcher looks at top-1 alone."""
+    """None where the searcher looks at the fitness alone."""
     given: tuple[Architecture, ...]
     """What is scored first."""
 
@@ -47,6 +48,9 @@ def problem_of(stage: SearchStage) -> Problem:
         space, measure, asked.limits(), asked.feasibility_samples, samples
     )
     costs = asked.minimised
-    objectives = Objectives.within(costs, feasibility.as_dict()) if costs else None
+    # A network that guesses evenly has a loss of log(classes).
+    classes = space.decode(space.first()).num_classes
+    worst = log(classes) if asked.scoring.fitness == "cross_entropy" else None
+    objectives = Objectives.within(costs, feasibility.as_dict(), worst) if costs else None
     given = load_given(asked.start_with or (), space, measure, feasibility.constraints)
     return Problem(space, latency, measure, feasibility, objectives, given)

@@ -24,14 +24,14 @@ from supernet.files.telling import tell
 from supernet.history_file import History
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from training.data import DataConfig
+from training.data import DataConfig, TrainingData
 from training.data.training_data import open_for
 from training.device import choose_device
 from training.processes.ray_session import check_workers
 from training.run_files.folder import RunFolder, has_finished, open_finished, stage_in
 from training.run_files.progress import Progress
 from training.run_files.same_run import CHANGES_NOTHING, differences, marked, recorded_config
-from training.scoring.scorer import check_scoring, scoring_arrays
+from training.scoring.scorer import check_scoring, num_scored, scoring_arrays
 from training.seeds import stream
 from training.split_facts import TRAINED_ON, facts_of_run
 from training.supernet_file import check_space, load_supernet
@@ -93,9 +93,11 @@ def run_search(
     trained = open_finished(supernet, SUPERNET_STAGE)
     check_space(trained, space)
     _check_budget(run, stage)
-    splits = None
+    splits = images = None
     if scorer_factory is None:
-        splits = _check_splits(trained, space, stage)
+        data = _check_splits(trained, space, stage)
+        splits = split_hashes(data.manifest())
+        images = num_scored(data, stage.search.scoring)
         trained_weights = load_supernet(supernet)  # else refused before anything is made
         if stage.search.scoring.engine == "packed":
             check_packed(space, trained_weights.binarization, stage.search.scoring)
@@ -121,7 +123,8 @@ def run_search(
         write_json(folder.path / "feasibility.json", problem.feasibility.as_dict())
         make_pool = partial(_pool, stage, space, supernet, scorer_factory)
         candidates, is_complete = _search(stage, problem, folder, make_pool)
-        return finish(problem, candidates, folder, is_exhausted=not is_complete)
+        is_exhausted = not is_complete
+        return finish(problem, candidates, folder, is_exhausted=is_exhausted, images=images)
 
 
 def _search(
@@ -189,8 +192,8 @@ def _check_budget(run: Path, stage: SearchStage) -> None:
             )
 
 
-def _check_splits(trained: RunFolder, space: SearchSpace, stage: SearchStage) -> dict[str, str]:
-    """Demand a search split that the supernet was not trained on; returns the splits' hashes.
+def _check_splits(trained: RunFolder, space: SearchSpace, stage: SearchStage) -> TrainingData:
+    """Demand a search split that the supernet was not trained on; returns the data.
 
     The images themselves are compared, by hash: equal settings may name changed files.
     """
@@ -209,7 +212,7 @@ def _check_splits(trained: RunFolder, space: SearchSpace, stage: SearchStage) ->
             f"supernet {trained.path}: was trained on another split of the data than data set "
             f"'{stage.data.name}' gives now with these settings: {theirs.changes(data.facts)}"
         )
-    return split_hashes(data.manifest())
+    return data
 
 
 def split_hashes(manifest: Mapping[str, Any]) -> dict[str, str]:

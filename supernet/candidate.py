@@ -15,7 +15,7 @@ from supernet.files.plain_data import is_number
 from supernet.space import SearchSpace
 
 FIELDS = ("index", "architecture", "costs", "top1", "generation", "origin")
-MORE_FIELDS = ("failure", "images", "correct")
+MORE_FIELDS = ("failure", "images", "correct", "loss", "loss_error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,9 @@ class Candidate:
     `index` counts proposals from 0. `costs` is open: name -> number, in the cost's own unit.
     `top1` is percent (0-100) on the search split, None where scoring failed; `failure` then says
     why. `origin` says how the architecture arose: "random", "mutation", "crossover", ...
+
+    In a search that ranks by cross-entropy: `loss` is that on the search split, in nats, and
+    `loss_error` its standard error over images.
 
     In a search of races: `images` is the number of images after which the candidate was stopped,
     `top1` a guess then; of one that was not, `correct` has a bit for each image.
@@ -39,6 +42,16 @@ class Candidate:
     failure: str | None = None
     images: int | None = None
     correct: bytes | None = None
+    loss: float | None = None
+    loss_error: float | None = None
+
+    @property
+    def fitness(self) -> float | None:
+        """What candidates rank by, more is better: -`loss` where there is one, else `top1`.
+
+        None where scoring failed.
+        """
+        return self.top1 if self.loss is None else -self.loss
 
     @property
     def counted_top1(self) -> float | None:
@@ -61,6 +74,10 @@ class Candidate:
             document["images"] = self.images
         if self.correct is not None:
             document["correct"] = b64encode(self.correct).decode()
+        if self.loss is not None:
+            document["loss"] = self.loss
+        if self.loss_error is not None:
+            document["loss_error"] = self.loss_error
         return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -83,6 +100,9 @@ class Candidate:
             raise ValueError("field 'costs' is not an object of numbers")
         if (top1 is None) == (failure is None) or not (top1 is None or is_number(top1)):
             raise ValueError(f"field 'top1' is {top1!r}, expected percent (or null and a failure)")
+        for name in ("loss", "loss_error"):
+            if not (document.get(name) is None or is_number(document[name])):
+                raise ValueError(f"field '{name}' is {document[name]!r}, expected nats")
         images, correct = document.get("images"), document.get("correct")
         if images is not None and (type(images) is not int or images < 1):
             raise ValueError(f"field 'images' is {images!r}, expected a count of 1 or more")
@@ -98,6 +118,8 @@ class Candidate:
             failure=failure,
             images=images,
             correct=None if correct is None else _bits(correct),
+            loss=document.get("loss"),
+            loss_error=document.get("loss_error"),
         )
 
 
@@ -135,19 +157,19 @@ RankKey = tuple[float, float, _ById]
 
 
 def rank_key(candidate: Candidate) -> RankKey:
-    """Sorting key, best first: higher top-1, then fewer OPs, then architecture id."""
-    top1 = -math.inf if candidate.top1 is None else candidate.top1
-    return rank(top1, candidate.costs.get("ops", 0), candidate.architecture)
+    """Sorting key, best first: higher fitness, then fewer OPs, then architecture id."""
+    fitness = -math.inf if candidate.fitness is None else candidate.fitness
+    return rank(fitness, candidate.costs.get("ops", 0), candidate.architecture)
 
 
-def rank(top1: float, ops: float, architecture: Architecture) -> RankKey:
+def rank(fitness: float, ops: float, architecture: Architecture) -> RankKey:
     """The `rank_key` of a candidate of which no more is known."""
-    return -top1, ops, _ById(architecture)
+    return -fitness, ops, _ById(architecture)
 
 
 def best(candidates: Iterable[Candidate], count: int) -> list[Candidate]:
     """The `count` best scored candidates, best first; failed ones never count."""
-    return sorted((c for c in candidates if c.top1 is not None), key=rank_key)[:count]
+    return sorted((c for c in candidates if c.fitness is not None), key=rank_key)[:count]
 
 
 class SharedChoices:

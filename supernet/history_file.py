@@ -114,23 +114,33 @@ def _as_it_stands(line: Mapping[str, Any], index: int) -> Candidate:
         origin=sys.intern(str(line["origin"])),
         failure=line.get("failure"),
         images=line.get("images"),
+        loss=None if line.get("loss") is None else _finite(line["loss"]),
+        loss_error=None if line.get("loss_error") is None else _finite(line["loss_error"]),
     )
 
 
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("not a number")
+    return number
+
+
 def rank_of_line(line: Mapping[str, Any]) -> RankKey:
-    """`rank_key` of a decoded line with a top-1: the search's own order of equals, fewer OPs first.
+    """`rank_key` of a decoded line with a top-1, by its loss if it has one; fewer OPs first.
 
     Lines of a retraining name no OPs: the first of equals stays. A damaged one comes after equals.
     """
-    costs, choices = line.get("costs"), line.get("architecture")
+    costs, choices, loss = line.get("costs"), line.get("architecture"), line.get("loss")
+    fitness = -float(loss) if loss is not None and is_number(loss) else line["top1"]
     if (
         isinstance(costs, dict)
         and isinstance(choices, dict)
         and is_number(costs.get("ops", 0))
         and all(isinstance(choice, int | float | str) for choice in choices.values())
     ):
-        return rank(line["top1"], costs.get("ops", 0), Architecture(tuple(choices.items())))
-    return rank(line["top1"], math.inf, Architecture(()))
+        return rank(fitness, costs.get("ops", 0), Architecture(tuple(choices.items())))
+    return rank(fitness, math.inf, Architecture(()))
 
 
 class History:

@@ -45,12 +45,16 @@ class Inherited:
     candidate: int
     search_top1: float
     """On the search split, percent."""
+    adapted_steps: int = 0
+    """Steps of its own training, after which it was scored."""
 
     def __str__(self) -> str:
         """In words, for cards and tables."""
+        steps = self.adapted_steps
+        training = f"trained on for {steps} steps by itself" if steps else "not trained on"
         return (
-            f"inherited from the supernet {self.supernet} (sha256 {self.supernet_sha256}), not "
-            f"trained on; candidate {self.candidate} of the search {self.search}, "
+            f"inherited from the supernet {self.supernet} (sha256 {self.supernet_sha256}), "
+            f"{training}; candidate {self.candidate} of the search {self.search}, "
             f"{self.search_top1:.2f} % on its search split"
         )
 
@@ -179,6 +183,7 @@ def _inherited(document: Any) -> Inherited | None:
         str(document["search"]),
         int(document["candidate"]),
         float(document["search_top1"]),
+        int(document.get("adapted_steps", 0)),
     )
     if not math.isfinite(found.search_top1):
         raise ValueError(f"search_top1 {found.search_top1}: expected a finite number")

@@ -1,5 +1,7 @@
 """Export: the best networks of a search with the supernet's weights, which need no training to run.
 
+Where the search scored after a few steps of a candidate's own training, so is the network trained.
+
 BatchNorm statistics are recomputed on the very images that the search scored with, so that the file
 is the network that the history's score is of.
 """
@@ -13,12 +15,13 @@ from pathlib import Path
 from search.coverage.coverage import supernet_of
 from search.results.export import numbered, open_search, standing_best
 from search.scoring.config import SearchScoringConfig
+from search.scoring.scorer import judge_of
 from supernet.files import UserError, as_written, check_output
 from training.data import DataConfig, TrainingData
 from training.data.training_data import open_for
 from training.network_file import Inherited, TrainedNetwork, save_network
 from training.run_files.folder import RunFolder
-from training.scoring.scorer import Scorer, scoring_arrays
+from training.scoring.scorer import scoring_arrays
 from training.supernet_file import load_supernet
 
 
@@ -61,13 +64,14 @@ def export_inherited(
     _check_images(folder, data)
     scoring = scoring.model_copy(update={"device": "cpu", "engine": "torch"})
     arrays = scoring_arrays(place, recorded, scoring, seed)
-    scorer = Scorer(space.describe(), arrays, scoring)
+    judge = judge_of(space.describe(), arrays, scoring)
     binarization = load_supernet(place).binarization
     made = []
     for file, winner in zip(files, winners, strict=True):
         assert winner.top1 is not None, winner
-        network = scorer.calibrated(winner.architecture)
-        inherited = Inherited(place.name, digest, run.name, winner.index, winner.top1)
+        network = judge.calibrated(winner.architecture)
+        steps = 0 if scoring.adapt is None else scoring.adapt.steps
+        inherited = Inherited(place.name, digest, run.name, winner.index, winner.top1, steps)
         trained = TrainedNetwork(
             network,
             space,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from math import hypot
 from typing import Any
 
 from search.config import SearchConfig
@@ -11,14 +13,23 @@ from supernet.architecture_file import save_architecture
 from supernet.candidate import Candidate, best
 from supernet.files import as_written, write_json
 from training.run_files.folder import RunFolder
+from training.scoring.answers import top1_error
 
 MEASURED_FILE = "measured.json"
 
 
 def finish(
-    problem: Problem, candidates: list[Candidate], folder: RunFolder, *, is_exhausted: bool
+    problem: Problem,
+    candidates: list[Candidate],
+    folder: RunFolder,
+    *,
+    is_exhausted: bool,
+    images: int | None = None,
 ) -> dict[str, Any]:
-    """Write best.json and the summary; with a latency table, measure who is to win first."""
+    """Write best.json and the summary; with a latency table, measure who is to win first.
+
+    `images`: of the search split, those that were scored on; None where no one knows.
+    """
     space, latency, objectives = problem.space, problem.latency, problem.objectives
     ranked = best(candidates, len(candidates))
     front = objectives.front(candidates) if objectives is not None else []
@@ -38,6 +49,7 @@ def finish(
         "is_exhausted": is_exhausted,
         "best": str(winner.architecture),
         "search_top1": winner.top1,
+        **_noise(winner, ranked, images),
         **winner.costs,
         "file": "best.json",
     }
@@ -48,6 +60,33 @@ def finish(
         summary["front"] = [candidate.index for candidate in front]
     folder.finish(summary)
     return summary
+
+
+def _noise(winner: Candidate, ranked: Sequence[Candidate], images: int | None) -> Mapping[str, Any]:
+    """What the images leave open: the winner's standard error, and who is within noise of it.
+
+    Within noise: less than 1.96 standard errors of a difference worse, errors taken as independent.
+    As all are scored on the same images, differences are less noisy than that.
+    """
+    error = fitness_error(winner, images)
+    if error is None or winner.fitness is None:
+        return {}
+    near = 0
+    for one in ranked:
+        own = fitness_error(one, images)
+        if one.fitness is not None and own is not None:
+            near += winner.fitness - one.fitness < 1.96 * hypot(error, own)
+    of = {} if winner.loss is None else {"search_loss": winner.loss}
+    return {**of, "search_error": error, "within_noise": near}
+
+
+def fitness_error(candidate: Candidate, images: int | None) -> float | None:
+    """Standard error of a candidate's fitness over images; None where nobody knows their number."""
+    if candidate.loss is not None:
+        return candidate.loss_error
+    if candidate.counted_top1 is None or images is None:
+        return None
+    return top1_error(candidate.counted_top1, images)
 
 
 def provenance_of(candidate: Candidate, folder: RunFolder) -> dict[str, Any]:
@@ -63,5 +102,6 @@ def provenance_of(candidate: Candidate, folder: RunFolder) -> dict[str, Any]:
             **({"splits": splits} if (splits := manifest.get("splits")) else {}),
             "index": candidate.index,
             "top1": candidate.top1,
+            **({} if candidate.loss is None else {"loss": candidate.loss}),
             "split": "search",
         }

@@ -27,6 +27,7 @@ from supernet.space import SearchSpace
 from supernet.spec import BlockSpec
 from training.data.normalisation import centre
 from training.device import choose_device
+from training.scoring.answers import Answers
 from training.scoring.scorer import BatchNormMode, Scorer, ScoringConfig
 from training.scoring.segments import part_of
 from training.scoring.shared_prefixes import Segment
@@ -97,22 +98,27 @@ class PackedScorer(Scorer):
         self._recalibrate = Recalibration(self._convs)
         self._blocks: OrderedDict[tuple[str, BlockSpec], nn.Module] = OrderedDict()
 
-    def score(
+    def answers(
         self,
         architecture: Architecture,
         batch_norm: BatchNormMode = "recalibrated",
         calibration_images: int | None = None,
-    ) -> float:
-        """As `Scorer.score`, with recalibrated statistics only."""
+    ) -> Answers:
+        """As `Scorer.answers`, with recalibrated statistics only."""
         if batch_norm != "recalibrated":
             raise ValueError(f"the packed engine recalibrates; it has no batch_norm '{batch_norm}'")
-        found = self.classes(architecture, calibration_images)
-        return 100.0 * int((found == self._labels.numpy()).sum()) / len(found)
+        logits = self._logits(architecture, calibration_images)
+        return self._answers(logits, self._labels.numpy())
 
     def classes(
         self, architecture: Architecture, calibration_images: int | None = None
     ) -> NDArray[np.int64]:
         """The class of each image of the search split, (N,)."""
+        logits = self._logits(architecture, calibration_images)
+        return np.concatenate([self._classes_of(batch)[0] for batch in logits])
+
+    def _logits(self, architecture: Architecture, calibration_images: int | None) -> Iterator[Any]:
+        """Of each batch of search images; valid until the next is taken."""
         plan, parameters = lower(self.calibrated(architecture, calibration_images))
         program = make_program(
             plan,
@@ -120,10 +126,8 @@ class PackedScorer(Scorer):
             self._preprocessing,
             make_conv=self._convs,
         )
-        found = []
         for images in self._images.split(self.config.batch_size):
-            found.append(self._classes_of(program.run(self._ready(images))))
-        return np.concatenate(found)
+            yield program.run(self._ready(images))
 
     def calibrated(
         self, architecture: Architecture, calibration_images: int | None = None
@@ -143,10 +147,10 @@ class PackedScorer(Scorer):
     def _ready(self, pixels: Tensor) -> Any:
         return np.ascontiguousarray(centre(pixels, self._seen.size).numpy())
 
-    def _classes_of(self, logits: Any) -> NDArray[np.int64]:
+    def _classes_of(self, logits: Any) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
         demand_finite(logits)
-        classes: NDArray[np.int64] = logits.reshape(len(logits), -1).argmax(1)
-        return classes
+        numbers = logits.reshape(len(logits), -1)
+        return numbers.argmax(1), numbers
 
     def _network(self, architecture: Architecture) -> Network:
         """Made of blocks that were extracted before, where they were."""

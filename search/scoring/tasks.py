@@ -18,13 +18,17 @@ Arrays = Mapping[str, np.ndarray]
 class Score(NamedTuple):
     """Top-1 in percent (0-100) on the search split, and how it was found.
 
-    `correct`: a bit for each search image, where later candidates race against this one. `images`:
-    the number of images after which the scorer stopped, for it had lost; `top1` is a guess then.
+    `loss`: cross-entropy there in nats, with its standard error over images, where candidates rank
+    by it. `correct`: a bit for each search image, where later candidates race against this one.
+    `images`: the number of images after which the scorer stopped, for it had lost; `top1` is a
+    guess then.
     """
 
     top1: float
     correct: bytes | None = None
     images: int | None = None
+    loss: float | None = None
+    loss_error: float | None = None
 
 
 class Race(NamedTuple):
@@ -103,4 +107,8 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _checked(score: float | Score) -> Result:
     found = score if isinstance(score, Score) else Score(float(score))
-    return found if math.isfinite(found.top1) else Failure(f"top1 is {found.top1}")
+    if not math.isfinite(found.top1):
+        return Failure(f"top1 is {found.top1}")
+    if found.loss is not None and not math.isfinite(found.loss):
+        return Failure(f"loss is {found.loss}")
+    return found

@@ -75,8 +75,8 @@ class SearcherConfig(Section):
 class Proposal(NamedTuple):
     """An architecture to score, the generation it belongs to, and how it arose.
 
-    `ends_generation`: it is the last one of its generation. `guess`: the surrogate's top-1 in
-    percent, where there is one. `rival`: the bits that it races against, where it does.
+    `ends_generation`: it is the last one of its generation. `guess`: the surrogate's, of the
+    fitness, where there is one. `rival`: the bits that it races against, where it does.
     """
 
     architecture: Architecture

@@ -51,9 +51,9 @@ class Nsga2(Searcher):
         self._ranked = ranked[: self.config.population]
 
     def _point(self, candidate: Candidate) -> tuple[float, ...]:
-        assert candidate.top1 is not None
+        assert candidate.fitness is not None
         costs = self.config.objectives or OBJECTIVES
-        return -candidate.top1, *(candidate.costs[name] for name in costs)
+        return -candidate.fitness, *(candidate.costs[name] for name in costs)
 
     def _child(self) -> Architecture:
         first, second = (self._winner().architecture for _ in range(2))

@@ -1,4 +1,4 @@
-"""A linear guess of a candidate's top-1 from its choices, good enough to order children."""
+"""A linear guess of a candidate's fitness from its choices, good enough to order children."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from supernet.candidate import Candidate
 from supernet.space import SearchSpace
 
 RIDGE = 1.0
-"""Added to the diagonal: as if every choice had been seen once with the mean top-1."""
+"""Added to the diagonal: as if every choice had been seen once with the mean fitness."""
 
 
 class Surrogate:
-    """Ridge regression of top-1 on which choice stands at each position.
+    """Ridge regression of the fitness on which choice stands at each position.
 
     w = (X^T X + RIDGE I)^-1 X^T (y - mean y), X with one column a choice of each position, 1 where
     it was chosen. X^T X and X^T y are kept as sums: learning a candidate adds to them, and what is
@@ -44,18 +44,18 @@ class Surrogate:
     def learn(self, candidates: Sequence[Candidate]) -> None:
         """Take in scored candidates; failed ones say nothing."""
         for candidate in candidates:
-            if candidate.top1 is None:
+            if (fitness := candidate.fitness) is None:
                 continue
             places = self._places(candidate.architecture)
             self._squares[np.ix_(places, places)] += 1
             self._seen[places] += 1
-            self._products[places] += candidate.top1
+            self._products[places] += fitness
             self._count += 1
-            self._sum += candidate.top1
+            self._sum += fitness
             self._weights = None
 
     def guess(self, architectures: Sequence[Architecture]) -> Sequence[float]:
-        """Top-1 in percent of each, as far as its choices tell it."""
+        """The fitness of each (percent, or nats below 0), as far as its choices tell it."""
         if not self._count:
             return [0.0] * len(architectures)
         mean = self._sum / self._count

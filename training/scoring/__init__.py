@@ -1,6 +1,7 @@
-"""Scores with inherited weights: BatchNorm statistics recomputed, then top-1.
+"""Scores with inherited weights: BatchNorm statistics recomputed, then top-1 and cross-entropy.
 
-`scorer` scores architectures of a supernet, `calibration` recomputes the statistics,
+`scorer` scores architectures of a supernet, `adapted` does so after a few steps of their own
+training on images of `adapting`; `answers` are what they give, `calibration` recomputes statistics,
 `shared_prefixes` does once what a batch of candidates has in common, cut at `segments`.
 """
 

@@ -32,7 +32,9 @@ from training.data.config import DataConfig
 from training.data.normalisation import Normalisation
 from training.data.training_data import TrainingData
 from training.device import DeviceName, PrecisionName, choose_device, choose_precision
-from training.scoring.calibration import calibrate_batch_norm, top1, use_batch_statistics
+from training.scoring.adapting import AdaptConfig, adapting_arrays
+from training.scoring.answers import Answers
+from training.scoring.calibration import calibrate_batch_norm, use_batch_statistics
 from training.scoring.segments import TorchSegment, part_of
 from training.scoring.shared_prefixes import Segment, SharedPrefixes
 from training.section import Section
@@ -44,7 +46,11 @@ or those of each scored batch itself."""
 
 
 class ScoringConfig(Section):
-    """`search_images`: score on the first so many images of the search split (None: on all)."""
+    """`search_images`: score on the first so many images of the search split (None: on all).
+
+    `adapt`: score after a few steps of a network's own training from the supernet's weights; None
+    scores the weights as they are.
+    """
 
     calibration_images: int = Field(2048, ge=2, le=MAX_IMAGES)
     calibration_batch: int = Field(512, ge=2, le=MAX_IMAGES)
@@ -53,6 +59,7 @@ class ScoringConfig(Section):
     threads: int = Field(1, ge=1, le=MAX_THREADS)
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
+    adapt: AdaptConfig | None = None
 
 
 class Scorer:
@@ -101,21 +108,40 @@ class Scorer:
         calibration_images: int | None = None,
     ) -> float:
         """Top-1 in percent, with `calibration_images` (None: all) the first of those drawn."""
+        return self.answers(architecture, batch_norm, calibration_images).top1
+
+    def answers(
+        self,
+        architecture: Architecture,
+        batch_norm: BatchNormMode = "recalibrated",
+        calibration_images: int | None = None,
+    ) -> Answers:
+        """What the architecture answers to the search images, in their order; as `score`."""
         if batch_norm == "recalibrated":
             network = self.calibrated(architecture, calibration_images)
         else:
             network = self._blocks_of(architecture)
             if batch_norm == "batch":
                 use_batch_statistics(network)
+        return self._answers_of(network)
+
+    def _answers_of(self, network: Network) -> Answers:
+        """What a network that is ready answers to the search images."""
         images = self._images.split(self.config.batch_size)
-        labels = self._labels.split(self.config.batch_size)
-        return top1(
-            network,
-            (
-                (self._prepare(batch), of_batch.to(self.device))
-                for batch, of_batch in zip(images, labels, strict=True)
-            ),
-        )
+        labels = self._labels.numpy()
+        network.eval()
+        with torch.inference_mode():
+            logits = [network(self._prepare(batch)) for batch in images]
+        return self._answers(logits, labels)
+
+    def _answers(self, logits: Iterable[Any], labels: NDArray[np.integer]) -> Answers:
+        """Of the logits of consecutive batches."""
+        start, parts = 0, []
+        for batch in logits:
+            found, numbers = self._classes_of(batch)
+            parts.append(Answers.of(found, numbers, labels[start : start + len(found)]))
+            start += len(found)
+        return Answers.joined(parts)
 
     def calibrated(
         self, architecture: Architecture, calibration_images: int | None = None
@@ -131,10 +157,10 @@ class Scorer:
         """Of the search split, those that are scored."""
         return len(self._labels)
 
-    def correct(
+    def answer(
         self, architectures: Sequence[Architecture], num_blocks: int = 1, max_bytes: int = 1 << 30
-    ) -> Iterator[tuple[int, Iterator[NDArray[np.bool_]]]]:
-        """For each architecture, of each block of search images which are classified right.
+    ) -> Iterator[tuple[int, Iterator[Answers]]]:
+        """What each architecture answers to each block of search images.
 
         In an order of its own: the number in `architectures` and, lazily, the blocks, of use until
         the next pair is taken; what of them is not taken is not computed. Block b of B holds images
@@ -160,11 +186,10 @@ class Scorer:
         """Images to be scored as the first segment takes them."""
         return self._prepare(pixels)
 
-    def _classes_of(self, logits: Any) -> NDArray[np.int64]:
-        """The class of each image of a batch, from what the last segment gives."""
+    def _classes_of(self, logits: Any) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+        """The class of each image of a batch, and its logits, from what the last segment gives."""
         demand_finite(logits)
-        classes: NDArray[np.int64] = logits.argmax(dim=1).cpu().numpy()
-        return classes
+        return logits.argmax(dim=1).cpu().numpy(), logits.float().cpu().numpy()
 
     def _blocks_of(
         self, architecture: Architecture, first: int = 0, last: int | None = None
@@ -205,10 +230,8 @@ class _Batch:
         batches = scorer._images[block :: self.num_blocks].split(scorer.config.batch_size)
         return map(scorer._ready, batches)
 
-    def correct(self, block: int, logits: Iterable[Any]) -> NDArray[np.bool_]:
-        found = np.concatenate([self.scorer._classes_of(batch) for batch in logits])
-        right: NDArray[np.bool_] = found == self.scorer._labels[block :: self.num_blocks].numpy()
-        return right
+    def answers(self, block: int, logits: Iterable[Any]) -> Answers:
+        return self.scorer._answers(logits, self.scorer._labels[block :: self.num_blocks].numpy())
 
 
 def check_scoring(data: TrainingData, config: ScoringConfig) -> int:
@@ -227,13 +250,19 @@ def check_scoring(data: TrainingData, config: ScoringConfig) -> int:
     return wanted
 
 
+def num_scored(data: TrainingData, config: ScoringConfig) -> int:
+    """Of the search split, how many images networks are scored on."""
+    return min(len(data.search), config.search_images or len(data.search))
+
+
 def scoring_arrays(
     supernet_run: Path, data_config: DataConfig, config: ScoringConfig, seed: int
 ) -> dict[str, np.ndarray]:
     """What every worker needs: the supernet's weights and uint8 images of two splits.
 
-    Calibration images are drawn once, by seed, from the training split; candidates are ranked on
-    the search split. The test split is not opened.
+    With `adapt` the images that networks are trained on with, too. Calibration images are drawn
+    once, by seed, from the training split; candidates are ranked on the search split. The test
+    split is not opened.
 
     Raises:
         UserError: the run is not a finished supernet, or there are too few training images.
@@ -246,7 +275,7 @@ def scoring_arrays(
     wanted = check_scoring(data, config)
     drawn = torch.randperm(len(data.train), generator=torch_stream(seed, "calibration"))[:wanted]
     calibration, _ = data.train.read(drawn)
-    shown = torch.arange(min(len(data.search), config.search_images or len(data.search)))
+    shown = torch.arange(num_scored(data, config))
     if config.search_images is not None:
         # The split is ordered by class in some data sets; a part of it must not be.
         order = torch.randperm(len(data.search), generator=torch_stream(seed, "search images"))
@@ -254,6 +283,8 @@ def scoring_arrays(
     images, labels = data.search.read(shown)
     setting = json.dumps(supernet.binarization.describe())
     arrays = {f"weights/{name}": value.numpy() for name, value in supernet.state_dict().items()}
+    if config.adapt is not None:
+        arrays |= adapting_arrays(data.train, config.adapt, seed)
     return {
         **arrays,
         "calibration": calibration.numpy(),

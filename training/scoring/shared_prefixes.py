@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from training.scoring.answers import Answers
 
 Maps = TypeVar("Maps")
 """A batch's activations between two blocks: an array or a tensor, or a tuple of them."""
@@ -50,8 +49,8 @@ class Engine(Protocol[Maps]):
     def images(self, block: int) -> Iterable[Maps]:
         """The batches of one block of images to score."""
 
-    def correct(self, block: int, logits: Iterable[Maps]) -> NDArray[np.bool_]:
-        """Of each image of a block, whether it is classified right."""
+    def answers(self, block: int, logits: Iterable[Maps]) -> Answers:
+        """What the logits answer to each image of a block."""
 
 
 @dataclass
@@ -103,14 +102,14 @@ class SharedPrefixes(Generic[Maps]):
         self._engine, self._networks, self._num_blocks = engine, networks, num_blocks
         self._free = max_bytes
 
-    def __iter__(self) -> Iterator[tuple[int, Iterator[NDArray[np.bool_]]]]:
+    def __iter__(self) -> Iterator[tuple[int, Iterator[Answers]]]:
         start = _Place(0, self._engine.calibration, self._engine.images, keeps=False)
         if self._networks:
             yield from self._walk(list(range(len(self._networks))), start, False)
 
     def _walk(
         self, group: list[int], place: _Place[Maps], is_last: bool
-    ) -> Iterator[tuple[int, Iterator[NDArray[np.bool_]]]]:
+    ) -> Iterator[tuple[int, Iterator[Answers]]]:
         """Networks that are alike up to `place`; `is_last`: no others will come from there."""
         depth = self._common(group, place.depth)
         if depth == max(len(self._networks[number]) for number in group):
@@ -165,7 +164,7 @@ class SharedPrefixes(Generic[Maps]):
 
     def _finish(
         self, group: list[int], place: _Place[Maps], is_last: bool
-    ) -> Iterator[tuple[int, Iterator[NDArray[np.bool_]]]]:
+    ) -> Iterator[tuple[int, Iterator[Answers]]]:
         """Equal networks, to their logits."""
         engine, number = self._engine, group[0]
         segment = engine.segment(number, place.depth, len(self._networks[number]))
@@ -175,11 +174,11 @@ class SharedPrefixes(Generic[Maps]):
             place.keep_no_more()
 
         @cache
-        def correct(block: int) -> NDArray[np.bool_]:
-            return engine.correct(block, map(segment, place.images(block)))
+        def answers(block: int) -> Answers:
+            return engine.answers(block, map(segment, place.images(block)))
 
         for number in group:
-            yield number, map(correct, range(self._num_blocks))
+            yield number, map(answers, range(self._num_blocks))
 
 
 def _bytes_an_image(maps: Any) -> int:

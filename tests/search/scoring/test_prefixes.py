@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from deploy.kernels import library
 from search.scoring.config import SearchScoringConfig
@@ -90,10 +91,11 @@ def a_generation(space: SearchSpace, count: int = 5) -> list[Architecture]:
 
 def answers(
     scorer: Scorer, architectures: Sequence[Architecture], num_blocks: int, max_bytes: int = 1 << 30
-) -> dict[int, list[list[bool]]]:
+) -> dict[int, list[list[tuple[bool, float]]]]:
+    """Of each block, whether each image's class is right, and its loss."""
     found = [
-        (number, [block.tolist() for block in blocks])
-        for number, blocks in scorer.correct(architectures, num_blocks, max_bytes)
+        (number, [list(zip(*map(np.ndarray.tolist, block), strict=True)) for block in blocks])
+        for number, blocks in scorer.answer(architectures, num_blocks, max_bytes)
     ]
     assert sorted(number for number, _ in found) == list(range(len(architectures)))
     return dict(found)
@@ -112,11 +114,12 @@ def test_together_as_one_by_one(kind: type[Scorer], name: str, sharing: str) -> 
         together = answers(scorer, architectures, num_blocks, max_bytes)
         assert [together[number] for number in sorted(together)] == alone[num_blocks]
     for architecture, (whole,), blocks in zip(architectures, alone[1], alone[4], strict=True):
-        assert 100.0 * sum(whole) / len(whole) == scorer.score(architecture)
+        assert 100.0 * sum(right for right, _ in whole) / len(whole) == scorer.score(architecture)
+        assert [loss for _, loss in whole] == scorer.answers(architecture).losses.tolist()
         # Image 4 k + b is the k-th of block b.
         assert [len(block) for block in blocks] == [4, 3, 3, 3]
     assert {part: array.tobytes() for part, array in arrays.items()} == before
-    assert list(scorer.correct([])) == []
+    assert list(scorer.answer([])) == []
 
 
 def test_logits_are_equal_bit_for_bit() -> None:
@@ -135,7 +138,7 @@ def test_logits_are_equal_bit_for_bit() -> None:
         scorer._classes_of = noting  # type: ignore[method-assign]
         architectures = list(dict.fromkeys(a_generation(scorer.supernet.space)))
         together = {}
-        for number, blocks in scorer.correct(architectures):
+        for number, blocks in scorer.answer(architectures):
             list(blocks)
             together[number] = seen.copy()
             seen.clear()
@@ -156,8 +159,12 @@ def test_torch_calibrates_as_ever() -> None:
         calibrate_batch_norm(network, map(scorer._prepare, calibration))
         with torch.no_grad():
             images = torch.from_numpy(arrays["images"].copy()).split(5)
-            classes = torch.cat([network(scorer._prepare(one)).argmax(1) for one in images])
-        assert found[number] == [(classes.numpy() == arrays["labels"]).tolist()]
+            logits = torch.cat([network(scorer._prepare(one)) for one in images])
+        labels = torch.from_numpy(arrays["labels"].copy())
+        losses = F.cross_entropy(logits.double(), labels, reduction="none")
+        (of_one,) = found[number]
+        assert [right for right, _ in of_one] == (logits.argmax(1) == labels).tolist()
+        assert [loss for _, loss in of_one] == pytest.approx(losses.tolist(), rel=1e-12)
 
 
 def test_without_compiled_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +179,7 @@ def test_without_compiled_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
         for number, architecture in enumerate(architectures)
     }
     same = [
-        one == other
+        one[0] == other[0]
         for number in together
         for ours, theirs in zip(together[number], with_kernels[number], strict=True)
         for one, other in zip(ours, theirs, strict=True)
@@ -203,7 +210,7 @@ class Recorder:
     def images(self, block: int) -> Iterable[np.ndarray]:
         yield np.arange(9)[block :: self.num_blocks]
 
-    def correct(self, block: int, logits: Iterable[np.ndarray]) -> np.ndarray:
+    def answers(self, block: int, logits: Iterable[np.ndarray]) -> np.ndarray:
         return np.concatenate(list(logits))  # more than whether they are right
 
 

@@ -20,6 +20,7 @@ from supernet.candidate import Candidate, best
 from supernet.history_file import read_history
 from tests.search.conftest import SMALL
 from tests.search.test_lag import ShuffledPool
+from training.scoring.answers import Answers
 
 quick = settings(deadline=None, max_examples=50)
 
@@ -142,14 +143,14 @@ class FakeJudge:
         difficulty = 0.9 * rng[0].random(400) + 0.1 * rng[1].random(400)
         return difficulty < self.score(architecture) / 100
 
-    def correct(self, architectures, num_blocks=1, max_bytes=0):
+    def answer(self, architectures, num_blocks=1, max_bytes=0):
         for number, architecture in sorted(enumerate(architectures), key=lambda p: str(p[1])):
             yield number, self.lazily(blocks_of(self.bits(architecture), num_blocks))
 
     def lazily(self, blocks):
         for block in blocks:
             self.looked += len(block)
-            yield block
+            yield Answers(block, np.zeros(len(block)))
 
 
 RACING = RacingConfig(blocks=8, level=0.02, leaders=3)
