@@ -68,5 +68,5 @@ def _found(path: Path, stage_name: str, stage: Stage) -> str | None:
     folder.check_place()
     if not folder.manifest_file.exists():
         return None
-    has_grown = folder.check_run(recorded_config(stage))
+    has_grown = folder.check_run(recorded_config(stage.as_begun(folder.config)))
     return FINISHED if folder.finished and not has_grown else RESUMING

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from search.limits.config import Limits
+from search.limits.hand_made import SHARE
 from search.limits.latency import LatencyConfig
 from search.scoring.config import SearchScoringConfig
 from search.searchers import SEARCHERS, Searcher, SearcherConfig
@@ -35,7 +37,9 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     `batch`: candidates that a worker takes at once and computes leading blocks with equal choices
     of only once, with up to `batch_mib` MiB of their maps in memory.
     `feasibility_samples`: uniform draws for the quantiles of each cost. `start_with`: architecture
-    files that are scored first, as the first of generation 0.
+    files that are scored first, as the first of generation 0. `designs`: whether some of the
+    space's hand-made designs follow them, a quarter of the population at most; None: yes, but for
+    searcher random.
     """
 
     searcher: SearcherName = "evolution"
@@ -50,6 +54,7 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
     batch: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=1, ge=1, le=MAX_COUNT)
     batch_mib: Annotated[int, CHANGES_NOTHING, NOT_RECORDED] = Field(default=1024, ge=1, le=2**20)
     start_with: tuple[Path, ...] | None = Field(default=None, min_length=1)
+    designs: bool | None = None
     feasibility_samples: int = Field(default=2000, ge=1, le=MAX_COUNT // 10)
     scoring: SearchScoringConfig = Field(default_factory=SearchScoringConfig)
 
@@ -123,6 +128,22 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
         return (self.objectives or OBJECTIVES) if self.kind.takes_objectives else ()
 
     @property
+    def has_designs(self) -> bool:
+        """Whether generation 0 holds hand-made designs."""
+        return self.kind.begins_with_designs if self.designs is None else self.designs
+
+    @property
+    def most_designs(self) -> int:
+        """How many, at most: a share of the population, whose size they leave as it is.
+
+        The budget has no part in it: it can grow, and must then lead to the same history.
+        """
+        if not self.has_designs:
+            return 0
+        room = self.population - len(self.start_with or ())
+        return max(0, min(self.population // SHARE, room))
+
+    @property
     def budget(self) -> int:
         """Candidates to score, at most (the space may hold fewer)."""
         if self.evaluations is not None:
@@ -154,7 +175,33 @@ class SearchStage(Stage):
         if self.search.racing is None:
             del search["racing"]
         search["objectives"] = list(self.search.minimised) or None
+        # Whether, not how it was said; as before there were any where there are none.
+        search["designs"] = True
+        if not self.search.has_designs:
+            del search["designs"]
         return config
+
+    @classmethod
+    def of_record(cls, document: Mapping[str, Any]) -> Self:
+        """See `Stage.of_record`; a record without designs is of a search without."""
+        return super().of_record(_with_said(document))
+
+    def as_begun(self, record: Mapping[str, Any]) -> Self:
+        """See `Stage.as_begun`; what was begun without designs goes on so, unless they are asked.
+
+        A search of before there were any is such a one.
+        """
+        begun = record.get("search")
+        if self.search.designs is not None or not isinstance(begun, Mapping) or "designs" in begun:
+            return self
+        return self.model_copy(update={"search": self.search.model_copy(update={"designs": False})})
+
+
+def _with_said(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record in which it is said whether there are designs."""
+    if not isinstance(search := document.get("search"), Mapping):
+        return document
+    return {**document, "search": {"designs": False, **search}}
 
 
 STAGE = "search"

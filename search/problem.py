@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from search.config import SearchStage
 from search.limits.feasibility import Feasibility, check_feasibility
+from search.limits.hand_made import HandMade, hand_made
 from search.limits.latency import Latency, measured_costs, open_latency
 from search.limits.measure import CostMeter
 from search.limits.start_with import load_given
 from search.objectives import Objectives
 from supernet.architecture import Architecture
+from supernet.costs.limits import limits_from
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from training.seeds import stream
@@ -28,6 +30,8 @@ class Problem(NamedTuple):
     """None where the searcher looks at the fitness alone."""
     given: tuple[Architecture, ...]
     """What is scored first."""
+    designs: HandMade
+    """What a person would write down; its `first` are scored next."""
 
 
 def problem_of(stage: SearchStage) -> Problem:
@@ -53,4 +57,20 @@ def problem_of(stage: SearchStage) -> Problem:
     worst = log(classes) if asked.scoring.fitness == "cross_entropy" else None
     objectives = Objectives.within(costs, feasibility.as_dict(), worst) if costs else None
     given = load_given(asked.start_with or (), space, measure, feasibility.constraints)
-    return Problem(space, latency, measure, feasibility, objectives, given)
+    count = asked.most_designs
+    designs = hand_made(space, measure, feasibility.constraints, given, count)
+    return Problem(space, latency, measure, feasibility, objectives, given, designs)
+
+
+def designs_of(stage: SearchStage) -> tuple[HandMade, CostMeter]:
+    """The hand-made designs of `stage` and what measures them; what else there is does not matter.
+
+    Raises:
+        UserError: an unfit latency table, or unfit architectures to start with.
+    """
+    asked = stage.search
+    space = space_from_description(stage.space)
+    measure = CostMeter(space, measured_costs(open_latency(asked, space)))
+    constraints = limits_from(asked.limits())
+    given = load_given(asked.start_with or (), space, measure, constraints)
+    return hand_made(space, measure, constraints, given, asked.most_designs), measure

@@ -65,6 +65,11 @@ def check_machine(config: SearchConfig) -> None:
         check_workers(config.workers, config.scoring.threads, STAGE)
 
 
+def as_begun(stage: SearchStage, run: Path) -> SearchStage:
+    """`stage` as the search in the folder `run` goes on with it, where there is one."""
+    return stage.as_begun(RunFolder(run, STAGE).config) if stage_in(run) == STAGE else stage
+
+
 def run_search(
     stage: SearchStage,
     run: Path,
@@ -86,6 +91,7 @@ def run_search(
             config or of a larger budget, a damaged history.
         RuntimeError: no candidate could be scored, or no worker is left.
     """
+    stage = as_begun(stage, run)
     space = space_from_description(stage.space)
     space.check_searchable()
     if not has_finished(run, STAGE):
@@ -119,7 +125,7 @@ def run_search(
         if problem.objectives is not None:
             point = folder.record_once("reference_point", problem.objectives.reference_point)
             problem = problem._replace(objectives=Objectives.at(point))
-        tell(problem.feasibility.table())
+        tell(f"{problem.feasibility.table()}\n{problem.designs}")
         write_json(folder.path / "feasibility.json", problem.feasibility.as_dict())
         make_pool = partial(_pool, stage, space, supernet, scorer_factory)
         candidates, is_complete = _search(stage, problem, folder, make_pool)
@@ -138,7 +144,7 @@ def _search(
     space, measure, feasibility = problem.space, problem.measure, problem.feasibility
     sampler = FeasibleSampler(space, measure, feasibility.constraints, feasibility.start)
     rng = stream(stage.seed, "search")
-    searcher = config.kind(sampler, config, rng, problem.given)
+    searcher = config.kind(sampler, config, rng, problem.given, problem.designs.first)
     with ExitStack() as stack:
         history = stack.enter_context(History(folder.path / "history.jsonl", space))
         done = len(history.candidates)

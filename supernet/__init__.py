@@ -2,12 +2,12 @@
 
 `architecture` (one choice for each position of a `space`) and `candidate` (an architecture and its
 score) cross all walls, as files: `architecture_file`, `history_file`. `spaces/` decode one into a
-spec, plain data of `spec/`; `networks/` are the papers' specs. Every number is read off a spec:
-`costs/` count it, `network` and `verify` build and count the module, made of `layers/` and
-`blocks/`; `supernet` builds all of a space's, `sharing/` their weights; `binarization` says how
-convolutions are made binary while they are trained, `exact_signs` makes their weights -1 and +1
-after it. `files/` and `plugins` read what a user gives, `charts/` draw, `rank_correlation` compares
-two rankings, `finite` takes NaN for a failure, `lazy` serves packages' faces.
+spec, plain data of `spec/`; `networks/` are the papers' specs, `designs` those a person would write
+down. All is read off a spec: `costs/` count it, `network` and `verify` build and count the module,
+made of `layers/` and `blocks/`; `supernet` builds all of a space's, `sharing/` their weights;
+`binarization` makes convolutions binary in training, `exact_signs` their weights -1 and +1 after.
+`files/` and `plugins` read what a user gives, `charts/` draw, `rank_correlation` compares two
+rankings, `finite` takes NaN for a failure, `lazy` serves packages' faces.
 """
 
 from __future__ import annotations

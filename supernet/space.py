@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from supernet.architecture import Architecture, Choice
 from supernet.costs import cost
+from supernet.designs import designs
 from supernet.files import UserError
 from supernet.spec import BlockSpec, NetworkSpec
 
@@ -128,6 +129,14 @@ class SearchSpace(ABC):
     def uniform_architectures(self) -> dict[str, Architecture]:
         """Hand-made architectures to compare a found one with, by name; a space may have none."""
         return {}
+
+    def designs(self) -> dict[str, Architecture]:
+        """The networks that a person would write down, by name, like ones beside one another.
+
+        A search begins with some of them. By default the family of `supernet.designs`, which begins
+        with `uniform_architectures`; a space that knows better overrides it.
+        """
+        return designs(self)
 
     def block_candidates(self) -> dict[str, tuple[BlockSpec, ...]]:
         """For each block of any network, its distinct specs over the whole space, by its name.

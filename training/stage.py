@@ -31,6 +31,13 @@ class Stage(Section):
             document = {**document, "data": {**data, "view_rule": view_rule_of(data)}}
         return cls.model_validate(document)
 
+    def as_begun(self, record: Mapping[str, Any]) -> Self:
+        """The stage as the run that recorded `record` goes on with it.
+
+        What a config leaves open, and was chosen otherwise when the run began, stays as it was.
+        """
+        return self
+
     def recorded(self) -> dict[str, Any]:
         """The config as a run folder holds it, with the space as it was given."""
         return _recorded(self)

@@ -1,4 +1,4 @@
-"""`evobit cost`: the analytic costs of one network."""
+"""`evobit cost`: the analytic costs of one network, or of a config's hand-made designs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from evobit import completion
 from evobit.errors import CommandFailed, say
 from evobit.options import Allow, AsJson
-from evobit.output import output
+from evobit.output import Output, output
 from supernet.files import UserError
 
 if TYPE_CHECKING:
@@ -75,7 +75,18 @@ def cost(
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="OPTION=VALUE", help="Any other option of the space: groups=[1,2,4]."
+            "--set",
+            metavar="OPTION=VALUE",
+            help="Any other option of the space: groups=[1,2,4]; with --designs a config's field.",
+        ),
+    ] = None,
+    designs: Annotated[
+        Path | None,
+        typer.Option(
+            "--designs",
+            metavar="CONFIG",
+            help="List the hand-made designs of a config's space, and which of them keep the "
+            "limits of its search.",
         ),
     ] = None,
     verify: Annotated[
@@ -87,7 +98,7 @@ def cost(
     """Count the FLOPs, BOPs, OPs and bits of a network.
 
     Every cost is recomputed, from an architecture file, from --space with its options, or for a
-    published --network.
+    published --network. --designs CONFIG counts those that a person would write down.
     """
     options: dict[str, Any] = {
         "image_size": image_size,
@@ -102,6 +113,12 @@ def cost(
     from supernet.costs.table import COSTS
 
     with output(as_json) as out:
+        if designs is not None:
+            others = (file, space, network, groups, choices, widths, stem)
+            if any(one is not None for one in others) or given or verify:
+                raise UserError("--designs takes a config and --set alone")
+            _list_designs(designs, overrides or [], out)
+            return
         if network is not None:
             named = (file, space, groups, choices, widths)
             if any(one is not None for one in named) or overrides:
@@ -138,6 +155,42 @@ def cost(
         out.table(("cost", "of one image", "unit"), rows, title=title)
         if verified is not None:
             out.show(verified, title="counted independently, and equal")
+
+
+def _list_designs(config: Path, overrides: list[str], out: Output) -> None:
+    """The designs of a config's space with their costs, and where they stand in its search."""
+    from evobit.config import load_stage
+    from search.config import SearchStage
+    from search.problem import designs_of
+    from supernet.costs.limits import describe_limits
+
+    stage = load_stage(config, SearchStage, overrides)
+    found, measure = designs_of(stage)
+    listed = [
+        {
+            "name": name,
+            "within_limits": name in found.within,
+            "in_generation_0": one in found.first,
+            **measure(one),
+            "choices": dict(one.choices),
+        }
+        for name, one in found.every.items()
+    ]
+    if out.as_json:
+        out.show({"limits": stage.search.limits(), "designs": listed})
+        return
+    rows = [
+        (
+            str(one["name"]),
+            f"{one['ops']:,}",
+            f"{one['parameters']:,}",
+            *("yes" if one[key] else "" for key in ("within_limits", "in_generation_0")),
+        )
+        for one in listed
+    ]
+    within = f"within {describe_limits(stage.search.limits())}"
+    heads = ("design", "OPs", "parameters", within, "in generation 0")
+    out.table(heads, rows, title=str(found))
 
 
 def _published(name: str, options: dict[str, Any], stem: str | None) -> NetworkSpec:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from evobit.commands.strict import demand
+from evobit.errors import say
 from evobit.options import Allow, AsJson, Config, DryRun, Overrides, RunFolder, Strict, run_folder
 from evobit.output import allowing, output, say_next
 from evobit.resuming import announced, check_folder, foretell
@@ -44,7 +45,7 @@ def search(
     from evobit.config import load_stage
     from search.config import SearchStage
     from search.limits.latency import open_latency
-    from search.run import check_machine, run_search
+    from search.run import as_begun, check_machine, run_search
     from supernet.spaces import space_from_description
 
     with output(as_json) as out:
@@ -64,7 +65,7 @@ def search(
             from search.problem import problem_of
 
             check_machine(stage.search)
-            problem_of(stage)
+            say(str(problem_of(as_begun(stage, folder)).designs))
             out.show(estimate(stage, folder), title=f"would search in {folder}")
             return
         open_latency(stage.search, space)  # refused before all else

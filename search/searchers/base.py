@@ -125,16 +125,20 @@ class Searcher(ABC):
     fills_population: ClassVar[bool] = False
     """Whether children fill the population, whatever `mutations` and `crossovers` say."""
 
+    begins_with_designs: ClassVar[bool] = True
+    """Whether generation 0 holds hand-made designs, unless the config says otherwise."""
+
     def __init__(
         self,
         sampler: FeasibleSampler,
         config: SearcherConfig,
         rng: Random,
         given: Sequence[Architecture] = (),
+        designs: Sequence[Architecture] = (),
     ) -> None:
         """`rng` is the only source of randomness and belongs to this searcher alone.
 
-        `given`: feasible architectures, none twice, that generation 0 begins with.
+        `given`, then `designs`: feasible architectures, none twice, that generation 0 begins with.
         """
         self.sampler = sampler
         self.space = sampler.space
@@ -148,8 +152,9 @@ class Searcher(ABC):
         self._num_told = 0
         self._told: deque[Candidate] = deque()
         self._place = 0
-        self._given = deque(given)
-        self._num_given = len(given)
+        named = (("given", given), ("design", designs))
+        self._given = deque((origin, one) for origin, every in named for one in every)
+        self._num_given = len(self._given)
         self._is_dry = False
         self._surrogate = Surrogate(self.space) if config.screen else None
         self._leaders = Leaders(config.racing.leaders) if config.racing else None
@@ -259,9 +264,10 @@ class Searcher(ABC):
         yield from self._random()
 
     def _given_ones(self) -> Iterator[tuple[str, Architecture]]:
-        """The given architectures that are not proposed yet."""
+        """The given architectures and the designs that are not proposed yet."""
         while self._given:
-            yield "given", self._remember(self._given.popleft())
+            origin, architecture = self._given.popleft()
+            yield origin, self._remember(architecture)
 
     def _random(self) -> Iterator[tuple[str, Architecture]]:
         """Random feasible architectures, unknown, as long as there are any."""

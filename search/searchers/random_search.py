@@ -12,6 +12,7 @@ class RandomSearch(Searcher):
     """Every generation is `population` random feasible architectures; scores change nothing."""
 
     races = True
+    begins_with_designs = False
 
     @property
     def size(self) -> int:

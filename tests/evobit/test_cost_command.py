@@ -1,6 +1,7 @@
 """`evobit cost`: exact numbers, and one line for every wrong input."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from evobit.main import run
 from supernet.architecture_file import save_architecture
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
+ROOT = Path(__file__).parents[2]
 SMALL = MobileNetGroups(
     image_size=8, classes=3, width=0.25, groups=(1, 2), blocks=((64, 1), (128, 2))
 )
@@ -220,3 +222,36 @@ def test_a_published_network_is_verified(capsys):
 )
 def test_wrong_requests_for_a_published_network(capsys, options, part):
     assert part in refused(capsys, ["cost", *options])
+
+
+DEMO = "configs/demo.yaml"
+
+
+def test_the_hand_made_designs_of_a_config(capsys, monkeypatch):
+    listed, _ = result(capsys, ["cost", "--designs", str(ROOT / DEMO)])
+    assert listed["limits"] == {"max_ops": 54_700}
+    designs = {one["name"]: one for one in listed["designs"]}
+    assert len(designs) == 50
+    assert designs["uniform g=4"]["ops"] == 53_056 and designs["uniform g=4"]["within_limits"]
+    assert not designs["uniform g=1"]["within_limits"]
+    assert list(designs["g=1..8 early"]["choices"].values())[:4] == [1, 2, 2, 4]
+    first = [one for one in designs.values() if one["in_generation_0"]]
+    assert len(first) == 6 and all(one["within_limits"] for one in first)
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run(["cost", "--designs", str(ROOT / DEMO), "--set", "search.max_ops=40000"]) == 0
+    table = capsys.readouterr().out
+    assert table.startswith(
+        "hand-made designs: 12 of 50 keep the limits, 6 of them in generation 0"
+    )
+    assert "within max_ops 40,000" in table and "g=8..32 late" in table
+
+
+@pytest.mark.parametrize("more", [["--groups", "4"], ["--verify"], ["a.json"], ["--classes", "3"]])
+def test_designs_are_of_a_config_alone(capsys, more):
+    line = refused(capsys, ["cost", "--designs", str(ROOT / DEMO), *more])
+    assert "--designs takes a config and --set alone" in line
+
+
+def test_a_wrong_field_beside_designs_is_named(capsys):
+    line = refused(capsys, ["cost", "--designs", str(ROOT / DEMO), "--set", "search.max_op=1"])
+    assert "max_op" in line

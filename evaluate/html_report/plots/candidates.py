@@ -11,7 +11,7 @@ from supernet.costs.table import title_of
 
 Search = Mapping[str, Any]
 
-ORIGINS = ("random", "mutation", "crossover", "given")
+ORIGINS = ("random", "mutation", "crossover", "given", "design")
 """Each has a shape and a colour of its own; others take what is left, in turn."""
 
 
