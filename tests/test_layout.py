@@ -68,7 +68,10 @@ WITHOUT_TORCH = (
     "search/limits/config.py",
     "search/objectives.py",
     "search/searchers/*.py",
+    "evaluate/audit/bands.py",
+    "evaluate/audit/noise.py",
     "evaluate/audit/ranking.py",
+    "evaluate/audit/resampling.py",
 )
 IMPORT_RAY = ("search/pools/ray_pool.py", "training/processes/ray_session.py")
 

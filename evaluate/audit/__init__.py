@@ -1,7 +1,9 @@
 """How well supernets rank: sub-networks trained alone against their inherited scores.
 
-`config` is what is asked for, `plan` which networks and supernets there are and whether an older
-audit fits, `run` trains and scores them, `ranking` measures agreement, `report` writes it down.
+`config` is what is asked for. `drawing` takes the networks, in `bands` of equal OPs or anywhere;
+`supernets` says which there are and at what work; `plan` checks both, `run` trains them, `scores`
+is what supernets say. `ranking` measures agreement, `noise` how far the truth can be trusted, both
+with intervals by `resampling`; `figures` are all of it, `report` writes them down.
 """
 
 from __future__ import annotations

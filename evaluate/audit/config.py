@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from evaluate.retrain.config import RepeatedTraining, RetrainConfig
-from training.bounds import MAX_COUNT, MAX_IMAGES, MAX_THREADS, Seed
+from training.bounds import MAX_COUNT, MAX_IMAGES, MAX_REPEATS, MAX_THREADS, Seed
 from training.device import DeviceName, PrecisionName
 from training.loop.settings import TrainingSettings
 from training.path_sampling import PathSamplingConfig
@@ -81,15 +81,25 @@ class AuditConfig(RepeatedTraining):
     """How the stand-alone networks are drawn and trained, and what is compared with them.
 
     `networks`: so many distinct architectures drawn uniformly within `limits` (`max_*` and `min_*`
-    of analytic costs); all of a space that has no more. `sampling`: rules that train a supernet
-    each, with the `supernet` section otherwise unchanged; without any, that of the section alone.
+    of analytic costs), with `bands` so many in each; all of a space or band that has no more.
+    `bands`: so many ranges of equal OPs, and only networks of one range are ranked against one
+    another; 0 draws from the whole space and ranks all against all. `band_width`: by what share
+    OPs differ in a band at most.
+    `sampling`: rules that train supernets, with the `supernet` section otherwise unchanged; without
+    any, that of the section alone. `supernet_seeds`: so many supernets of each rule. `equal_work`:
+    the epochs of each rule are scaled so that all train as many paths as the `supernet` section as
+    it stands.
     `top_k`: numbers of architectures of which the regret is told. `bootstrap`: samples that give
     the intervals. Training settings that are not given are those of the `retrain` section.
     """
 
     networks: int = Field(20, ge=2, le=MAX_COUNT)
     limits: dict[str, float] = {}
+    bands: int = Field(0, ge=0, le=MAX_REPEATS)
+    band_width: float = Field(0.04, gt=0, lt=1)
     sampling: tuple[PathSamplingConfig, ...] = ()
+    supernet_seeds: int = Field(1, ge=1, le=MAX_REPEATS)
+    equal_work: bool = False
     scoring: AuditScoring = AuditScoring()
     top_k: tuple[Annotated[int, Field(le=MAX_COUNT)], ...] = (1, 3)
     bootstrap: int = Field(1000, ge=1, le=MAX_COUNT)
@@ -100,6 +110,8 @@ class AuditConfig(RepeatedTraining):
             raise ValueError("top_k: expected distinct numbers above 0")
         if any(rule in self.sampling[:number] for number, rule in enumerate(self.sampling)):
             raise ValueError("sampling holds one rule twice")
+        if not self.bands and self.band_width != type(self).model_fields["band_width"].default:
+            raise ValueError("band_width is for bands, of which there are none")
         return self
 
 

@@ -1,53 +1,28 @@
 """How well scores rank networks whose accuracy was measured with several seeds; numpy alone.
 
-Correlations of ranks, with intervals by bootstrap over networks and seeds.
-`truth` is (networks, seeds), in percent; `scores` is (networks,), of any unit.
+Only networks of one band are ranked against one another; without bands all are of band 0. `truth`
+is (networks, seeds), in percent; `scores` is (supernets, networks), of any unit, more is better;
+`bands` and `ops` are (networks,). A figure of several supernets is the mean of theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from supernet.rank_correlation import kendall_tau, spearman
+from evaluate.audit.resampling import Estimate, Resample, everything
+from supernet.rank_correlation import kendall_tau, partial_spearman, spearman
 
-QUANTILES = (0.025, 0.975)
-
-
-class Resample(NamedTuple):
-    """The numbers of the networks and of the seeds that one bootstrap sample holds."""
-
-    networks: np.ndarray
-    seeds: np.ndarray
+Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+"""Of the truth (n,), the scores of one supernet (n,) and the numbers (n,) of n networks."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A value and the 2.5 % and 97.5 % quantiles of its bootstrap samples."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, value: float, sampled: np.ndarray) -> Estimate:
-        """`value` with the percentile interval of `sampled`."""
-        low, high = np.quantile(sampled, QUANTILES).tolist()
-        return cls(value, low, high)
-
-
-def _tau(x: np.ndarray, y: np.ndarray) -> float:
-    """Kendall's; 0 where all of `x` or all of `y` are equal."""
-    return kendall_tau(x, y) or 0.0
-
-
-def _rho(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's; 0 where all of `x` or all of `y` are equal."""
-    return spearman(x, y) or 0.0
+def tau_within(x: np.ndarray, y: np.ndarray, bands: np.ndarray) -> float:
+    """Kendall's tau of the pairs of one band; 0 where `x` or `y` ranks nothing."""
+    return kendall_tau(x, y, bands) or 0.0
 
 
 def top_k_regret(truth: np.ndarray, scores: np.ndarray, k: int) -> float:
@@ -59,30 +34,27 @@ def top_k_regret(truth: np.ndarray, scores: np.ndarray, k: int) -> float:
     return float(truth.max() - truth[first].max())
 
 
-def draw_resamples(
-    num_networks: int, num_seeds: int, count: int, rng: np.random.Generator
-) -> list[Resample]:
-    """`count` samples with replacement of networks and, apart from them, of seeds.
-
-    A seed is drawn for all networks at once, because it gives all of them the same images in the
-    same order (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2), 2007). The
-    intervals of tau are cautious: simulated, they hold the true value in 95 to 99 of 100 audits.
-    """
-    return [
-        Resample(
-            rng.integers(num_networks, size=num_networks), rng.integers(num_seeds, size=num_seeds)
-        )
-        for _ in range(count)
-    ]
+def regret_within(truth: np.ndarray, scores: np.ndarray, bands: np.ndarray, k: int) -> float:
+    """`top_k_regret` in each band, the mean over bands."""
+    members = [bands == band for band in np.unique(bands)]
+    return float(np.mean([top_k_regret(truth[one], scores[one], k) for one in members]))
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well scores rank the networks: correlations, and the regret in points by k."""
+    """How well scores rank the networks: correlations, and the regret in points by k.
+
+    `beyond_ops`: Spearman's rho with the ranks of OPs held; None where the scores or the truth rank
+    as OPs do. `tau_by_supernet`: tau of each supernet, whose mean `kendall_tau` is. `tau_by_band`:
+    tau of each band's networks alone; empty where there is one band.
+    """
 
     kendall_tau: Estimate
     spearman: Estimate
+    beyond_ops: Estimate | None
     regret: dict[int, Estimate]
+    tau_by_supernet: list[float]
+    tau_by_band: list[Estimate]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON-able data."""
@@ -90,68 +62,73 @@ class Agreement:
 
 
 def agreement(
-    truth: np.ndarray, scores: np.ndarray, top_k: Sequence[int], resamples: Sequence[Resample]
+    truth: np.ndarray,
+    scores: np.ndarray,
+    ops: np.ndarray,
+    bands: np.ndarray,
+    top_k: Sequence[int],
+    resamples: Sequence[Resample],
 ) -> Agreement:
     """Compare `scores` with the mean of `truth` over seeds."""
+    whole = everything(truth, len(scores))
 
-    def estimate(statistic: Callable[[np.ndarray, np.ndarray], float]) -> Estimate:
-        sampled = [
-            statistic(truth[np.ix_(networks, seeds)].mean(1), scores[networks])
-            for networks, seeds in resamples
+    def value(statistic: Statistic, sample: Resample) -> float:
+        mean = truth[np.ix_(sample.networks, sample.seeds)].mean(1)
+        of_each = [
+            statistic(mean, scores[one, sample.networks], sample.networks)
+            for one in sample.supernets
         ]
-        return Estimate.of(statistic(truth.mean(1), scores), np.array(sampled))
+        return float(np.mean(of_each))
 
+    def estimate(statistic: Statistic, band: int | None = None) -> Estimate:
+        def cut(sample: Resample) -> Resample:
+            return sample if band is None else sample.of_band(bands, band)
+
+        sampled = [value(statistic, cut(sample)) for sample in resamples]
+        return Estimate.of(value(statistic, cut(whole)), np.array(sampled))
+
+    def tau(x: np.ndarray, y: np.ndarray, of: np.ndarray) -> float:
+        return tau_within(x, y, bands[of])
+
+    def rho(x: np.ndarray, y: np.ndarray, of: np.ndarray) -> float:
+        return spearman(x, y, bands[of]) or 0.0
+
+    def partial(x: np.ndarray, y: np.ndarray, of: np.ndarray) -> float:
+        return partial_spearman(x, y, ops[of], bands[of]) or 0.0
+
+    def regret(k: int) -> Statistic:
+        return lambda x, y, of: regret_within(x, y, bands[of], k)
+
+    mean = truth.mean(1)
+    has_more = any(partial_spearman(mean, of_one, ops, bands) is not None for of_one in scores)
+    names = np.unique(bands).tolist()
     return Agreement(
-        estimate(_tau),
-        estimate(_rho),
-        {k: estimate(lambda t, s, k=k: top_k_regret(t, s, k)) for k in top_k},  # type: ignore[misc]
+        estimate(tau),
+        estimate(rho),
+        estimate(partial) if has_more else None,
+        {k: estimate(regret(k)) for k in top_k},
+        [tau_within(mean, of_one, bands) for of_one in scores],
+        [estimate(tau, band) for band in names] if len(names) > 1 else [],
     )
 
 
 def tau_difference(
-    truth: np.ndarray, scores: np.ndarray, others: np.ndarray, resamples: Sequence[Resample]
+    truth: np.ndarray,
+    scores: np.ndarray,
+    others: np.ndarray,
+    bands: np.ndarray,
+    resamples: Sequence[Resample],
 ) -> Estimate:
     """Tau of `scores` less tau of `others`, in pairs: each sample is the same for both."""
 
-    def difference(networks: np.ndarray, seeds: np.ndarray) -> float:
+    def difference(sample: Resample) -> float:
+        networks, seeds, supernets = sample
         mean = truth[np.ix_(networks, seeds)].mean(1)
-        return _tau(mean, scores[networks]) - _tau(mean, others[networks])
+        taus = [
+            np.mean([tau_within(mean, of[one, networks], bands[networks]) for one in supernets])
+            for of in (scores, others)
+        ]
+        return float(taus[0] - taus[1])
 
-    everything = Resample(*map(np.arange, truth.shape))
-    return Estimate.of(difference(*everything), np.array([difference(*one) for one in resamples]))
-
-
-@dataclass(frozen=True)
-class SeedNoise:
-    """What chance alone does to the ranking of the stand-alone networks themselves.
-
-    `pooled_std`: standard deviation over seeds, in points, all networks together. `between_seeds`:
-    tau of two seeds, mean over pairs. `seed_against_rest`: tau of one seed and the mean of all
-    others, mean over seeds: what training every network once more would reach.
-    """
-
-    pooled_std: float
-    between_seeds: Estimate
-    seed_against_rest: Estimate
-
-
-def seed_noise(truth: np.ndarray, resamples: Sequence[Resample]) -> SeedNoise | None:
-    """The noise of `truth`; None of a single seed. Intervals are over networks alone."""
-    seeds = range(truth.shape[1])
-    if len(seeds) < 2:
-        return None
-
-    def estimate(statistic: Callable[[np.ndarray], float]) -> Estimate:
-        sampled = [statistic(truth[networks]) for networks, _ in resamples]
-        return Estimate.of(statistic(truth), np.array(sampled))
-
-    def between(of: np.ndarray) -> float:
-        return float(np.mean([_tau(of[:, a], of[:, b]) for a, b in combinations(seeds, 2)]))
-
-    def against_rest(of: np.ndarray) -> float:
-        rest = [np.delete(of, seed, axis=1).mean(1) for seed in seeds]
-        return float(np.mean([_tau(of[:, seed], rest[seed]) for seed in seeds]))
-
-    return SeedNoise(
-        float(np.sqrt(truth.var(axis=1, ddof=1).mean())), estimate(between), estimate(against_rest)
-    )
+    whole = everything(truth, len(scores))
+    return Estimate.of(difference(whole), np.array([difference(one) for one in resamples]))

@@ -1,42 +1,40 @@
-"""The result of an audit: its file audit.json, and the same as a table."""
+"""The result of an audit: its file audit.json, and the same as tables and in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from evaluate.audit.config import AuditStage
-from evaluate.audit.ranking import agreement, draw_resamples, seed_noise, tau_difference
-from supernet.architecture import Architecture
-from supernet.costs import cost
+from evaluate.audit.figures import FORMAT, VERSION
+from evaluate.audit.noise import CAN_TELL
+from evaluate.audit.scores import SCORES
 from supernet.files import as_written, check_header, read_json, write_json, write_text
-from supernet.space import SearchSpace
-from training.data import TrainingData
-from training.seeds import derive_seed
 
 FILE = "audit.json"
-FORMAT = "evobit/audit"
-VERSION = 1
+EQUAL_WORK = 1.1
+"""Up to this ratio works are said to be equal: epochs are whole numbers; chosen."""
 
 METHOD = (
     "[ ]: 95 % percentile bootstrap of {bootstrap:,} samples over networks and, all networks at "
-    "once, over seeds. Regret: top-1 of the best network less that of the best among the k ranked "
-    "highest. One supernet a rule: what its own seed changes is not in the intervals."
+    "once, over seeds{of_supernets}. Regret: top-1 of the best network less that of the best among "
+    "the k ranked highest{of_bands}. Beyond OPs: Spearman with the ranks of OPs held. Work: steps "
+    "x paths a step of a supernet's training. {supernets}"
 )
+ONE_SUPERNET = "One supernet a rule: what its own seed changes is not in the intervals."
+SEVERAL = "{number} supernets a rule, equal but for their seeds: a row is the mean of theirs."
 
-
-@dataclass(frozen=True)
-class Rule:
-    """A sampling rule, the run of its supernet, and the scores that it gave in every way."""
-
-    name: str
-    sampling: Mapping[str, Any]
-    supernet: str
-    scores: Sequence[Mapping[str, Any]]
+# What audits of before had not; theirs is one band, one supernet a rule, top-1.
+OLDER_ROW: dict[str, Any] = {
+    "score": "top1",
+    "work": None,
+    "beyond_ops": None,
+    "by_supernet": [],
+    "tau_by_band": [],
+}
+OLDER_NOISE: dict[str, Any] = {"between_halves": None, "halves_by_band": []}
+OLDER: dict[str, Any] = {"bands": [], "supernet_seeds": 1}
 
 
 @dataclass(frozen=True)
@@ -75,125 +73,160 @@ class AuditReport:
 
     @property
     def markdown(self) -> str:
-        """The report as Markdown: a row for each way of scoring, below it the noise of seeds."""
-        figures, rows = self.figures, self.figures["rows"]
-        ks = list(rows[0]["regret"])
-        columns = ["ranked by", "BatchNorm", "images", "Kendall tau", "Spearman"]
-        columns += [f"top-{k} regret" for k in ks] + ["tau minus first row", "mean top-1 %"]
-        lines = [
-            f"Search split of {figures['data']} ({figures['num_search_images']:,} images); "
-            f"{len(figures['networks'])} networks trained alone, {figures['epochs']} epochs, "
-            f"{figures['seeds']} seed(s); regret in points of top-1.",
-            "",
-            f"| {' | '.join(columns)} |",
-            "|---" * len(columns) + "|",
-        ]
-        for row in rows:
-            images = row["calibration_images"]
-            cells = [
-                row["ranked_by"],
-                row["batch_norm"] or "",
-                "" if images is None else f"{images:,}",
-                _estimate(row["kendall_tau"]),
-                _estimate(row["spearman"]),
-                *(_estimate(row["regret"][k]) for k in ks),
-                _estimate(row["tau_minus_first"], sign="+"),
-                "" if row["mean_top1"] is None else f"{row['mean_top1']:.2f}",
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-        return "\n".join([*lines, "", *self._noise(), "", self._method()]) + "\n"
+        """The report as Markdown.
 
-    def _noise(self) -> list[str]:
-        top1 = [sum(one["top1"]) / len(one["top1"]) for one in self.figures["networks"]]
-        said = [f"- networks trained alone: {min(top1):.2f} to {max(top1):.2f} % top-1"]
-        noise = self.figures["noise"]
-        if noise is None:
-            return [*said, "- one seed: how much of the ranking is chance is not known"]
+        A row for each way of scoring, with bands a second table of tau in each; below them whether
+        the truth can tell networks apart, the noise of seeds, and the method.
+        """
+        figures = _with_newer_figures(self.figures)
+        parts = [_head(figures), _ranking(figures)]
+        if len(figures["bands"]) > 1:
+            parts.append(_by_band(figures))
+        parts += [_remarks(figures), _method(figures)]
+        return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def _with_newer_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """`figures` with what was added since they were written."""
+    noise = figures["noise"]
+    return {
+        **OLDER,
+        **figures,
+        "rows": [{**OLDER_ROW, **row} for row in figures["rows"]],
+        "noise": noise and {**OLDER_NOISE, **noise},
+    }
+
+
+def _head(figures: Mapping[str, Any]) -> list[str]:
+    number = len(figures["networks"])
+    said = (
+        f"Search split of {figures['data']} ({figures['num_search_images']:,} images); "
+        f"{number} networks trained alone, {figures['epochs']} epochs, "
+        f"{figures['seeds']} seed(s); regret in points of top-1."
+    )
+    bands = figures["bands"]
+    if not bands:
+        return [said]
+    ranges = [f"{one['min_ops']:,.0f} to {one['max_ops']:,.0f}" for one in bands]
+    return [said, f"Ranked within {len(bands)} band(s) of equal OPs: {'; '.join(ranges)}."]
+
+
+def _ranking(figures: Mapping[str, Any]) -> list[str]:
+    """A row for each way of scoring."""
+    rows = figures["rows"]
+    ks, has_several = list(rows[0]["regret"]), figures["supernet_seeds"] > 1
+    columns = [*_NAMING, "work", "Kendall tau", *(["of each supernet"] * has_several)]
+    columns += ["Spearman", "beyond OPs"]
+    columns += [f"top-{k} regret" for k in ks] + ["tau minus first row", "mean top-1 %"]
+    cells = [
+        [
+            *_named(row),
+            "" if row["work"] is None else f"{row['work']:,}",
+            _estimate(row["kendall_tau"]),
+            *([_taus(row["by_supernet"])] * has_several),
+            _estimate(row["spearman"]),
+            _estimate(row["beyond_ops"]),
+            *(_estimate(row["regret"][k]) for k in ks),
+            _estimate(row["tau_minus_first"], sign="+"),
+            "" if row["mean_top1"] is None else f"{row['mean_top1']:.2f}",
+        ]
+        for row in rows
+    ]
+    return _table(columns, cells)
+
+
+def _by_band(figures: Mapping[str, Any]) -> list[str]:
+    """Tau in each band: of two halves of the trainings, and of each way of scoring."""
+    bands, networks, noise = figures["bands"], figures["networks"], figures["noise"]
+    sizes = [sum(one["band"] == number for one in networks) for number in range(len(bands))]
+    columns = [
+        f"{band['min_ops']:,.0f} to {band['max_ops']:,.0f} OPs ({size})"
+        for band, size in zip(bands, sizes, strict=True)
+    ]
+    cells = [[*_named(row), *map(_estimate, row["tau_by_band"])] for row in figures["rows"]]
+    if noise is not None:
+        empty = [""] * (len(_NAMING) - 1)
+        cells.append(["halves of the trainings", *empty, *map(_estimate, noise["halves_by_band"])])
+    return ["Kendall tau by band (networks):", "", *_table([*_NAMING, *columns], cells)]
+
+
+def _remarks(figures: Mapping[str, Any]) -> list[str]:
+    """What the tables cannot show: how far the truth and the comparison can be trusted."""
+    top1 = [sum(one["top1"]) / len(one["top1"]) for one in figures["networks"]]
+    said = [f"- networks trained alone: {min(top1):.2f} to {max(top1):.2f} % top-1"]
+    works = {row["work"] for row in figures["rows"]} - {None}
+    if works and max(works) > EQUAL_WORK * min(works):
+        said.append(
+            f"- the supernets had unequal work, {min(works):,} to {max(works):,}: a rule may rank "
+            f"better because it had more; `audit.equal_work: true` scales their epochs, the closer "
+            f"the more there are"
+        )
+    noise = figures["noise"]
+    if noise is None:
         return [
             *said,
-            f"- standard deviation over seeds: {noise['pooled_std']:.2f} points",
-            f"- tau of two seeds: {_estimate(noise['between_seeds'])}",
-            f"- tau of one seed and the mean of the others: "
-            f"{_estimate(noise['seed_against_rest'])}; a supernet that reaches it ranks about "
-            f"as well as training every network once",
+            "- one seed: how much of the ranking is chance is not known, nor whether the truth can "
+            "tell these networks apart",
         ]
-
-    def _method(self) -> str:
-        return METHOD.format(bootstrap=self.figures["bootstrap"])
-
-
-def make_report(
-    stage: AuditStage,
-    space: SearchSpace,
-    architectures: Sequence[Architecture],
-    data: TrainingData,
-    rules: Sequence[Rule],
-    top1: Sequence[Sequence[float]],
-) -> AuditReport:
-    """Compare the rules' scores with `top1`, percent by architecture and seed.
-
-    The last row ranks by OPs alone: what a supernet has to beat.
-    """
-    config = stage.audit
-    truth = np.array(top1)
-    rng = np.random.default_rng(derive_seed(stage.seed, "bootstrap"))
-    # The same samples for every row, so that rows can be compared in pairs.
-    num_networks, num_seeds = truth.shape
-    resamples = draw_resamples(num_networks, num_seeds, config.bootstrap, rng)
-    ops = [cost(space.decode(architecture)).ops for architecture in architectures]
-    ways: list[dict[str, Any]] = [
-        {
-            "ranked_by": rule.name,
-            "sampling": dict(rule.sampling),
-            "supernet": rule.supernet,
-            "batch_norm": way["batch_norm"],
-            "calibration_images": way["calibration_images"],
-            "scores": list(way["top1"]),
-            "mean_top1": float(np.mean(way["top1"])),
-        }
-        for rule in rules
-        for way in rule.scores
+    return [
+        *said,
+        *_verdict(noise["between_halves"]),
+        f"- standard deviation over seeds: {noise['pooled_std']:.2f} points",
+        f"- tau of two seeds: {_estimate(noise['between_seeds'])}",
+        f"- tau of one seed and the mean of the others: "
+        f"{_estimate(noise['seed_against_rest'])}; a supernet that reaches it ranks about "
+        f"as well as training every network once",
     ]
-    nothing = dict.fromkeys(("sampling", "supernet", "batch_norm", "calibration_images"))
-    ways.append({"ranked_by": "OPs alone", **nothing, "scores": ops, "mean_top1": None})
-    first = np.array(ways[0]["scores"])
-    rows: list[dict[str, Any]] = []
-    for way in ways:
-        scores = np.array(way["scores"], dtype=float)
-        difference = tau_difference(truth, scores, first, resamples) if rows else None
-        rows.append(
-            {
-                **way,
-                **agreement(truth, scores, config.top_k, resamples).as_dict(),
-                "tau_minus_first": difference and asdict(difference),
-            }
+
+
+def _verdict(halves: Mapping[str, float] | None) -> list[str]:
+    """Whether the truth can tell networks apart."""
+    if halves is None:
+        return []
+    said = f"- tau of two halves of the trainings: {_estimate(halves)}; "
+    if halves["value"] < CAN_TELL:
+        return [
+            f"{said}below {CAN_TELL}, the truth cannot tell these networks apart, and no ranking "
+            f"above can be judged by it: train longer, with more seeds, or take networks that "
+            f"differ more"
+        ]
+    return [f"{said}at {CAN_TELL} or more, the truth can tell these networks apart"]
+
+
+def _method(figures: Mapping[str, Any]) -> list[str]:
+    number, bands = figures["supernet_seeds"], figures["bands"]
+    is_one = number == 1
+    return [
+        METHOD.format(
+            bootstrap=figures["bootstrap"],
+            of_supernets="" if is_one else ", and over supernets",
+            of_bands=", mean over bands" if len(bands) > 1 else "",
+            supernets=ONE_SUPERNET if is_one else SEVERAL.format(number=number),
         )
-    noise = seed_noise(truth, resamples)
-    networks = [
-        {
-            "choices": dict(architecture.choices),
-            "ops": ops_of_one,
-            "top1": list(of_one),
-            "networks": [f"networks/{architecture.id}-seed{k}" for k in range(config.seeds)],
-        }
-        for architecture, ops_of_one, of_one in zip(architectures, ops, top1, strict=True)
     ]
-    return AuditReport(
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "space": space.describe(),
-            "data": stage.data.name,
-            "split": "search",
-            "num_search_images": len(data.search),
-            "epochs": config.total_epochs,
-            "seeds": config.seeds,
-            "bootstrap": config.bootstrap,
-            "rows": rows,
-            "noise": noise and asdict(noise),
-            "networks": networks,
-        }
-    )
+
+
+_NAMING = ("ranked by", "score", "BatchNorm", "images")
+
+
+def _named(row: Mapping[str, Any]) -> list[str]:
+    """The cells that say which way of scoring a row is."""
+    images, score = row["calibration_images"], SCORES.get(row["score"])
+    return [
+        row["ranked_by"],
+        score.title if score and row["batch_norm"] else "",
+        row["batch_norm"] or "",
+        "" if images is None else f"{images:,}",
+    ]
+
+
+def _table(columns: list[str], cells: list[list[str]]) -> list[str]:
+    rows = [f"| {' | '.join(of_row)} |" for of_row in (columns, *cells)]
+    return [rows[0], "|---" * len(columns) + "|", *rows[1:]]
+
+
+def _taus(by_supernet: list[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{one['kendall_tau']:.2f}" for one in by_supernet)
 
 
 def _estimate(one: Mapping[str, float] | None, sign: str = "") -> str:

@@ -145,7 +145,10 @@ def estimate_audit(stage: AuditStage, run: Path, supernet: Path | None = None) -
     opened_s = time.perf_counter() - began
     space, data = prepared.space, prepared.data
     supernets = [
-        plan_supernet(space, rule.stage, data) for rule in prepared.rules if rule.trained is None
+        plan_supernet(space, one.stage, data)
+        for rule in prepared.rules
+        for one in rule.supernets
+        if one.trained is None
     ]
     made = plan_networks(prepared.trainings(stage))
     parameters = made.parameters * made.number + sum(one.parameters for one in supernets)

@@ -42,23 +42,37 @@ def draw(period: Period, config: PathSamplingConfig, rng: Random) -> Draw:
         case "uniform":
             return Draw((space.sample(rng),))
         case "strict-fairness":
-            return Draw(_fair_paths(space, rng))
+            return Draw(_fair_paths(space, num_paths(space, config), rng))
         case "cost-range":
             return Draw((draw_in_range(space, config, rng),))
         case "cost-bins":
             return _draw_in_a_bin(space, config, rng)
         case "sandwich":
-            num_random = NUM_RANDOM if config.num_random is None else config.num_random
-            return Draw((*period.ends, *(space.sample(rng) for _ in range(num_random))))
+            others = [space.sample(rng) for _ in range(_num_random(config))]
+            return Draw((*period.ends, *others))
 
 
-def _fair_paths(space: SearchSpace, rng: Random) -> tuple[Architecture, ...]:
-    """As many paths as the largest position has choices; each path takes every choice in turn.
+def num_paths(space: SearchSpace, config: PathSamplingConfig) -> int:
+    """How many architectures of `space` a step draws."""
+    match config.rule:
+        case "strict-fairness":
+            return max(len(position.choices) for position in space.positions)
+        case "sandwich":
+            return 2 + _num_random(config)
+        case _:
+            return 1
+
+
+def _num_random(config: PathSamplingConfig) -> int:
+    return NUM_RANDOM if config.num_random is None else config.num_random
+
+
+def _fair_paths(space: SearchSpace, num_paths: int, rng: Random) -> tuple[Architecture, ...]:
+    """Paths that take every choice in turn.
 
     A position with K choices is updated equally often in each, up to one where K does not divide
     the number of paths.
     """
-    num_paths = max(len(position.choices) for position in space.positions)
     columns = []
     for position in space.positions:
         order: list = []

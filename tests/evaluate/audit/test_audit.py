@@ -56,11 +56,11 @@ def two_rules(stages: dict, **more: object) -> AuditStage:
 
 
 def test_all_of_a_small_space(stages: dict, tiny_space: MobileNetGroups) -> None:
-    drawn = prepare(stage_of(stages, networks=27)).architectures
+    drawn = prepare(stage_of(stages, networks=27)).drawn.architectures
     assert len(drawn) == len(set(drawn)) == 3**3
     least = cost(tiny_space.decode(tiny_space.uniform(4))).ops
     limits = {"max_ops": cost(tiny_space.decode(tiny_space.uniform(2))).ops}
-    within = prepare(stage_of(stages, networks=27, limits=limits)).architectures
+    within = prepare(stage_of(stages, networks=27, limits=limits)).drawn.architectures
     found = [cost(tiny_space.decode(one)).ops for one in within]
     assert 2 < len(found) < 27 and least <= min(found) and max(found) <= limits["max_ops"]
 
@@ -68,15 +68,15 @@ def test_all_of_a_small_space(stages: dict, tiny_space: MobileNetGroups) -> None
 def test_the_config_of_27_networks_is_that() -> None:
     stage = load_stage(Path(__file__).parents[3] / "configs" / "micro_audit.yaml", AuditStage)
     prepared = prepare(stage)
-    assert len(prepared.architectures) == prepared.space.size == 27
+    assert len(prepared.drawn.architectures) == prepared.space.size == 27
     assert [rule.name for rule in prepared.rules][:2] == ["uniform", "strict-fairness"]
 
 
 def test_draws_are_distinct_and_of_the_seed(stages: dict) -> None:
-    drawn = prepare(stage_of(stages, networks=20)).architectures
+    drawn = prepare(stage_of(stages, networks=20)).drawn.architectures
     assert len(set(drawn)) == 20
-    assert prepare(stage_of(stages, networks=20)).architectures == drawn
-    assert prepare(stage_of({**stages, "seed": 4}, networks=20)).architectures != drawn
+    assert prepare(stage_of(stages, networks=20)).drawn.architectures == drawn
+    assert prepare(stage_of({**stages, "seed": 4}, networks=20)).drawn.architectures != drawn
 
 
 def test_training_settings_come_from_retrain_unless_given(stages: dict) -> None:
@@ -114,7 +114,7 @@ def test_figures_of_an_audit(finished: Path, stages: dict) -> None:
         recorded = RunFolder(finished / supernet, "supernet").config
         assert recorded["supernet"]["sampling"]["rule"] == name
     assert (
-        f"| uniform | recalibrated | 32 | {rows[0]['kendall_tau']['value']:.2f} ["
+        f"| uniform | top-1 | recalibrated | 32 | 24 | {rows[0]['kendall_tau']['value']:.2f} ["
         in (finished / "report.md").read_text()
     )
 
