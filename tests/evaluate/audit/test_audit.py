@@ -1,6 +1,7 @@
 """The audit: what it draws, trains and scores, its file, resuming, and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,126 @@ def test_scores_are_the_scorers(finished: Path, stages: dict, tiny_space: Mobile
     assert len({str(row["scores"]) for row in figures["rows"][:4]}) > 1
 
 
+@pytest.fixture
+def banded(folder: Path, stages: dict) -> Path:
+    """A finished audit in two bands, of two supernets of each of two rules at equal work."""
+    rules = [{"rule": "uniform"}, {"rule": "strict-fairness"}]
+    more = {"bands": 2, "band_width": 0.1, "supernet_seeds": 2, "equal_work": True}
+    scoring = {**SCORING, "batch_norm": ["recalibrated"], "calibration_images": [32]}
+    stage = stage_of(stages, sampling=rules, networks=3, scoring=scoring, epochs=1, **more)
+    audit(stage, folder / "banded")
+    return folder / "banded"
+
+
+def test_networks_are_ranked_within_bands(banded: Path) -> None:
+    figures = AuditReport.read(banded).figures
+    networks, rows = figures["networks"], figures["rows"]
+    bands = [network["band"] for network in networks]
+    assert bands == [0, 0, 0, 1, 1, 1] and len(figures["bands"]) == 2
+    for network in networks:
+        band = figures["bands"][network["band"]]
+        assert band["min_ops"] <= network["ops"] <= band["max_ops"] <= 1.1 * band["min_ops"]
+    truth = np.array([network["top1"] for network in networks]).mean(1)
+    for row in rows[:2]:
+        taus = [kendall_tau(truth, one["scores"], bands) or 0 for one in row["by_supernet"]]
+        assert [one["kendall_tau"] for one in row["by_supernet"]] == pytest.approx(taus)
+        assert row["kendall_tau"]["value"] == pytest.approx(np.mean(taus)) and len(taus) == 2
+        assert row["scores"] == np.mean([one["scores"] for one in row["by_supernet"]], 0).tolist()
+        assert len(row["tau_by_band"]) == 2
+    by_ops = kendall_tau(truth, [network["ops"] for network in networks], bands)
+    assert rows[2]["kendall_tau"]["value"] == pytest.approx(by_ops or 0)
+    assert rows[2]["beyond_ops"] is None and rows[2]["by_supernet"] == []
+    assert len(figures["noise"]["halves_by_band"]) == 2
+
+
+def test_supernets_of_a_rule_differ_in_their_seed_and_rules_not_in_work(banded: Path) -> None:
+    rows = AuditReport.read(banded).figures["rows"]
+    # 128 images in batches of 16: 8 steps an epoch; three paths a step make one epoch of three.
+    assert [(row["epochs"], row["work"]) for row in rows[:2]] == [(3, 24), (1, 24)]
+    names = [[one["supernet"] for one in row["by_supernet"]] for row in rows[:2]]
+    assert names == [
+        ["supernets/uniform", "supernets/uniform-seed1"],
+        ["supernets/strict-fairness", "supernets/strict-fairness-seed1"],
+    ]
+    for row, of_rule in zip(rows, names, strict=False):
+        configs = [RunFolder(banded / name, "supernet").config for name in of_rule]
+        assert {config["supernet"]["epochs"] for config in configs} == {row["epochs"]}
+        assert len({config.pop("seed") for config in configs}) == 2 and configs[0] == configs[1]
+        first, second = (one["scores"] for one in row["by_supernet"])
+        assert first != second
+
+
+def test_the_report_says_what_can_be_judged(banded: Path) -> None:
+    text = (banded / "report.md").read_text()
+    halves = AuditReport.read(banded).figures["noise"]["between_halves"]["value"]
+    said = "cannot tell these networks apart" if halves < 0.75 else "can tell these networks apart"
+    assert f"- tau of two halves of the trainings: {halves:.2f} [" in text and said in text
+    assert "Ranked within 2 band(s) of equal OPs: " in text
+    assert "| halves of the trainings |" in text and "2 supernets a rule" in text
+    assert "unequal work" not in text
+
+
+@pytest.mark.parametrize(
+    ("halves", "said"),
+    [
+        (0.74, "below 0.75, the truth cannot tell these networks apart"),
+        (0.75, "at 0.75 or more, the truth can tell these networks apart"),
+    ],
+)
+def test_the_verdict(finished: Path, halves: float, said: str) -> None:
+    figures = AuditReport.read(finished).figures
+    estimate = {"value": halves, "low": 0.5, "high": 0.9}
+    noise = {**figures["noise"], "between_halves": estimate}
+    assert f"{said}" in AuditReport({**figures, "noise": noise}).markdown
+    assert "unequal work, 24 to 72" in AuditReport(figures).markdown
+
+
+NEW_IN_CONFIG = ("bands", "band_width", "supernet_seeds", "equal_work")
+NEW_IN_FIGURES = ("bands", "supernet_seeds")
+NEW_IN_ROWS = ("score", "epochs", "work", "beyond_ops", "tau_by_band", "by_supernet")
+NEW_IN_NOISE = ("between_halves", "halves_by_band")
+
+
+def older(document: dict, *names: str) -> dict:
+    return {name: value for name, value in document.items() if name not in names}
+
+
+def test_an_older_folder_goes_on(finished: Path, tmp_path: Path, stages: dict) -> None:
+    """One of before there were bands: finished it is read, unfinished it ends as it would have."""
+    run = tmp_path / "older"
+    shutil.copytree(finished, run)
+    folder = RunFolder(run, "audit")
+    config = {**folder.config, "audit": older(folder.config["audit"], *NEW_IN_CONFIG)}
+    folder.record("config", config)
+    whole = AuditReport.read(run).figures
+    old = {
+        **older(whole, *NEW_IN_FIGURES),
+        "rows": [older(row, *NEW_IN_ROWS) for row in whole["rows"]],
+        "noise": older(whole["noise"], *NEW_IN_NOISE),
+        "networks": [older(network, "band") for network in whole["networks"]],
+    }
+    (run / "audit.json").write_text(json.dumps(old))
+    read = audit(two_rules(stages), run)
+    assert read.figures == old
+    tau = whole["rows"][0]["kendall_tau"]["value"]
+    assert f"| uniform | top-1 | recalibrated | 32 |  | {tau:.2f} [" in read.markdown
+    RunFolder(run, "audit").record("summary", None)
+    (run / "audit.json").unlink()
+    kept = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
+    assert audit(two_rules(stages), run).figures == whole
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")} == kept
+    with pytest.raises(UserError, match="audit.bands was 0, now 2"):
+        audit(two_rules(stages, bands=2, networks=2), run)
+
+
+def test_published_figures_of_before_are_read(tmp_path: Path) -> None:
+    file = Path(__file__).parents[3] / "benchmarks" / "results" / "micro_audit_2026-11-23"
+    shutil.copy(file.with_suffix(".json"), tmp_path / "audit.json")
+    table = AuditReport.read(tmp_path).markdown
+    assert "| sandwich | top-1 | recalibrated | 4,096 |  | 0.78 [0.60, 0.88] | 0.93 [" in table
+    assert "| OPs alone |  |  |  |  | 0.77 [0.52, 0.89] |" in table
+
+
 def test_networks_never_saw_the_search_split(finished: Path, stages: dict) -> None:
     figures = AuditReport.read(finished).figures
     network = finished / figures["networks"][0]["networks"][0]
@@ -188,6 +309,8 @@ def test_a_given_supernet_is_scored_and_not_trained(finished: Path, stages: dict
         ("audit", {"networks": 1000, "limits": {"max_ops": 1}}, "found 0 architectures"),
         ("audit", {"limits": {"max_latency_ms": 1}}, "latency is not predicted"),
         ("audit", {"networks": 2, "top_k": [2]}, "the best of 2 of 2 networks"),
+        ("audit", {"networks": 2, "top_k": [2], "bands": 2}, "2 of 2 networks of a band is the"),
+        ("audit", {"bands": 27}, "audit.bands: found"),
         ("audit", {"batch_size": 500}, "batch_size 500 is larger"),
         ("audit", {"scoring": {**SCORING, "calibration_images": [256]}}, "256 are more than"),
     ],
@@ -212,8 +335,9 @@ def test_an_audit_is_of_one_process(
 
 
 def test_estimate_counts_networks_and_supernets(tmp_path: Path, stages: dict) -> None:
-    made = estimate_audit(two_rules(stages, networks=5, seeds=3), tmp_path / "run")
-    assert (made["supernets"], made["networks"]) == (2, 5 * 3)
+    stage = two_rules(stages, networks=5, seeds=3, supernet_seeds=2)
+    made = estimate_audit(stage, tmp_path / "run")
+    assert (made["supernets"], made["networks"]) == (2 * 2, 5 * 3)
     assert made["time_s"] >= made["network_s"] * 15
     assert not (tmp_path / "run").exists()
 
@@ -228,6 +352,8 @@ def test_estimate_counts_networks_and_supernets(tmp_path: Path, stages: dict) ->
         ({"scoring": {"batch_norm": ["batch", "batch"]}}, "names one twice"),
         ({"scoring": {"batch_norm": ["frozen"]}}, "audit.scoring.batch_norm.0"),
         ({"networks": 1}, "audit.networks"),
+        ({"band_width": 0.1}, "band_width is for bands, of which there are none"),
+        ({"bands": 1, "band_width": 1}, "audit.band_width"),
     ],
 )
 def test_a_wrong_config_ends_with_code_2(
