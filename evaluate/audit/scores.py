@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,18 +13,26 @@ from supernet.architecture import Architecture
 from supernet.files import read_json, write_json
 from supernet.space import SearchSpace
 from training.run_files.progress import Progress
-from training.scoring.scorer import BatchNormMode, Scorer, scoring_arrays
+from training.scoring.answers import Answers
+from training.scoring.scorer import Scorer, scoring_arrays
 
 
 class Score(NamedTuple):
-    """What is measured of a network: its name in tables, and +1 where more is better, else -1."""
+    """What is measured of a network's answers.
+
+    Its name in tables, +1 where more is better, else -1, and how it is taken.
+    """
 
     title: str
     sign: int
+    of: Callable[[Answers], float]
 
 
-SCORES = {"top1": Score("top-1", 1)}
-"""By name in files: percent of search images."""
+SCORES = {
+    "top1": Score("top-1", 1, lambda answers: answers.top1),
+    "cross_entropy": Score("cross-entropy", -1, lambda answers: answers.loss),
+}
+"""By name in files: percent of the search images, and nats."""
 
 
 def supernet_scores(
@@ -54,18 +62,12 @@ def supernet_scores(
             for batch_norm, images in modes:
                 measured = []
                 for architecture in architectures:
-                    measured.append(_measure(scorer, architecture, batch_norm, images))
-                    progress.advance(top1=measured[-1]["top1"])
+                    answers = scorer.answers(architecture, batch_norm, images)
+                    measured.append({name: score.of(answers) for name, score in SCORES.items()})
+                    progress.advance(top1=answers.top1)
                 values = {name: [one[name] for one in measured] for name in SCORES}
                 found.append({"batch_norm": batch_norm, "calibration_images": images, **values})
     finally:
         torch.set_num_threads(threads)
     write_json(kept, found)
     return found
-
-
-def _measure(
-    scorer: Scorer, architecture: Architecture, batch_norm: BatchNormMode, images: int | None
-) -> dict[str, float]:
-    """Every score of a network, by name."""
-    return {"top1": scorer.score(architecture, batch_norm, images)}

@@ -25,6 +25,7 @@ from training.run_files.folder import RunFolder
 from training.scoring.scorer import Scorer, scoring_arrays
 
 SCORING = {"calibration_images": [32, 96], "calibration_batch": 32, "batch_size": 16}
+BOTH = ("top1", "cross_entropy")
 CapSys = pytest.CaptureFixture[str]
 
 
@@ -93,16 +94,17 @@ def test_figures_of_an_audit(finished: Path, stages: dict) -> None:
     figures = AuditReport.read(finished).figures
     rows, networks = figures["rows"], figures["networks"]
     ways = [("recalibrated", 32), ("recalibrated", 96), ("running", None), ("batch", None)]
-    names = [(row["ranked_by"], row["batch_norm"], row["calibration_images"]) for row in rows]
-    assert names == [
-        *(("uniform", *way) for way in ways),
-        *(("strict-fairness", *way) for way in ways),
-        ("OPs alone", None, None),
+    said = ("ranked_by", "batch_norm", "calibration_images", "score")
+    assert [tuple(row[name] for name in said) for row in rows] == [
+        *(("uniform", *way, score) for way in ways for score in BOTH),
+        *(("strict-fairness", *way, score) for way in ways for score in BOTH),
+        ("OPs alone", None, None, "ops"),
     ]
     truth = np.array([network["top1"] for network in networks])
     assert truth.shape == (4, 2) and (truth > 25).any(), "chance is 25 % of four classes"
     for row in rows:
-        tau = kendall_tau(truth.mean(1), np.array(row["scores"], dtype=float))
+        sign = -1 if row["score"] == "cross_entropy" else 1
+        tau = kendall_tau(truth.mean(1), sign * np.array(row["scores"], dtype=float))
         assert row["kendall_tau"]["value"] == pytest.approx(tau)
     for row in rows[1:]:
         difference = row["kendall_tau"]["value"] - rows[0]["kendall_tau"]["value"]
@@ -110,7 +112,7 @@ def test_figures_of_an_audit(finished: Path, stages: dict) -> None:
     assert rows[0]["tau_minus_first"] is None
     pooled = truth.var(axis=1, ddof=1).mean() ** 0.5
     assert figures["noise"]["pooled_std"] == pytest.approx(pooled)
-    runs = {row["ranked_by"]: row["supernet"] for row in rows[:8]}
+    runs = {row["ranked_by"]: row["supernet"] for row in rows[:16]}
     for name, supernet in runs.items():
         recorded = RunFolder(finished / supernet, "supernet").config
         assert recorded["supernet"]["sampling"]["rule"] == name
@@ -129,8 +131,10 @@ def test_scores_are_the_scorers(finished: Path, stages: dict, tiny_space: Mobile
     scorer = Scorer(tiny_space.describe(), arrays, images)
     choices = [tiny_space.architecture(one["choices"]) for one in figures["networks"]]
     assert [scorer(one) for one in choices] == figures["rows"][0]["scores"]
-    assert [scorer.score(one, "running") for one in choices] == figures["rows"][2]["scores"]
-    assert len({str(row["scores"]) for row in figures["rows"][:4]}) > 1
+    losses = [scorer.answers(one).loss for one in choices]
+    assert losses == figures["rows"][1]["scores"] and min(losses) > 0
+    assert [scorer.score(one, "running") for one in choices] == figures["rows"][4]["scores"]
+    assert len({str(row["scores"]) for row in figures["rows"][:8:2]}) > 1
 
 
 @pytest.fixture
@@ -153,20 +157,21 @@ def test_networks_are_ranked_within_bands(banded: Path) -> None:
         band = figures["bands"][network["band"]]
         assert band["min_ops"] <= network["ops"] <= band["max_ops"] <= 1.1 * band["min_ops"]
     truth = np.array([network["top1"] for network in networks]).mean(1)
-    for row in rows[:2]:
-        taus = [kendall_tau(truth, one["scores"], bands) or 0 for one in row["by_supernet"]]
+    for row, sign in zip(rows[:4], (1, -1, 1, -1), strict=True):
+        each = [sign * np.array(one["scores"]) for one in row["by_supernet"]]
+        taus = [kendall_tau(truth, scores, bands) or 0 for scores in each]
         assert [one["kendall_tau"] for one in row["by_supernet"]] == pytest.approx(taus)
         assert row["kendall_tau"]["value"] == pytest.approx(np.mean(taus)) and len(taus) == 2
         assert row["scores"] == np.mean([one["scores"] for one in row["by_supernet"]], 0).tolist()
         assert len(row["tau_by_band"]) == 2
     by_ops = kendall_tau(truth, [network["ops"] for network in networks], bands)
-    assert rows[2]["kendall_tau"]["value"] == pytest.approx(by_ops or 0)
-    assert rows[2]["beyond_ops"] is None and rows[2]["by_supernet"] == []
+    assert rows[4]["kendall_tau"]["value"] == pytest.approx(by_ops or 0)
+    assert rows[4]["beyond_ops"] is None and rows[4]["by_supernet"] == []
     assert len(figures["noise"]["halves_by_band"]) == 2
 
 
 def test_supernets_of_a_rule_differ_in_their_seed_and_rules_not_in_work(banded: Path) -> None:
-    rows = AuditReport.read(banded).figures["rows"]
+    rows = AuditReport.read(banded).figures["rows"][::2]  # by top-1
     # 128 images in batches of 16: 8 steps an epoch; three paths a step make one epoch of three.
     assert [(row["epochs"], row["work"]) for row in rows[:2]] == [(3, 24), (1, 24)]
     names = [[one["supernet"] for one in row["by_supernet"]] for row in rows[:2]]
@@ -224,7 +229,11 @@ def test_an_older_folder_goes_on(finished: Path, tmp_path: Path, stages: dict) -
     folder = RunFolder(run, "audit")
     config = {**folder.config, "audit": older(folder.config["audit"], *NEW_IN_CONFIG)}
     folder.record("config", config)
+    for kept_scores in (run / "scores").iterdir():
+        ways = json.loads(kept_scores.read_text())
+        kept_scores.write_text(json.dumps([older(way, "cross_entropy") for way in ways]))
     whole = AuditReport.read(run).figures
+    whole["rows"] = [row for row in whole["rows"] if row["score"] != "cross_entropy"]
     old = {
         **older(whole, *NEW_IN_FIGURES),
         "rows": [older(row, *NEW_IN_ROWS) for row in whole["rows"]],
