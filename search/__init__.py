@@ -5,6 +5,7 @@
 choose what comes next (one file an algorithm), `limits/` measure costs and find what keeps the
 limits, `scoring/` is what a worker does, `pools/` are this process or Ray's workers, `results/`
 what is made of a history: best, front, exports; `coverage/` says what a supernet was trained on.
+`table_run` is a search against known accuracies in place of a supernet's.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from search.config import SearchStage
 from search.limits.feasibility import Feasibility, check_feasibility
 from search.limits.hand_made import HandMade, hand_made
 from search.limits.latency import Latency, measured_costs, open_latency
-from search.limits.measure import CostMeter
+from search.limits.measure import CostMeter, Measure
 from search.limits.start_with import load_given
 from search.objectives import Objectives
 from supernet.architecture import Architecture
@@ -24,7 +24,7 @@ class Problem(NamedTuple):
 
     space: SearchSpace
     latency: Latency | None
-    measure: CostMeter
+    measure: Measure
     feasibility: Feasibility
     objectives: Objectives | None
     """None where the searcher looks at the fitness alone."""

@@ -128,18 +128,21 @@ def run_search(
         tell(f"{problem.feasibility.table()}\n{problem.designs}")
         write_json(folder.path / "feasibility.json", problem.feasibility.as_dict())
         make_pool = partial(_pool, stage, space, supernet, scorer_factory)
-        candidates, is_complete = _search(stage, problem, folder, make_pool)
+        candidates, is_complete = search_to_budget(stage, problem, folder, make_pool)
         is_exhausted = not is_complete
         return finish(problem, candidates, folder, is_exhausted=is_exhausted, images=images)
 
 
-def _search(
+def search_to_budget(
     stage: SearchStage,
     problem: Problem,
     folder: RunFolder,
     make_pool: Callable[[], ScoringPool],
 ) -> tuple[list[Candidate], bool]:
-    """Run the loop to the budget; returns all candidates, and whether the budget was used."""
+    """Run the loop to the budget; returns all candidates, and whether the budget was used.
+
+    `make_pool` is called when the first candidate has to be scored.
+    """
     config = stage.search
     space, measure, feasibility = problem.space, problem.measure, problem.feasibility
     sampler = FeasibleSampler(space, measure, feasibility.constraints, feasibility.start)

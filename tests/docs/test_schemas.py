@@ -22,6 +22,8 @@ from search.config import SearchStage
 from search.results.export import export_best
 from search.results.export_front import export_front
 from search.run import run_search
+from search.scoring.known_table import save_table
+from tests.score_table import made_up
 from training.run_files.folder import RunFolder
 from training.supernet_stage import SupernetStage
 from training.supernet_training import train_supernet
@@ -68,6 +70,15 @@ def runs(folder: Path, stages: dict) -> Path:
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
+
+
+def test_a_score_table(tmp_path: Path) -> None:
+    save_table(tmp_path / "table.json", made_up())
+    document = read(tmp_path / "table.json")
+    assert problems("score-table", document) == []
+    document["networks"][4]["top1"] = [101.0]
+    document["positions"]["block0"] = [0, 0]
+    assert len(problems("score-table", document)) == 2
 
 
 def test_lines_of_a_history(runs: Path) -> None:

@@ -53,7 +53,11 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 """Of the manifest's fields that are read; what may be missing may be null."""
 
-_COMMANDS = {"supernet": "train-supernet CONFIG", "retrain": "retrain CONFIG ARCH.json..."}
+_COMMANDS = {
+    "supernet": "train-supernet CONFIG",
+    "retrain": "retrain CONFIG ARCH.json...",
+    "table-search": "search CONFIG --table FILE",
+}
 """What makes a run, where it is not `evobit STAGE CONFIG`."""
 
 _PACKAGES = ("evobit", "torch", "torchvision", "numpy", "ray")

@@ -61,7 +61,9 @@ def marked(model: type[BaseModel], *marks: Mark) -> tuple[str, ...]:
 
 
 def recorded_config(stage: Stage) -> dict[str, Any]:
-    """What a run folder of `stage` records: its config, with all options of its space."""
+    """What a run folder of `stage` records: its config, with all options of its space, if any."""
+    if not stage.space:  # of a search against a table
+        return stage.recorded()
     return {**stage.recorded(), "space": space_from_description(stage.space).describe()}
 
 
