@@ -7,8 +7,12 @@ best by truth: the regret of who has seen all candidates is given as `everything
 can be blamed for is the regret by the training that it sees (`seen_regret_points`). All sides see
 the same training for one seed, so differences are paired.
 
+A table has few trainings, and a supernet's scores are less exact than they: with `--noise` a
+searcher sees the mean of all trainings plus Gaussian noise of so many points, drawn anew by each
+seed; the truth is the mean.
+
     python -m benchmarks.nas_bench_macro nas-bench-macro_cifar10.json macro.json
-    python -m benchmarks.searchers macro.json [--searchers evolution,random] [--seeds 200]
+    python -m benchmarks.searchers macro.json [--searchers evolution,random] [--noise 0.5]
 """
 
 from __future__ import annotations
@@ -16,12 +20,11 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 from benchmarks.measuring import write_result
 from search.limits.sampling import FeasibleSampler
-from search.scoring.known_table import KnownTable, load_table
+from search.scoring.known_table import KnownTable, Row, load_table
 from search.searchers import SEARCHERS, Searcher
 from search.searchers.base import SearcherConfig
 from supernet.architecture import Architecture
@@ -56,15 +59,17 @@ def main() -> None:
     parser.add_argument("file", help="a table, as docs/formats.md describes it")
     parser.add_argument("--searchers", default=",".join(SEARCHERS))
     parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--noise", type=float, help="standard deviation, points of top-1")
     asked = parser.parse_args()
     table = load_table(asked.file)
     limit = statistics.median_low(row.costs[COST] for row in table.rows.values())
-    task = Task(table, {f"max_{COST}": limit})
+    limits = {f"max_{COST}": limit}
     plans = dict(sides(asked.searchers.split(",")))
     found: dict[str, list[Regrets]] = {name: [] for name in plans}
     everything = []
     for seed in range(asked.seeds):
-        everything.append(task.regret_of_all(seed).true)
+        task = Task(*drawn(table, seed, asked.noise), limits)
+        everything.append(task.regret_of_all().true)
         for name, (kind, config) in plans.items():
             found[name].append(task.regrets(kind, config, seed))
     random = dict.fromkeys(found, "random")
@@ -73,8 +78,9 @@ def main() -> None:
         "table": table.space.table,
         "networks": len(table.rows),
         "within_limit": task.num_feasible,
-        "limit": {f"max_{COST}": limit},
+        "limit": limits,
         "seeds": asked.seeds,
+        "noise_points": asked.noise,
         "regret_points": {"everything": summary(everything), **_by_budget(found, _true)},
         "minus_random": _by_budget(_minus(found, random), _true),
         "minus_unscreened": _by_budget(_minus(found, unscreened), _true),
@@ -82,7 +88,8 @@ def main() -> None:
         "seen_minus_random": _by_budget(_minus(found, random), _seen),
         "seen_minus_unscreened": _by_budget(_minus(found, unscreened), _seen),
     }
-    write_result("searchers", result)
+    theme = "searchers" if asked.noise is None else f"searchers_noise_{asked.noise:g}"
+    write_result(theme, result)
 
 
 def sides(names: Sequence[str]) -> Iterator[tuple[str, tuple[type[Searcher], SearcherConfig]]]:
@@ -101,33 +108,47 @@ def sides(names: Sequence[str]) -> Iterator[tuple[str, tuple[type[Searcher], Sea
                 yield f"{title}, screen {SCREEN}", (kind, screened)
 
 
-class Task:
-    """A table under limits, and the regret of who searches it."""
+def drawn(table: KnownTable, seed: int, noise: float | None) -> tuple[KnownTable, int]:
+    """The table of one seed, and number of the training that searches of it see.
 
-    def __init__(self, table: KnownTable, limits: Mapping[str, float]) -> None:
+    With `noise` points each network has two: the mean with noise, which is seen, and the mean.
+    """
+    if noise is None:
+        return table, stream(seed, "table").randrange(table.num_seeds)
+    rng = stream(seed, "noise")
+    means = {one: statistics.fmean(row.top1) for one, row in table.rows.items()}
+    rows = {
+        one: Row((mean + rng.gauss(0, noise), mean), table.rows[one].costs)
+        for one, mean in means.items()
+    }
+    return KnownTable(table.space, rows), 0
+
+
+class Task:
+    """A table under limits, of which searches see one training; the regret of a search of it."""
+
+    def __init__(self, table: KnownTable, training: int, limits: Mapping[str, float]) -> None:
         self._table = table
+        self._training = training
         self._limits = limits_from(limits)
         self._feasible = [a for a, row in table.rows.items() if within(self._limits, row.costs)]
-        self._best = cache(self._best_of)
+        self._best_seen = max(table.seen(one, training) for one in self._feasible)
+        self._best_truth = max(table.truth(one, training) for one in self._feasible)
 
     @property
     def num_feasible(self) -> int:
         """Architectures within the limits."""
         return len(self._feasible)
 
-    def training_seen(self, seed: int) -> int:
-        """Which training of each network a search of this seed is told."""
-        return stream(seed, "table").randrange(self._table.num_seeds)
-
-    def regret_of_all(self, seed: int) -> Regret:
+    def regret_of_all(self) -> Regret:
         """The regret of choosing the best seen of all architectures within the limits."""
-        training = self.training_seen(seed)
-        chosen = max(self._feasible, key=lambda one: self._table.seen(one, training))
-        return self._regret(chosen, training)
+        return self._regret(
+            max(self._feasible, key=lambda one: self._table.seen(one, self._training))
+        )
 
     def regrets(self, kind: type[Searcher], config: SearcherConfig, seed: int) -> Regrets:
         """After each budget, the regret of the best seen so far."""
-        table, training = self._table, self.training_seen(seed)
+        table = self._table
         sampler = FeasibleSampler(table.space, table.costs, self._limits, self._feasible[0])
         searcher = kind(sampler, config, stream(seed, "search"))
         found: Regrets = {}
@@ -137,7 +158,7 @@ class Task:
             told = []
             for proposal in searcher.ask(BUDGETS[-1] - index):
                 one = proposal.architecture
-                top1 = table.seen(one, training)
+                top1 = table.seen(one, self._training)
                 made = Candidate(
                     index, one, table.costs(one), top1, proposal.generation, proposal.origin
                 )
@@ -146,19 +167,16 @@ class Task:
                 leader = (key, one) if leader is None or key < leader[0] else leader
                 index += 1
                 if index in BUDGETS:
-                    found[index] = self._regret(leader[1], training)
+                    found[index] = self._regret(leader[1])
             searcher.tell(told)
         return found
 
-    def _regret(self, chosen: Architecture, training: int) -> Regret:
-        truth, seen = self._best(training)
-        table = self._table
-        return Regret(truth - table.truth(chosen, training), seen - table.seen(chosen, training))
-
-    def _best_of(self, training: int) -> tuple[float, float]:
-        """The best within the limits by truth, and as it is seen."""
-        seen = max(self._table.seen(one, training) for one in self._feasible)
-        return self._table.best_truth(training, self._limits), seen
+    def _regret(self, chosen: Architecture) -> Regret:
+        table, training = self._table, self._training
+        return Regret(
+            self._best_truth - table.truth(chosen, training),
+            self._best_seen - table.seen(chosen, training),
+        )
 
 
 def summary(points: Sequence[float]) -> dict[str, float]:

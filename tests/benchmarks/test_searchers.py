@@ -3,25 +3,28 @@
 import pytest
 
 from benchmarks import searchers
-from benchmarks.searchers import Task, sides, summary
+from benchmarks.searchers import Task, drawn, sides, summary
 from search.searchers import SEARCHERS
 from search.searchers.base import SearcherConfig
 from supernet.candidate import Candidate, best
 from tests.score_table import made_up
 
-
-@pytest.fixture
-def task(monkeypatch):
-    monkeypatch.setattr(searchers, "BUDGETS", (1, 5, 17))  # 17 networks keep the limit
-    return Task(made_up(), {"max_flops": 1_300})
+LIMITS = {"max_flops": 1_300}
 
 
-def test_regret_is_that_of_the_best_seen_so_far(task):
-    table = made_up()
+@pytest.fixture(autouse=True)
+def budgets(monkeypatch):
+    """17 networks keep the limit."""
+    monkeypatch.setattr(searchers, "BUDGETS", (1, 5, 17))
+
+
+@pytest.mark.parametrize("noise", [None, 4.0])
+def test_regret_is_that_of_the_best_seen_so_far(noise):
     for seed in range(6):
-        training = task.training_seen(seed)
+        table, training = drawn(made_up(), seed, noise)
+        task = Task(table, training, LIMITS)
         found = task.regrets(SEARCHERS["random"], SearcherConfig(), seed)
-        assert found[17] == task.regret_of_all(seed) and found[17].seen == 0
+        assert found[17] == task.regret_of_all() and found[17].seen == 0
         assert found[1].seen >= found[5].seen >= 0
         everything = [
             Candidate(0, one, row.costs, row.top1[training], 0, "")
@@ -33,13 +36,26 @@ def test_regret_is_that_of_the_best_seen_so_far(task):
         assert found[17].true == most - table.truth(chosen, training)
 
 
-def test_every_searcher_is_a_side_and_runs(task):
+def test_every_searcher_is_a_side_and_runs():
+    task = Task(made_up(), 0, LIMITS)
     plans = dict(sides(list(SEARCHERS)))
     assert {kind for kind, _ in plans.values()} == set(SEARCHERS.values())
     screened = {kind for kind, config in plans.values() if config.screen}
     assert screened == {kind for kind in SEARCHERS.values() if kind.screens}
     for kind, config in plans.values():
         assert set(task.regrets(kind, config, 0)) == {1, 5, 17}
+
+
+def test_noise_is_seen_and_is_no_part_of_the_truth():
+    table = made_up()
+    noisy, training = drawn(table, 0, 2.0)
+    off = []
+    for one, row in table.rows.items():
+        assert noisy.truth(one, training) == pytest.approx(sum(row.top1) / 3)
+        assert noisy.costs(one) == row.costs
+        off.append(noisy.seen(one, training) - noisy.truth(one, training))
+    assert 1.2 < (sum(x * x for x in off) / len(off)) ** 0.5 < 2.8
+    assert drawn(table, 0, 2.0)[0] == noisy != drawn(table, 1, 2.0)[0]
 
 
 def test_a_summary_has_the_interval_of_the_mean():
