@@ -11,6 +11,7 @@ from pydantic import Field
 
 from search.config import SearchStage
 from search.limits.feasibility import check_feasibility
+from search.limits.hand_made import HandMade
 from search.objectives import Objectives
 from search.pools.pool import ScoringPool, SerialPool
 from search.problem import Problem
@@ -27,8 +28,10 @@ from training.run_files.same_run import recorded_config
 from training.seeds import stream
 
 STAGE = "table-search"
-NOT_OF_A_TABLE = ("start_with", "latency_table", "racing")
+NOT_OF_A_TABLE = ("start_with", "designs", "latency_table", "racing")
 """Settings that need a network, or its answer on each image."""
+
+NO_DESIGNS = HandMade({}, {}, ())
 
 
 class TableStage(SearchStage):
@@ -37,9 +40,10 @@ class TableStage(SearchStage):
     space: dict[str, Any] = Field(default_factory=dict)
 
     def recorded(self) -> dict[str, Any]:
-        """See `Stage.recorded`; without what scoring by images needs."""
+        """See `Stage.recorded`; without what scoring by images needs, and without designs."""
         config = super().recorded()
         del config["data"], config["search"]["scoring"]
+        config["search"].pop("designs", None)
         return config
 
 
@@ -64,7 +68,7 @@ def problem_on_table(stage: TableStage, file: Path) -> TableProblem:
         table.check_space(space_from_description(stage.space))
     table.space.check_searchable()
     for name in NOT_OF_A_TABLE:
-        if getattr(asked, name) is not None:
+        if getattr(asked, name) not in (None, False):
             raise UserError(f"search.{name} is set: a table has scores and costs alone; unset it")
     limits = asked.limits()
     for limit in limits_from(limits):
@@ -80,7 +84,7 @@ def problem_on_table(stage: TableStage, file: Path) -> TableProblem:
     costs = asked.minimised
     objectives = Objectives.within(costs, feasibility.as_dict()) if costs else None
     training = stream(stage.seed, "table").randrange(table.num_seeds)
-    problem = Problem(table.space, None, table.costs, feasibility, objectives, ())
+    problem = Problem(table.space, None, table.costs, feasibility, objectives, (), NO_DESIGNS)
     return TableProblem(problem, table, training)
 
 

@@ -84,6 +84,7 @@ def test_a_run_is_of_one_table(file, tmp_path):
         ({"max_flops": 900}, "no architecture is that cheap"),
         ({"racing": {}, "parents": 3}, "search.racing is set: a table has scores and costs alone"),
         ({"start_with": ["a.json"]}, "search.start_with is set"),
+        ({"designs": True}, "search.designs is set"),
     ],
 )
 def test_what_a_table_cannot_serve_is_refused(file, tmp_path, changed, message):
