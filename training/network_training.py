@@ -27,6 +27,7 @@ from training.device import choose_device, choose_precision, place, set_threads
 from training.loop.loop import CHECKPOINT
 from training.loop.phases import initialise, train
 from training.loop.settings import TrainingSettings
+from training.loop.starting_weights import read_start
 from training.loop.supervised import SupervisedTraining
 from training.network_file import TrainedNetwork, save_network
 from training.processes.distributed import on_first, part
@@ -188,6 +189,9 @@ class NetworkTraining(SupervisedTraining):
 
     def paths(self, step: int) -> Sequence[nn.Module]:
         return [self.module]
+
+    def start(self, path: Path) -> dict[str, Tensor]:
+        return read_start(path, self.module, self.space, self.architecture)
 
     def save(self, path: Path, number: int, metadata: Mapping[str, str]) -> None:
         save_network(path, self.trained(number), metadata)

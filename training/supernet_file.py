@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def check_space(trained: RunFolder, space: SearchSpace) -> None:
         raise UserError(f"supernet {trained.path}: was trained on another space: {difference}")
 
 
+def describes_supernet(metadata: Mapping[str, str]) -> bool:
+    """Whether a file of tensors with this metadata is a supernet's."""
+    return "sharing" in metadata
+
+
 def load_supernet(run: Path) -> Supernet:
     """The trained supernet of a finished run folder, on the CPU.
 
@@ -46,14 +52,23 @@ def load_supernet(run: Path) -> Supernet:
         UserError: not a finished supernet run, or weights that do not fit its space.
     """
     folder = open_finished(run, STAGE)
-    tensors, metadata = load_weights(folder.path / WEIGHTS)
+    return read_supernet(folder, folder.path / WEIGHTS)
+
+
+def read_supernet(folder: RunFolder, weights: Path) -> Supernet:
+    """The supernet of the run in `folder` with the weights of one of its files, on the CPU.
+
+    Raises:
+        UserError: damaged, or weights that do not fit the run's space.
+    """
+    tensors, metadata = load_weights(weights)
     with as_written(folder.manifest_file):
         space = space_from_description(folder.config["space"], trusted=False)
-    with torch.device("meta"), as_written(folder.path / WEIGHTS):
+    with torch.device("meta"), as_written(weights):
         sharing: Any = metadata.get("sharing", "independent")
         described = Binarization.from_description(json.loads(metadata.get("binarization", "{}")))
         supernet = Supernet(space, sharing)
-    check_names_and_shapes(tensors, supernet.state_dict(), folder.path / WEIGHTS)
+    check_names_and_shapes(tensors, supernet.state_dict(), weights)
     supernet.load_state_dict(tensors, assign=True)
     supernet.set_binarization(described)
     return supernet

@@ -59,7 +59,7 @@ def check_stage(space: SearchSpace, stage: SupernetStage, data: TrainingData) ->
         with torch.device("meta"):
             return [Supernet(space, settings.sharing)]
 
-    check_phases(settings, normalisation, spec, modules, data.train)
+    check_phases(settings, normalisation, spec, modules, data.train, space)
 
 
 def _check_real_teacher(space: SearchSpace, settings: SupernetConfig) -> None:

@@ -106,6 +106,6 @@ def prepare(stage: AuditStage, supernet: Path | None = None) -> Prepared:
             yield from (build(space.decode(architecture)) for architecture in drawn.architectures)
 
     seen = data.seen_by(first)
-    check_phases(config, seen, first, modules, data.train)
+    check_phases(config, seen, first, modules, data.train, space)
     per_epoch = steps_per_epoch(data.train, config)
     return Prepared(space, data, manifest, device, per_epoch, drawn, rules)

@@ -160,7 +160,7 @@ def prepare(stage: RetrainStage, architectures: Sequence[Path]) -> Prepared:
             yield from (build(space.decode(e.architecture)) for e in comparison.entries)
 
     seen = data.seen_by(first)
-    check_phases(config, seen, first, modules, data.everything)
+    check_phases(config, seen, first, modules, data.everything, space)
     per_epoch = steps_per_epoch(data.everything, config)
     manifest = data.manifest()
     for path, provenance in recorded:

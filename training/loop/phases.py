@@ -19,6 +19,7 @@ from torch import nn
 from supernet.files import UserError, check_names_and_shapes, load_weights
 from supernet.files.telling import tell_once
 from supernet.layers.initialisation import initialise_weights
+from supernet.space import SearchSpace
 from supernet.spec import NetworkSpec
 from training.augment.attention import attentive, check_attention
 from training.data.image_set import ImageSet
@@ -26,8 +27,8 @@ from training.data.normalisation import Normalisation
 from training.frozen.teacher import open_teacher
 from training.loop.loop import CHECKPOINT, Log, train_phase
 from training.loop.settings import TrainingSettings
+from training.loop.starting_weights import check_start
 from training.loop.supervised import SupervisedTraining
-from training.network_file import check_start, read_start
 from training.optim.build import binary_weights
 from training.processes.distributed import part, state_of_first
 
@@ -41,10 +42,11 @@ def check_phases(
     spec: NetworkSpec,
     modules: Callable[[], Iterable[nn.Module]],
     images: ImageSet,
+    space: SearchSpace,
 ) -> None:
     """Refuse what cannot be trained on `images` before a run folder is made.
 
-    `modules` gives the networks to be trained, of which names and shapes matter.
+    `modules` gives the networks of `space` to be trained, of which names and shapes matter.
 
     Raises:
         UserError: Bop with real weights or without binary ones, a teacher that cannot be read or
@@ -72,12 +74,11 @@ def check_phases(
             f"activations; its OPs and bits are counted as if both were binary"
         )
     if settings.start_from is not None:
-        for module in modules():
-            check_start(settings.start_from, module)
+        check_start(settings.start_from, modules(), space)
 
 
 def inputs_of(settings: TrainingSettings) -> dict[str, Path]:
-    """The files that a training builds on, by what they are."""
+    """The files and run folders that a training builds on, by what they are."""
     files = {"weights to start from": settings.start_from}
     for number, phase in enumerate(settings.in_phases(), start=1):
         if (config := phase.distillation) is not None:
@@ -139,7 +140,7 @@ def _done(training: SupervisedTraining) -> int:
             state["tensors"], state["metadata"] = load_weights(_after(folder, done[-1]))
             check_names_and_shapes(state["tensors"], module.state_dict(), _after(folder, done[-1]))
         elif training.settings.start_from is not None:
-            state["tensors"] = read_start(training.settings.start_from, module)
+            state["tensors"] = training.start(training.settings.start_from)
     state = state_of_first(state)
     assert state is not None
     if "tensors" in state:

@@ -45,8 +45,9 @@ class TrainingSettings(PhaseSettings):
     `phases`: each begins with the weights that the one before ended with, and with a fresh
     optimiser and schedule; what it does not say is as above them. `initialise`: the latent weights
     at the start; 'auto' is kaiming for real weights, glorot-sign for Bop, else uniform.
-    `start_from`: a file of weights to begin with, whose names must be the network's; a supernet
-    also begins with one network's, on the path of its architecture.
+    `start_from`: a file of weights to begin with, whose names must be the network's. A network also
+    begins with its own path of a supernet of its space, named by the supernet's run folder; a
+    supernet with one network's weights, on the path of its architecture.
     `norm_momentum`: of every BatchNorm; None leaves each its own. `calibration_images`: so many
     training images, as they are in evaluation, give a network's BatchNorm statistics at the end; 0
     leaves the running averages of training.

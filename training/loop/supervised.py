@@ -21,6 +21,7 @@ from training.loop.batches import Images, Variation
 from training.loop.drop_block import DropBlock
 from training.loop.losses import DistillationLoss, LabelLoss, Loss
 from training.loop.settings import PhaseSettings, TrainingSettings
+from training.loop.starting_weights import read_start
 from training.loop.training import Moment, Training
 from training.optim import Optimiser, step_within
 from training.processes.distributed import average_gradients, mean_over_processes
@@ -68,6 +69,14 @@ class SupervisedTraining(Training):
         return DistillationLoss(
             teacher, config.temperature, config.label_weight, settings.label_smoothing
         )
+
+    def start(self, path: Path) -> dict[str, Tensor]:
+        """The state dict that the module begins with, of the weights at `path`.
+
+        Raises:
+            UserError: they are not the module's.
+        """
+        return read_start(path, self.module)
 
     @abstractmethod
     def save(self, path: Path, number: int, metadata: Mapping[str, str]) -> None:

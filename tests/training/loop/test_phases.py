@@ -366,4 +366,6 @@ def test_a_teacher_must_fit(tiny_space: MobileNetGroups) -> None:
     settings = TrainingSettings(distillation={"teacher": "resnet34"})
     with pytest.raises(UserError, match="resnet34"):
         # of 1000 classes; the images do not matter
-        check_phases(settings, Normalisation((0.5,), (0.25,), 8), spec, list, no_images())
+        check_phases(
+            settings, Normalisation((0.5,), (0.25,), 8), spec, list, no_images(), tiny_space
+        )
