@@ -19,12 +19,12 @@ from search.scoring.packed_scorer import check_packed, kernels_in_use
 from search.scoring.scorer import make_scorer
 from search.scoring.tasks import Arrays, ScorerFactory
 from supernet.candidate import Candidate, best
-from supernet.files import UserError, or_damaged, write_json
+from supernet.files import UserError, write_json
 from supernet.files.telling import tell
 from supernet.history_file import History
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from training.data import DataConfig, TrainingData
+from training.data import TrainingData
 from training.data.training_data import open_for
 from training.device import choose_device
 from training.processes.ray_session import check_workers
@@ -33,8 +33,7 @@ from training.run_files.progress import Progress
 from training.run_files.same_run import CHANGES_NOTHING, differences, marked, recorded_config
 from training.scoring.scorer import check_scoring, num_scored, scoring_arrays
 from training.seeds import stream
-from training.split_facts import TRAINED_ON, facts_of_run
-from training.supernet_file import check_space, load_supernet
+from training.supernet_file import check_data, check_space, load_supernet
 
 __all__ = ["SearchConfig", "SearchStage", "run_search"]
 
@@ -208,19 +207,7 @@ def _check_splits(trained: RunFolder, space: SearchSpace, stage: SearchStage) ->
     """
     data = open_for(space, stage.data)
     check_scoring(data, stage.search.scoring)
-    with or_damaged(trained.manifest_file):
-        was = DataConfig.of_file(trained.config["data"]).view(data.channels)
-    if was != data.view:
-        raise UserError(
-            f"supernet {trained.path}: was shown images otherwise ({was}) than this config shows "
-            f"them ({data.view}); restore its `data` section, data.view_rule=1 where it had none"
-        )
-    theirs = facts_of_run(trained)
-    if theirs is not None and theirs.changed(data.facts, TRAINED_ON):
-        raise UserError(
-            f"supernet {trained.path}: was trained on another split of the data than data set "
-            f"'{stage.data.name}' gives now with these settings: {theirs.changes(data.facts)}"
-        )
+    check_data(trained, data)
     return data
 
 

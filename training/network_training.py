@@ -110,6 +110,8 @@ def train_network(job: TrainingJob) -> Path:
         folder.log(
             "started",
             device=str(training.device),
+            threads=torch.get_num_threads(),
+            processes=part().size,
             precision=training.precision,
             compiled=job.compile,
         )
@@ -130,6 +132,7 @@ def train_network(job: TrainingJob) -> Path:
     def finish() -> None:
         training.save(path, len(training.phases), {})
         (job.folder / CHECKPOINT).unlink(missing_ok=True)
+        folder.log("trained")
 
     on_first(finish)
     return path

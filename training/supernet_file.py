@@ -17,11 +17,14 @@ from supernet.files import (
     check_names_and_shapes,
     load_weights,
     naming,
+    or_damaged,
 )
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
 from supernet.supernet import Supernet
+from training.data import DataConfig, TrainingData
 from training.run_files.folder import RunFolder, open_finished
+from training.split_facts import TRAINED_ON, facts_of_run
 
 STAGE = "supernet"
 WEIGHTS = "supernet.safetensors"
@@ -38,6 +41,29 @@ def check_space(trained: RunFolder, space: SearchSpace) -> None:
     if theirs != space.describe():
         difference = describe_difference(space.describe(), theirs)
         raise UserError(f"supernet {trained.path}: was trained on another space: {difference}")
+
+
+def check_data(trained: RunFolder, data: TrainingData) -> None:
+    """Demand that a supernet was trained on this data's split, and shown images as it shows them.
+
+    The images themselves are compared, by hash: equal settings may name changed files.
+
+    Raises:
+        UserError: says in what they differ.
+    """
+    with or_damaged(trained.manifest_file):
+        was = DataConfig.of_file(trained.config["data"]).view(data.channels)
+    if was != data.view:
+        raise UserError(
+            f"supernet {trained.path}: was shown images otherwise ({was}) than this config shows "
+            f"them ({data.view}); restore its `data` section, data.view_rule=1 where it had none"
+        )
+    theirs = facts_of_run(trained)
+    if theirs is not None and theirs.changed(data.facts, TRAINED_ON):
+        raise UserError(
+            f"supernet {trained.path}: was trained on another split of the data than data set "
+            f"'{data.config.name}' gives now with these settings: {theirs.changes(data.facts)}"
+        )
 
 
 def describes_supernet(metadata: Mapping[str, str]) -> bool:

@@ -202,6 +202,7 @@ def _say_started(
         "started",
         device=str(device),
         threads=threads,
+        processes=part().size,
         precision=precision,
         compiled=compiled,
         parameters=sum(parameter.numel() for parameter in training.module.parameters()),

@@ -62,12 +62,14 @@ class Machine:
         }
 
 
-def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[str, Any]:
+def estimate(
+    stage: Any, run: Path, architectures: Sequence[Path] = (), against: Sequence[Path] = ()
+) -> dict[str, Any]:
     """Time, memory and disk of a stage without starting it; `time_of` says what is timed.
 
-    A retraining is that of the files `architectures`, each of its networks taken for that of most
-    OPs; without files one finalist, the space's first architecture, stands in. Of a search only
-    space, data and device are looked at, not its limits and not its supernet.
+    A retraining is that of the files `architectures` and `against`, each of its networks taken for
+    that of most OPs; without files one finalist, the space's first architecture, stands in. Of a
+    search only space, data and device are looked at, not its limits and not its supernet.
 
     Raises:
         UserError: what a training itself would refuse before starting; of a search, a data set
@@ -76,7 +78,7 @@ def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[
     began, machine = time.perf_counter(), Machine.now()
     if isinstance(stage, RetrainStage):
         return {
-            **_retraining(stage, run, architectures, began),
+            **_retraining(stage, run, architectures, against, began),
             **machine.entries(threads_of(stage.retrain)),
         }
     space = space_from_description(stage.space)
@@ -104,31 +106,38 @@ def estimate(stage: Any, run: Path, architectures: Sequence[Path] = ()) -> dict[
 
 
 def _retraining(
-    stage: RetrainStage, run: Path, files: Sequence[Path], began: float
+    stage: RetrainStage,
+    run: Path,
+    files: Sequence[Path],
+    against: Sequence[Path],
+    began: float,
 ) -> dict[str, Any]:
     """The dearest network's time, for as many networks as there are."""
     check_machine(stage)
-    prepared = prepare(stage, files)
-    trainings = prepared.trainings(stage)
+    prepared = prepare(stage, files, against)
+    trainings, *others = prepared.trainings(stage)
     if not files and prepared.space.size > 1:
         finalist = prepared.space.first()
         trainings = replace(trainings, architectures=[*trainings.architectures, finalist])
     opened_s = time.perf_counter() - began
     made = plan_networks(trainings)
+    # Those of another start besides: their rows, not other architectures.
+    all_made = [made, *map(plan_networks, others)]
+    number = sum(one.number for one in all_made)
     said = prepared.comparison.warnings(prepared.space)
     return {
         "run": str(run),
         "device": str(made.device),
         "architectures": len(trainings.architectures),
-        "networks": made.number,
+        "networks": number,
         "network_steps": made.steps,
         "network_s": _rounded(made.one_s),
-        "time_s": _rounded(opened_s + made.total_s),
+        "time_s": _rounded(opened_s + sum(one.total_s for one in all_made)),
         "time_of": f"starting, {IN_TRAINING}, scoring",
         **_compiling(made),
         "parameters": made.parameters,
         **_memory(made.device, made.processes),
-        "disk_bytes": 4 * made.parameters * made.number,
+        "disk_bytes": 4 * made.parameters * number,
         **({"warnings": said} if said else {}),
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from evaluate.html_report.markup import Markup, copyable, joined, tag
 from evaluate.retrain.report import told
+from evaluate.retrain.starts import TRAINED_ON
 from supernet.charts.scales import number
 from supernet.costs.limits import describe_limits
 from supernet.costs.table import title_of
@@ -71,8 +72,12 @@ def _sentences(facts: Facts) -> Iterator[str]:
     limits = "; or ".join(describe_limits(one) for one in facts["limits"] if one)
     yield f"Limits: {limits or 'none'}."
     if report is not None:
-        seeds = winner["seeds"] if winner else 0
-        yield f"Trained from scratch for {number(report['epochs'])} epochs with {seeds} seeds;"
+        seeds, name = (winner["seeds"], winner["name"]) if winner else (0, None)
+        row: Facts = next((one for one in report["networks"] if one["name"] == name), {})
+        epochs = number(row.get("epochs", report["epochs"]))
+        is_on = row.get("start") == TRAINED_ON
+        how = "on from weights of the supernet" if is_on else "from scratch"
+        yield f"Trained {how} for {epochs} epochs with {seeds} seeds;"
         yield "± is the standard deviation over seeds."
     else:
         yield "No network was retrained yet: top-1 is an estimate with the supernet's weights, on "

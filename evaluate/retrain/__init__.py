@@ -1,10 +1,11 @@
-"""Train finalists and baselines from scratch, and score each once on the test split.
+"""Train finalists and baselines, and score each once on the test split.
 
 `config` is what is asked for; `finalists` reads architecture files, `baselines` adds uniform and
-random networks under the same limits, `comparison` puts them side by side. `run` is the stage;
-`trainings` are the jobs of several networks, each for some seeds, and `jobs` trains and scores them
-one after another or on Ray; `report` is what came of it, `columns` its table for Markdown and the
-page, `by_class` that of its classes, `spread` its means and intervals.
+random networks under the same limits, `comparison` puts them side by side; `starts` are how they
+begin. `run` is the stage; `trainings` are the jobs of several networks, each for some seeds, and
+`jobs` trains and scores them one after another or on Ray; `report` is what came of it, `columns`
+its table for Markdown and the page, `by_class` that of its classes, `spread` its means and
+intervals, `compute` what its rows cost.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
         *(_balanced(rows) if all("balanced_top1_mean" in row for row in rows) else []),
         Column("top-5 %", tuple((row["top5_mean"], None) for row in rows), in_markdown=False),
         Column("seeds", tuple(len(row["top1"]) for row in rows)),
+        *(_begun(rows) if all("start" in row for row in rows) else []),
         *(
             Column(
                 cost.title,
@@ -52,3 +53,19 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
 def _balanced(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     cells = tuple((row["balanced_top1_mean"], row["balanced_top1_std"]) for row in rows)
     return [Column("balanced top-1 %", cells, "balanced %")]
+
+
+def _begun(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """How networks began, and what their rows took: by themselves, and with all before."""
+
+    def cells(name: str, unit: float = 1.0) -> tuple[Cell, ...]:
+        return tuple("–" if row[name] is None else round(row[name] / unit, 2) for row in rows)
+
+    return [
+        Column("start", tuple(row["start"] for row in rows)),
+        Column("epochs", tuple(row["epochs"] for row in rows)),
+        Column("core-minutes, own training", cells("own_core_minutes"), "core-min, own"),
+        Column("core-minutes in all", cells("core_minutes"), "core-min, in all"),
+        Column("image passes, own, millions", cells("own_image_passes", 1e6), in_markdown=False),
+        Column("image passes in all, millions", cells("image_passes", 1e6), in_markdown=False),
+    ]

@@ -1,4 +1,7 @@
-"""Which networks a retraining compares: finalists, each with the baselines of its own limits."""
+"""Which networks a retraining compares: finalists, each with the baselines of its own limits.
+
+Networks that the user names stand beside the baselines of every set of limits.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,13 @@ from evaluate.retrain.baselines import (
 )
 from supernet.architecture import Architecture
 from supernet.costs.limits import broken, describe_limits, limits_from
+from supernet.files import UserError
 from supernet.space import SearchSpace
 
 
 @dataclass(frozen=True)
 class Role:
-    """What a network is in the comparison; `kind` is finalist, uniform or random.
+    """What a network is in the comparison; `kind` is finalist, uniform, given or random.
 
     `limits` is the number of its set of limits in `Comparison.limit_sets`.
     """
@@ -72,12 +76,12 @@ class Comparison:
     costs_of: CostsOf = analytic_costs
 
     def warnings(self, space: SearchSpace) -> list[str]:
-        """In words, the finalists that break the limits of their own comparison."""
+        """In words, the networks of the user that break the limits they are compared under."""
         return [
             f"{role.name} is outside its limits: {'; '.join(problems)}"
             for entry in self.entries
             for role in entry.roles
-            if role.kind == "finalist"
+            if role.kind in ("finalist", "given")
             and (
                 problems := broken(
                     limits_from(self.limit_sets[role.limits].limits),
@@ -94,16 +98,18 @@ def compare(
     uniform: int,
     random: int,
     seed: int,
+    given: Mapping[str, Architecture] | None = None,
     limits: Mapping[str, float] | None = None,
     costs_of: CostsOf = analytic_costs,
 ) -> Comparison:
     """Finalists, each with its limits, then for each distinct set of limits its baselines.
 
     `limits` replace those of every finalist. Where sets of limits differ, names end in them.
-    A space of one architecture has no baselines; its finalist is named after the network.
+    `given` are networks by name, compared under every set. A space of one architecture has no
+    baselines; its finalist is named after the network.
 
     Raises:
-        UserError: too few architectures keep a set of limits.
+        UserError: too few architectures keep a set of limits, or two networks have one name.
     """
     own = [dict(limits if limits is not None else of_one) for _, of_one in finalists]
     # Without finalists, baselines alone: a comparison under one set of limits.
@@ -124,8 +130,11 @@ def compare(
     for number, one in enumerate(to_keep if space.size > 1 else []):
         for name, architecture in uniform_baselines(space, one, uniform, costs_of).items():
             add(architecture, name, "uniform", number)
+        for name, architecture in (given or {}).items():
+            add(architecture, name, "given", number)
         for name, architecture in random_baselines(space, one, random, seed, costs_of).items():
             add(architecture, name, "random", number)
+    _check_names(roles)
     return Comparison(
         tuple(Entry(architecture, tuple(of_one)) for architecture, of_one in roles.items()),
         tuple(
@@ -134,6 +143,18 @@ def compare(
         ),
         costs_of,
     )
+
+
+def _check_names(roles: Mapping[Architecture, Sequence[Role]]) -> None:
+    """Demand that no two networks have one name; a given one may have any."""
+    owners: dict[str, Architecture] = {}
+    for architecture, of_one in roles.items():
+        for name in {role.name for role in of_one}:
+            if owners.setdefault(name, architecture) != architecture:
+                raise UserError(
+                    f"two networks of the comparison are named '{name}': expected another name of "
+                    f"the given one (its file's, or provenance.design in it)"
+                )
 
 
 def _distinct(sets: Sequence[dict[str, float]]) -> list[dict[str, float]]:

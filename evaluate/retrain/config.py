@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from training.bounds import MAX_COUNT, MAX_REPEATS, MAX_WORKERS, Seed
+from training.bounds import MAX_COUNT, MAX_EPOCHS, MAX_REPEATS, MAX_WORKERS, Seed
 from training.loop.settings import TrainingSettings
 from training.run_files.same_run import CHANGES_NOTHING, NOT_RECORDED
 from training.stage import Stage
@@ -34,12 +34,27 @@ class RetrainConfig(RepeatedTraining):
     random ones. `limits`: `max_*` and `min_*` of the baselines; None gives each finalist baselines
     under the limits it was found under. `latency_table`: predicts the latency that limits are on;
     the one of the search.
+    `supernet`: the run folder of one, with whose weights every network begins that is trained, each
+    with those of its own path; None trains all as `start_from` says. `from_scratch`: which networks
+    are trained from scratch besides, for a row of their own, `scratch_epochs` long; None: as many
+    epochs as the others.
     """
 
     uniform: int = Field(2, ge=0, le=MAX_COUNT)
     random: int = Field(3, ge=0, le=MAX_COUNT)
     limits: dict[str, float] | None = None
     latency_table: Path | None = None
+    supernet: Path | None = None
+    from_scratch: Literal["finalists", "all", "none"] = "finalists"
+    scratch_epochs: int | None = Field(None, ge=1, le=MAX_EPOCHS)
+
+    @model_validator(mode="after")
+    def _one_start(self) -> RetrainConfig:
+        if self.supernet is not None and self.start_from is not None:
+            raise ValueError("supernet and start_from both say what networks begin with")
+        if self.scratch_epochs is not None and self.phases:
+            raise ValueError("scratch_epochs: every one of the phases has epochs of its own")
+        return self
 
 
 class RetrainStage(Stage):

@@ -12,13 +12,20 @@ from typing import Any
 from evaluate.over_images import Right, from_text, paired_interval
 from evaluate.retrain.by_class import class_table, notes_on_classes
 from evaluate.retrain.columns import Cell, columns
+from evaluate.retrain.compute import compute_of
 from evaluate.retrain.config import STAGE
 from evaluate.retrain.spread import spread
+from evaluate.retrain.starts import TRAINED_ON
 from supernet.costs.limits import broken, describe_limits, limits_from
 from supernet.files import as_written, write_json, write_text
 from training.run_files.folder import open_finished
 
 Row = dict[str, Any]
+
+COMPUTE = (
+    "Core-minutes: by the runs' logs, time times threads, of the own training (mean of the seeds), "
+    "and in all: with the supernet of what is trained on, and with the search of what was found."
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,8 @@ class Report:
     @property
     def markdown(self) -> str:
         """The report as Markdown."""
+        several = len({row.get("epochs", self.epochs) for row in self.rows}) > 1
+        epochs = "trained as the table says" if several else f"{self.epochs} epochs of training"
         limits = "; or ".join(map(describe_limits, self.limits))
         if len(self.limits) == 1:
             limits = f"limits: {limits if self.limits[0] else 'none'}"
@@ -62,7 +71,7 @@ class Report:
         ]
         heads, *rows = map(_line, zip(*shown, strict=True))
         lines = [
-            f"Test split of {self.data}, {self.epochs} epochs of training; {limits}.",
+            f"Test split of {self.data}, {epochs}; {limits}.",
             "",
             heads,
             "|---" * len(shown) + "|",
@@ -77,6 +86,7 @@ class Report:
             *self._classes(),
             "± after a network: standard deviation over seeds. ± after a difference: 95 % interval "
             "over the test images, for these very networks; how seeds differ is said apart.",
+            *(["", COMPUTE] if any("start" in row for row in self.rows) else []),
         ]
         return "\n".join(lines) + "\n"
 
@@ -126,7 +136,7 @@ def read_report(run: Path) -> Report:
             # Older runs recorded one set of limits, and of each network one role.
             {"limits": summary["limits"], "num_uniform": None}
         ]
-        rows = [_row(network) for network in summary["networks"]]
+        rows = [{**_row(network), **compute_of(network, folder)} for network in summary["networks"]]
         differences, notes = _differences(rows, limit_sets)
         for row in rows:
             row.pop("right", None)  # bits of each image are no figure of a table
@@ -136,7 +146,12 @@ def read_report(run: Path) -> Report:
             limits=[one["limits"] for one in limit_sets],
             rows=rows,
             differences=differences,
-            notes=[*_outside(rows, limit_sets), *notes, *notes_on_classes(rows)],
+            notes=[
+                *_outside(rows, limit_sets),
+                *notes,
+                *notes_on_classes(rows),
+                *_not_counted(rows),
+            ],
         )
         made.markdown  # noqa: B018  it is the check of all that is shown
     return made
@@ -189,19 +204,32 @@ def _outside(rows: Sequence[Row], limit_sets: Sequence[Row]) -> list[str]:
     ]
 
 
+def _not_counted(rows: Sequence[Row]) -> list[str]:
+    """The networks of which it is not known what went before them, in words."""
+    return [
+        f"what {row['name']} took in all is not known: its search lay neither beside its file nor "
+        f"beside the run, or its log is not there"
+        for row in rows
+        if "start" in row and row["core_minutes"] is None
+    ]
+
+
 def _differences(rows: Sequence[Row], limit_sets: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """Each finalist less its baselines, and the baselines that a finalist is itself.
 
-    The baselines are those under its own limits: the best uniform network other than the finalist,
-    and the mean of the random ones.
+    The baselines are those under its own limits that began as it did: the best uniform network
+    other than the finalist, those given, and the mean of the random ones. One trained on is also
+    compared with itself from scratch.
     """
     differences: list[Row] = []
     notes: list[str] = []
     for row in rows:
         for finalist, number in _roles(row, "finalist"):
-            uniform = _in_role(rows, "uniform", number)
-            drawn = _in_role(rows, "random", number)
-            itself = [name for name, one in (*uniform, *drawn) if one is row]
+            alike = [one for one in rows if one.get("start") == row.get("start")]
+            uniform = _in_role(alike, "uniform", number)
+            given = _in_role(alike, "given", number)
+            drawn = _in_role(alike, "random", number)
+            itself = [name for name, one in (*uniform, *given, *drawn) if one is row]
             notes += [f"{name} is {_the(finalist)} itself" for name in itself]
             against: list[tuple[str, Sequence[Row]]] = []
             if others := [(name, one) for name, one in uniform if one is not row]:
@@ -211,6 +239,9 @@ def _differences(rows: Sequence[Row], limit_sets: Sequence[Row]) -> tuple[list[R
                 are_all = len(uniform) == limit_sets[number]["num_uniform"]
                 trained = "" if are_all else " trained"
                 against.append((f"{name} (the best {other}uniform network{trained})", [best]))
+            against += [(name, [one]) for name, one in given if one is not row]
+            if row.get("start") == TRAINED_ON:
+                against += [(one["name"], [one]) for one in _other_starts(rows, row)]
             if drawn:
                 name = _mean_of(len(drawn), limit_sets, number)
                 against.append((name, [one for _, one in drawn]))
@@ -271,6 +302,11 @@ def told(difference: Row) -> str:
     elif half is not None:
         text += " (one seed: another training may differ by more)"
     return text
+
+
+def _other_starts(rows: Sequence[Row], row: Row) -> list[Row]:
+    """The same network where it began otherwise."""
+    return [one for one in rows if one["choices"] == row["choices"] and one is not row]
 
 
 def _roles(row: Row, kind: str) -> list[tuple[str, int]]:

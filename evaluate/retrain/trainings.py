@@ -41,6 +41,8 @@ class NetworkTrainings:
     images: Literal["everything", "train"]
     facts: SplitFacts | None = None
     """The hashes of the splits; a job refuses others."""
+    mark: str = ""
+    """Stands in the names of the jobs, where architectures are trained in several ways."""
 
     @property
     def specs(self) -> list[NetworkSpec]:
@@ -54,7 +56,7 @@ class NetworkTrainings:
 
     def job(self, architecture: Architecture, k: int, run: Path, *, compiled: bool) -> TrainingJob:
         """The k-th training of an architecture; equal k, equal images in equal order."""
-        name = f"{architecture.id}-seed{k}"
+        name = f"{architecture.id}{self.mark}-seed{k}"
         return TrainingJob(
             name=name,
             space=self.space.describe(),

@@ -183,6 +183,7 @@ def _training(origin: Origin) -> str:
         "stage": stage,
         "network": origin.name,
         **{name: settings[name] for name in settings if name not in HOW_IT_RAN},
+        **_begun(origin.row),
         "seed of the run": config.get("seed"),
         "began": manifest.get("created"),
         "commit": manifest.get("git_commit") or "not known",
@@ -192,6 +193,11 @@ def _training(origin: Origin) -> str:
     for name, source in manifest.get("inputs", {}).items():
         rows[f"made of: {name}"] = f"{Path(source['path']).name}, sha256 {source['sha256']}"
     return table(rows)
+
+
+def _begun(row: Mapping[str, Any] | None) -> dict[str, Any]:
+    """How a network of the run began and how long it was trained, where not all did alike."""
+    return {name: row[name] for name in ("start", "epochs") if name in row} if row else {}
 
 
 def _score(source: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +62,21 @@ def retrain(
             help="Architecture files; none where the space is one network.",
         ),
     ] = None,
+    supernet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Run folder of a supernet: all networks are trained on from their own paths' "
+            "weights, the finalists from scratch besides (retrain.from_scratch).",
+        ),
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="ARCH.json",
+            help="A further baseline, trained as the others are; again for each.",
+        ),
+    ] = None,
     run: RunFolder = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
@@ -68,7 +84,7 @@ def retrain(
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train architectures and baselines from scratch.
+    """Train architectures and baselines, from scratch or on from a supernet's weights.
 
     Each network is scored once on the test split. On an unfinished run folder it resumes.
     """
@@ -81,15 +97,16 @@ def retrain(
     from supernet.spaces import space_from_description
 
     with output(as_json) as out:
-        stage = load_stage(config, RetrainStage, overrides or [])
+        inherited = [] if supernet is None else [f"retrain.supernet={json.dumps(str(supernet))}"]
+        stage = load_stage(config, RetrainStage, [*(overrides or []), *inherited])
         space = space_from_description(stage.space)
-        files = architectures or []
+        files, given = architectures or [], against or []
         if not files and space.size > 1:
             raise UserError(
                 f"expected the architecture files (ARCH.json) to retrain: space '{space.name}' has "
                 f"{space.size:,} architectures; 'evobit export RUN' writes what a search found"
             )
-        for path in files:
+        for path in (*files, *given):
             load_architecture(path, expected_space=space)
         folder = run or run_folder(config, "retrain")
         check_folder(folder)
@@ -99,11 +116,12 @@ def retrain(
             from evaluate.estimate.run import estimate
 
             out.show(
-                estimate(stage, folder, architectures=files), title=f"would retrain in {folder}"
+                estimate(stage, folder, architectures=files, against=given),
+                title=f"would retrain in {folder}",
             )
             return
         with announced(folder, "retrain", stage):
-            summary = train(stage, files, folder)
+            summary = train(stage, files, folder, given)
         if as_json:
             out.show(summary)
             return

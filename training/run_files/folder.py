@@ -50,6 +50,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "splits": (dict, type(None)),
     "threads": (int, type(None)),
     "versions": (dict, type(None)),
+    "work_before": (dict, type(None)),
 }
 """Of the manifest's fields that are read; what may be missing may be null."""
 

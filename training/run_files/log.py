@@ -1,10 +1,15 @@
-"""Training numbers to log.jsonl and, where tensorboard is installed, to its event files."""
+"""Training numbers to log.jsonl and, where tensorboard is installed, to its event files.
+
+And log.jsonl read back.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import warnings
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -40,3 +45,18 @@ class TrainingLog(AbstractContextManager["TrainingLog"]):
     ) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a log.jsonl; those of a torn or damaged kind are left out."""
+    if not path.exists():
+        return []
+    events = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events

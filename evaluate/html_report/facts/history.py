@@ -6,7 +6,6 @@ shown, but are never the best and on no front.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from supernet.candidate import Candidate
+from training.run_files.log import read_events
 
 
 def best_so_far(candidates: Sequence[Candidate]) -> list[tuple[int, float]]:
@@ -90,21 +90,6 @@ MAX_POINTS = 150
 """Points of a curve that is kept; of a longer one every so-manieth, and the last."""
 
 MEASURES = ("loss", "top1")
-
-
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a log.jsonl; those of a torn or damaged kind are left out."""
-    if not path.exists():
-        return []
-    events = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
 
 
 def curves(path: Path, name: str) -> dict[str, Any]:

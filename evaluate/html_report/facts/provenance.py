@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evaluate.html_report.facts.history import read_events
-from evaluate.html_report.facts.lineage import Lineage, config_of, locate
+from evaluate.lineage import Lineage, config_of, locate
 from training.run_files.folder import RunFolder
+from training.run_files.log import read_events
 
 
 def provenance(run: RunFolder) -> dict[str, Any]:

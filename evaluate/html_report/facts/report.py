@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from evaluate.html_report.facts.history import curves
-from evaluate.html_report.facts.lineage import Lineage, config_of, trace
 from evaluate.html_report.facts.network import describe, table_points
 from evaluate.html_report.facts.provenance import commands, provenance
 from evaluate.html_report.facts.search import search_facts, winner_of
+from evaluate.lineage import Lineage, config_of, trace
 from evaluate.retrain.report import read_report
 from evaluate.retrain.spread import mean_and_interval
 from supernet.files import UserError

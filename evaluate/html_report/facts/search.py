@@ -10,16 +10,16 @@ from evaluate.html_report.facts.history import (
     best_so_far,
     front,
     generations,
-    read_events,
     varying_costs,
 )
-from evaluate.html_report.facts.lineage import config_of
+from evaluate.lineage import config_of
 from supernet.candidate import Candidate, rank_key
 from supernet.costs.limits import limit_names
 from supernet.costs.table import COSTS
 from supernet.files import as_written, read_json
 from supernet.history_file import read_without_space
 from training.run_files.folder import RunFolder
+from training.run_files.log import read_events
 
 COLUMNS = ("index", "generation", "origin", "top1", "images", "failure", "choices", "costs")
 

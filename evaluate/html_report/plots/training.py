@@ -21,7 +21,7 @@ from supernet.charts.svg import (
     path,
 )
 
-KINDS = ("finalist", "uniform", "random")
+KINDS = ("finalist", "uniform", "random", "given")
 """Networks of a retraining, each kind with a line of its own; other trainings have the first."""
 
 TITLES = {"retrain": "Retraining", "supernet": "Supernet", "pretrain": "Pre-training"}

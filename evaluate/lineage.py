@@ -50,6 +50,22 @@ def trace(run: Path, search: Path | None = None) -> Lineage:
     return found
 
 
+def builds_on(run: Path) -> list[RunFolder]:
+    """The run in `run`, and all runs below it that are there and have not changed."""
+    found = Lineage()
+    _follow(RunFolder(run, stage_in(run) or ""), found)
+    return found.runs
+
+
+def search_of(architecture: Mapping[str, Any], run: Path) -> Path | None:
+    """The search that found an architecture, which a file (its `path`) of the retraining `run` is.
+
+    None where it is neither beside the file nor beside the run.
+    """
+    places = _places(architecture, run)
+    return next((place for place in places if _holds(place, architecture)), None)
+
+
 def _follow(run: RunFolder, found: Lineage) -> None:
     """Add a run and all its inputs."""
     if any(run.path.resolve() == known.path.resolve() for known in found.runs):
@@ -105,8 +121,7 @@ def _find_search(found: Lineage, given: Path | None) -> None:
         _follow(RunFolder(given, "search"), found)
         return
     for architecture in found.architectures:
-        places = _places(architecture, found.runs[0].path)
-        place = next((place for place in places if _holds(place, architecture)), None)
+        place = search_of(architecture, found.runs[0].path)
         if place is not None:
             _follow(RunFolder(place, "search"), found)
         else:
