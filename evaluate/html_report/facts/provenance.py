@@ -58,7 +58,9 @@ def commands(lineage: Lineage) -> list[str]:
     No manifest holds an export; it is told from the architecture file.
     """
     found: list[str] = []
-    for run in reversed(lineage.runs):
+    # A supernet can come before the search in the lineage: a retraining names it, too.
+    runs = sorted(reversed(lineage.runs), key=lambda run: run.manifest.get("created") or "")
+    for run in runs:
         argv = run.manifest.get("command") or []
         if argv[1:2] == ["retrain"]:
             found += exports(lineage)

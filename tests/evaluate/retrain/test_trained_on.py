@@ -107,7 +107,11 @@ def test_the_table_says_what_each_row_took(runs: Path, stages: dict) -> None:
     assert all(one["finalist"] == "finalist" for one in made.differences)
     assert "| start | epochs | core-min, own | core-min, in all |" in made.markdown
     assert "bars.py:read, trained as the table says; limits" in made.markdown
+    for name, stage_name in (("supernet", "supernet"), ("search", "search"), ("on", "retrain")):
+        RunFolder(runs / name, stage_name).record("command", ["evobit", stage_name])
     facts = collect(runs / "on", runs / "search")
+    order = [line.split()[1] for line in facts["commands"]]
+    assert order == ["supernet", "search", "export", "retrain"]
     text = page(facts)
     assert "image passes in all, millions" in text
     assert "Trained on from weights of the supernet for 1 epochs" in text
