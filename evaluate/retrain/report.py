@@ -24,7 +24,8 @@ Row = dict[str, Any]
 
 COMPUTE = (
     "Core-minutes: by the runs' logs, time times threads, of the own training (mean of the seeds), "
-    "and in all: with the supernet of what is trained on, and with the search of what was found."
+    "and in all: with the supernet of what is trained on, and of what was found with its search "
+    "and the supernet of that."
 )
 
 
