@@ -13,7 +13,6 @@ from search.limits.hand_made import SHARE
 from search.limits.latency import LatencyConfig
 from search.scoring.config import SearchScoringConfig
 from search.searchers import SEARCHERS, Searcher, SearcherConfig
-from search.searchers.base import OBJECTIVES
 from supernet.costs.limits import limit_names
 from supernet.costs.table import LATENCY
 from training.bounds import MAX_COUNT, MAX_SECONDS, MAX_WORKERS, Seed
@@ -124,8 +123,10 @@ class SearchConfig(SearcherConfig, Limits, LatencyConfig):
 
     @property
     def minimised(self) -> tuple[str, ...]:
-        """The costs minimised beside top-1; none where the searcher looks at top-1 alone."""
-        return (self.objectives or OBJECTIVES) if self.kind.takes_objectives else ()
+        """The costs minimised beside the fitness; none where that alone counts."""
+        return (
+            (self.objectives or self.kind.default_objectives) if self.kind.takes_objectives else ()
+        )
 
     @property
     def has_designs(self) -> bool:

@@ -120,6 +120,26 @@ class SearchSpace(ABC):
             tuple((position.name, rng.choice(position.choices)) for position in self.positions)
         )
 
+    def canonical(
+        self, architecture: Architecture, among: Sequence[Position] | None = None
+    ) -> Architecture:
+        """The same network, with every choice that has no effect in it at its position's first.
+
+        A block that a depth leaves out has choices all the same. `among`: the positions that are
+        looked at, None for all; each costs a decoding.
+        """
+        looked_at = self.positions if among is None else among
+        choices = dict(architecture.choices)
+        inert = [one for one in looked_at if choices[one.name] != one.choices[0]]
+        if not inert:
+            return architecture
+        spec = self.decode(architecture)
+        for position in inert:
+            changed = {**choices, position.name: position.choices[0]}
+            if self.decode(Architecture(tuple(changed.items()))) == spec:
+                choices = changed
+        return Architecture(tuple(choices.items()))
+
     def first(self) -> Architecture:
         """The architecture of every position's first choice."""
         return Architecture(

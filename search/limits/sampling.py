@@ -52,6 +52,10 @@ class FeasibleSampler:
         # Without limits nothing is counted: decoding is the dearest part of a proposal.
         return not self._constraints or within(self._constraints, self._measure(architecture))
 
+    def costs(self, architecture: Architecture) -> Mapping[str, int | float]:
+        """All costs of `architecture` by name."""
+        return self._measure(architecture)
+
     def violation(self, costs: Mapping[str, int | float]) -> float:
         """By how much `costs` break the limits, in shares of them; 0 where all are kept."""
         return violation(self._constraints, costs)

@@ -65,7 +65,7 @@ def finish(
 def _noise(winner: Candidate, ranked: Sequence[Candidate], images: int | None) -> Mapping[str, Any]:
     """What the images leave open: the winner's standard error, and who is within noise of it.
 
-    Within noise: less than 1.96 standard errors of a difference worse, errors taken as independent.
+    Within noise: at most 1.96 standard errors of a difference worse, errors taken as independent.
     As all are scored on the same images, differences are less noisy than that.
     """
     error = fitness_error(winner, images)
@@ -75,7 +75,7 @@ def _noise(winner: Candidate, ranked: Sequence[Candidate], images: int | None) -
     for one in ranked:
         own = fitness_error(one, images)
         if one.fitness is not None and own is not None:
-            near += winner.fitness - one.fitness < 1.96 * hypot(error, own)
+            near += winner.fitness - one.fitness <= 1.96 * hypot(error, own)
     of = {} if winner.loss is None else {"search_loss": winner.loss}
     return {**of, "search_error": error, "within_noise": near}
 

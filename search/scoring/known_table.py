@@ -43,6 +43,12 @@ class TableSpace(SearchSpace):
         """Not to be called: who counts costs or builds networks needs the space itself."""
         raise TypeError(f"table '{self.table}' has scores and costs of networks, no networks")
 
+    def canonical(
+        self, architecture: Architecture, among: Sequence[Position] | None = None
+    ) -> Architecture:
+        """The architecture itself: nobody knows of two that are one network."""
+        return architecture
+
 
 class Row(NamedTuple):
     """One network: top-1 in percent of each of its trainings, and its costs by name."""

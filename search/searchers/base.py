@@ -23,8 +23,9 @@ from training.section import Section
 TRIES = 10
 """Draws per wanted mutation or crossover, at most, as in the codes of SPOS and MetaPruning."""
 
+
 OBJECTIVES = ("ops",)
-"""The costs minimised beside top-1 where a searcher takes objectives and a config names none."""
+"""The costs minimised beside the fitness where a front is asked for and nobody names any."""
 
 
 class SearcherConfig(Section):
@@ -111,7 +112,10 @@ class Searcher(ABC):
     """
 
     takes_objectives: ClassVar[bool] = False
-    """Whether costs are minimised beside top-1 (`objectives`)."""
+    """Whether costs can be minimised beside the fitness (`objectives`)."""
+
+    default_objectives: ClassVar[tuple[str, ...]] = OBJECTIVES
+    """The costs that are where a config names none; none: the fitness alone counts then."""
 
     screens: ClassVar[bool] = False
     """Whether children are ordered by top-1 alone, so that a guess of it may choose (`screen`)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.searchers.base import OBJECTIVES, Searcher, Share
+from search.searchers.base import Searcher, Share
 from search.searchers.operators import crossover, mutate
 from search.searchers.pareto import crowding_distances, sort_into_fronts
 from supernet.architecture import Architecture
@@ -52,7 +52,7 @@ class Nsga2(Searcher):
 
     def _point(self, candidate: Candidate) -> tuple[float, ...]:
         assert candidate.fitness is not None
-        costs = self.config.objectives or OBJECTIVES
+        costs = self.config.objectives or self.default_objectives
         return -candidate.fitness, *(candidate.costs[name] for name in costs)
 
     def _child(self) -> Architecture:
