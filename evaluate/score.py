@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from evaluate.class_scores import balanced_top1, count_classes, described, notes_of
 from evaluate.over_images import as_text
@@ -36,12 +37,17 @@ CALIBRATION_BINS = 15
 
 
 def score_network(
-    trained: TrainedNetwork, images: ImageSet, device_name: DeviceName = "auto"
+    trained: TrainedNetwork,
+    images: ImageSet,
+    device_name: DeviceName = "auto",
+    *,
+    with_losses: bool = False,
 ) -> dict[str, Any]:
     """Top-1, top-5, balanced top-1 and the calibration error of fp32 evaluation, in percent.
 
     `classes` are the counts of each class (`evaluate.class_scores`), `right` says of each image
-    whether its class was found (`evaluate.over_images`).
+    whether its class was found (`evaluate.over_images`). `with_losses`: `losses` is the
+    cross-entropy of each image with its label, in nats to 6 digits behind the point.
     """
     device = choose_device(device_name)
     network = trained.network.to(device).eval()
@@ -49,6 +55,7 @@ def score_network(
     seen = trained.normalisation
     hits = torch.zeros(5, dtype=torch.long)
     trust, right, found, asked = [], [], [], []
+    losses: list[float] = []
     with torch.inference_mode():
         for pixels, labels in images.batches(torch.arange(len(images)), BATCH, device):
             x = seen.apply(pixels)
@@ -58,6 +65,9 @@ def score_network(
             hits[: ranked.shape[1]] += (ranked == labels[:, None]).sum(0).cpu()
             trust.append(logits.float().softmax(1).amax(1).cpu())
             right.append((ranked[:, 0] == labels).cpu())
+            if with_losses:
+                of_each = cross_entropy(logits.double(), labels, reduction="none")
+                losses += [round(loss, 6) for loss in of_each.tolist()]
             found.append(ranked[:, 0].cpu())
             asked.append(labels.cpu())
     share = 100.0 * hits.cumsum(0) / len(images)
@@ -69,6 +79,7 @@ def score_network(
         "balanced_top1": balanced_top1(classes),
         "classes": classes,
         "right": as_text(torch.cat(right).numpy()),
+        **({"losses": losses} if with_losses else {}),
     }
 
 

@@ -23,7 +23,7 @@ from supernet.files import UserError
 from supernet.files.expected import expected_of_all, field_of, shown
 from supernet.plugins import allow
 
-SECTIONS = ("space", "data", "supernet", "search", "pretrain", "retrain", "audit", "seed")
+SECTIONS = ("space", "data", "supernet", "search", "finals", "pretrain", "retrain", "audit", "seed")
 
 MAX_BRACKETS = 100
 MAX_VALUES = 100_000

@@ -8,6 +8,7 @@ EXAMPLES = {
     "demo": "evobit demo --dry-run",
     "train-supernet": "evobit train-supernet photos.yaml --set supernet.epochs=40",
     "search": "evobit search photos.yaml --workers 2 --set search.max_ops=3.2e6",
+    "finals": "evobit finals photos.yaml runs/photos-search",
     "export": "evobit export runs/photos-search -o best.json --limit max_ops=3.2e6",
     "pretrain": "evobit pretrain photos.yaml best.json",
     "retrain": "evobit retrain photos.yaml best.json",

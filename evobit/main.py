@@ -22,6 +22,7 @@ from evobit.commands import (
     doctor,
     evaluate,
     export,
+    finals,
     latency,
     preview,
     search,
@@ -65,6 +66,7 @@ RUNS, DEVICES = "Looking at runs", "Data and devices"
 app.command("demo", rich_help_panel=PIPELINE)(demo.demo)
 app.command("train-supernet", rich_help_panel=PIPELINE)(training.train_supernet)
 app.command("search", rich_help_panel=PIPELINE)(search.search)
+app.command("finals", rich_help_panel=PIPELINE)(finals.finals)
 app.command("export", rich_help_panel=PIPELINE)(export.export)
 app.command("pretrain", rich_help_panel=PIPELINE)(training.pretrain)
 app.command("retrain", rich_help_panel=PIPELINE)(training.retrain)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from evaluate.finals.config import FinalsStage
 from evaluate.retrain.config import RetrainStage
 from evobit.config import load_stage
 from evobit.main import run
@@ -18,7 +19,9 @@ CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("stage", [SupernetStage, PretrainStage, SearchStage, RetrainStage])
+@pytest.mark.parametrize(
+    "stage", [SupernetStage, PretrainStage, SearchStage, FinalsStage, RetrainStage]
+)
 def test_config_loads(path: Path, stage: type) -> None:
     loaded = load_stage(path, stage, [])
     space = space_from_description(loaded.space)

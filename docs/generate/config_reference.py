@@ -37,6 +37,7 @@ MORE = {
     "supernet": "[How networks are trained](../training.md).",
     "search": "[How a search runs](../search.md), [how candidates are scored](../scoring.md).",
     "pretrain": "[Pre-training without labels](../training.md#pre-training-without-labels).",
+    "finals": "[The finals between search and retraining](../finals.md).",
     "retrain": "[How networks are trained](../training.md).",
     "audit": "[The ranking audit](../audit.md).",
 }
@@ -45,6 +46,7 @@ MORE = {
 def page() -> str:
     """The page as Markdown: a section a section, a subsection a model inside it."""
     from evaluate.audit.config import AuditConfig
+    from evaluate.finals.config import FinalsConfig
     from evaluate.retrain.config import RetrainConfig
     from search.config import SearchConfig
     from training.data.config import DataConfig
@@ -56,6 +58,7 @@ def page() -> str:
         "supernet": SupernetConfig,
         "search": SearchConfig,
         "pretrain": PretrainConfig,
+        "finals": FinalsConfig,
         "retrain": RetrainConfig,
         "audit": AuditConfig,
     }

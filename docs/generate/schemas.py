@@ -40,6 +40,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 def stages() -> dict[str, type[BaseModel]]:
     """The model of each stage that reads a config."""
     from evaluate.audit.config import AuditStage
+    from evaluate.finals.config import FinalsStage
     from evaluate.retrain.config import RetrainStage
     from search.config import SearchStage
     from training.pretraining.config import PretrainStage
@@ -49,6 +50,7 @@ def stages() -> dict[str, type[BaseModel]]:
         "supernet": SupernetStage,
         "search": SearchStage,
         "pretrain": PretrainStage,
+        "finals": FinalsStage,
         "retrain": RetrainStage,
         "audit": AuditStage,
     }

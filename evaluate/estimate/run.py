@@ -21,13 +21,16 @@ from evaluate.estimate.planned_training import (
     plan_supernet,
 )
 from evaluate.estimate.rehearsal import peak_memory_bytes, rehearse
+from evaluate.finals.config import FinalsStage
+from evaluate.finals.halving import most_surviving
+from evaluate.finals.run import check_machine as check_finals_machine
 from evaluate.retrain.config import RetrainStage
 from evaluate.retrain.run import check_machine, prepare
-from evaluate.retrain.trainings import threads_of
+from evaluate.retrain.trainings import NetworkTrainings, threads_of
 from supernet.network import build
 from supernet.space import SearchSpace
 from supernet.spaces import space_from_description
-from training.compilation import time_step, zero_images
+from training.compilation import time_step, training_step_seconds, zero_images
 from training.data.training_data import check_fit, open_for
 from training.device import choose_device, set_threads, usable_cores
 from training.pretraining import run as pretraining
@@ -175,6 +178,48 @@ def estimate_audit(stage: AuditStage, run: Path, supernet: Path | None = None) -
     }
 
 
+def estimate_finals(stage: FinalsStage, run: Path) -> dict[str, Any]:
+    """The trainings of all rungs, each taken for that of the space's first architecture.
+
+    Raises:
+        UserError: a data set that the space does not fit.
+    """
+    began, machine = time.perf_counter(), Machine.now()
+    check_finals_machine(stage)
+    space, config = space_from_description(stage.space), stage.finals
+    data = open_for(space, stage.data)
+    check_fit(space.decode(space.first()), data)
+    opened_s = time.perf_counter() - began
+    entering = config.best + config.designs + len(config.include or ())
+    made, networks = [], []
+    for number, epochs in enumerate(config.rungs, start=1):
+        settings = config.model_copy(update={"epochs": epochs})
+        own = [space.first()] * entering
+        facts = data.facts.without_files()
+        stage_name = f"finals {number}"
+        made.append(
+            plan_networks(
+                NetworkTrainings(
+                    stage_name, space, own, data.config, settings, stage.seed, "train", facts
+                )
+            )
+        )
+        networks.append(entering)
+        entering = most_surviving(entering, config.keep)
+    parameters = sum(one.parameters * one.number for one in made)
+    return {
+        "run": str(run),
+        "device": str(made[0].device),
+        "networks_of_rungs": networks,
+        "time_s": _rounded(opened_s + sum(one.total_s for one in made)),
+        "time_of": f"starting, {IN_TRAINING}, scoring",
+        **_compiling(made[0]),
+        **machine.entries(threads_of(config)),
+        **_memory(made[0].device, made[0].processes),
+        "disk_bytes": 4 * parameters,
+    }
+
+
 def estimate_pretraining(
     stage: PretrainStage, architecture: Path | None, run: Path
 ) -> dict[str, Any]:
@@ -217,14 +262,17 @@ def _search(stage: Any, run: Path, space: SearchSpace, search_images: int) -> di
 
     per_image = time_step(network, forward) / IMAGES_TIMED
     images = scoring.calibration_images + min(search_images, scoring.search_images or search_images)
-    workers = stage.search.workers
+    workers, one_s, what = stage.search.workers, images * per_image, "scoring"
+    if (adapt := scoring.adapt) is not None:
+        own = training_step_seconds(network.train(), network, spec, adapt.batch_size, device)
+        one_s, what = one_s + adapt.steps * own, f"{adapt.steps} steps of training, scoring"
     return {
         "run": str(run),
         "device": str(device),
         "candidates": stage.search.budget,
         "images_per_candidate": images,
-        "time_s": _rounded(stage.search.budget * images * per_image / max(workers, 1)),
-        "time_of": "scoring; not starting",
+        "time_s": _rounded(stage.search.budget * one_s / max(workers, 1)),
+        "time_of": f"{what}; not starting",
         **_memory(device, 1 + workers),
         # One line of about 600 bytes a candidate.
         "disk_bytes": 600 * stage.search.budget,

@@ -20,6 +20,9 @@ from training.run_files.folder import RunFolder
 from training.run_files.progress import Progress, read_progress
 
 MAX_TRIES = 3
+OF_EACH = ("classes", "losses")
+"""What of a score is of every class or image, and too long for a log."""
+
 TEST_SCORE = "test_score.json"
 SEARCH_SCORE = "search_score.json"
 SECONDS_BETWEEN_REPORTS = 60.0
@@ -44,13 +47,15 @@ def train_and_score(job: TrainingJob) -> dict[str, Any]:
     def scored() -> dict[str, Any]:
         set_threads(job.settings.threads)  # training sets it too, unless it was done before
         trained = open_network(path)
-        if job.images == "everything":
+        is_tested = job.images == "everything"
+        if is_tested:
             images = open_test_split(trained, path, compare=False).images
         else:
             data = open_training_data(trained.data)
             check_unchanged(trained, path, data)
             images = data.search
-        write_json(score, score_network(trained, images, job.settings.device))
+        device = job.settings.device
+        write_json(score, score_network(trained, images, device, with_losses=not is_tested))
         return read_json(score, what="score")
 
     if not on_first(score.exists):
@@ -84,7 +89,7 @@ def run_jobs(
 
 
 def _note(job: TrainingJob, score: dict[str, Any], progress: Progress, folder: RunFolder) -> None:
-    numbers = {name: value for name, value in score.items() if name != "classes"}
+    numbers = {name: value for name, value in score.items() if name not in OF_EACH}
     on_first(lambda: folder.log("network", name=job.name, **numbers))
     progress.advance(top1=score["top1"])
 

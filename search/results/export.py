@@ -58,13 +58,17 @@ def standing_best(
     Raises:
         UserError: fewer keep them; names the nearest extremes if none does.
     """
+    return _best_under(standing_candidates(folder, candidates), limits, folder.path, count)
+
+
+def standing_candidates(folder: RunFolder, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that broke no limit when they were measured; all where every one did."""
     from search.results.outcome import MEASURED_FILE
 
     measured = folder.path / MEASURED_FILE
     with as_written(measured):
         broken = rejected(read_json(measured)) if measured.exists() else set()
-    standing = [one for one in candidates if one.index not in broken] or list(candidates)
-    return _best_under(standing, limits, folder.path, count)
+    return [one for one in candidates if one.index not in broken] or list(candidates)
 
 
 def open_search(run: Path) -> tuple[RunFolder, SearchSpace, list[Candidate]]:

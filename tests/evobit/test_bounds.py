@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from evaluate.audit.config import AuditStage
+from evaluate.finals.config import FinalsStage
 from evaluate.retrain.config import RetrainStage
 from evobit.commands import latency
 from evobit.config import load_stage
@@ -22,7 +23,7 @@ from training.device import set_threads
 from training.pretraining.config import PretrainStage
 from training.supernet_stage import SupernetStage
 
-STAGES = (SupernetStage, SearchStage, RetrainStage, PretrainStage, AuditStage)
+STAGES = (SupernetStage, SearchStage, RetrainStage, PretrainStage, AuditStage, FinalsStage)
 
 UNBOUNDED = {
     "OptimiserConfig.betas": "a validator of its own: [0, 1)",

@@ -56,6 +56,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 _COMMANDS = {
     "supernet": "train-supernet CONFIG",
+    "finals": "finals CONFIG SEARCH_RUN",
     "retrain": "retrain CONFIG ARCH.json...",
     "table-search": "search CONFIG --table FILE",
 }

@@ -255,6 +255,14 @@ def num_scored(data: TrainingData, config: ScoringConfig) -> int:
     return min(len(data.search), config.search_images or len(data.search))
 
 
+def search_order(data: TrainingData, config: ScoringConfig, seed: int) -> Tensor:
+    """The images of the search split by number, those first that networks are scored on."""
+    if config.search_images is None:
+        return torch.arange(len(data.search))
+    # The split is ordered by class in some data sets; a part of it must not be.
+    return torch.randperm(len(data.search), generator=torch_stream(seed, "search images"))
+
+
 def scoring_arrays(
     supernet_run: Path, data_config: DataConfig, config: ScoringConfig, seed: int
 ) -> dict[str, np.ndarray]:
@@ -275,11 +283,7 @@ def scoring_arrays(
     wanted = check_scoring(data, config)
     drawn = torch.randperm(len(data.train), generator=torch_stream(seed, "calibration"))[:wanted]
     calibration, _ = data.train.read(drawn)
-    shown = torch.arange(num_scored(data, config))
-    if config.search_images is not None:
-        # The split is ordered by class in some data sets; a part of it must not be.
-        order = torch.randperm(len(data.search), generator=torch_stream(seed, "search images"))
-        shown = order[: len(shown)]
+    shown = search_order(data, config, seed)[: num_scored(data, config)]
     images, labels = data.search.read(shown)
     setting = json.dumps(supernet.binarization.describe())
     arrays = {f"weights/{name}": value.numpy() for name, value in supernet.state_dict().items()}
