@@ -13,7 +13,7 @@ KINDS = {"found": "found", "design": "hand-made", "given": "named"}
 def as_markdown(summary: Mapping[str, Any]) -> str:
     """The table of a finals' summary, the last rung first, and the outcome in a sentence."""
     rungs = summary["rungs"]
-    lines = ["# Finals", "", _who_won(summary), ""]
+    lines = ["# Finals", "", who_won(summary), ""]
     last: dict[str, tuple[int, Mapping[str, Any]]] = {}
     for number, rung in enumerate(rungs, start=1):
         last |= {one["name"]: (number, one) for one in rung["entrants"]}
@@ -39,7 +39,8 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _who_won(summary: Mapping[str, Any]) -> str:
+def who_won(summary: Mapping[str, Any]) -> str:
+    """The outcome in a sentence, with the 95 % interval over images of the lead."""
     kind = KINDS[summary["kind"]]
     won = f"{summary['winner']} ({kind}) won"
     if "difference" not in summary:

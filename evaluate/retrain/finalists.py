@@ -26,6 +26,21 @@ def finalists(run: Path) -> dict[str, Path]:
         }
 
 
+def network_named(run: Path, name: str) -> Path:
+    """The network file of the first seed of the network that a retraining calls `name`.
+
+    Raises:
+        UserError: not a finished retraining, or it has no such network.
+    """
+    folder = open_finished(run, STAGE)
+    with as_written(folder.manifest_file):
+        rows = (folder.summary or {})["networks"]
+        for row in rows:
+            if name in (row["name"], *(role["name"] for role in row["roles"])):
+                return Path(run) / str(row["networks"][0]) / WEIGHTS
+    raise UserError(f"{run}: no network '{name}' was retrained there")
+
+
 def network_of(path: Path) -> Path:
     """`path` itself; where it is the run folder of a retraining, its first finalist's file.
 

@@ -37,22 +37,26 @@ def demo(
 ) -> None:
     """Run the whole path on the embedded data.
 
-    Train a supernet, search it, export, retrain against baselines, report; then pack the finalist
-    to 1 bit a weight, time it, and write its card and a page of it all. Every step resumes where
-    an earlier demo stopped.
+    Train a supernet, search it, hold finals against hand-made designs, retrain against baselines,
+    report; then pack the winner to 1 bit a weight, time it, and write its card and a page of it
+    all. Every step resumes where an earlier demo stopped.
     """
     from deploy.bench import bench
+    from evaluate.finals.config import FinalsStage
+    from evaluate.finals.report import who_won
+    from evaluate.finals.run import FILES, finals
+    from evaluate.finals.run import check_machine as check_finals
     from evaluate.html_report.facts.report import collect
     from evaluate.html_report.write import write_page
     from evaluate.retrain.config import RetrainStage
-    from evaluate.retrain.finalists import network_of
+    from evaluate.retrain.finalists import network_named
     from evaluate.retrain.report import report
     from evaluate.retrain.run import check_machine, retrain
     from evaluate.shipping.cards import write_card_of
     from evaluate.shipping.packing import pack_checkpoint
     from evobit.config import load_stage
+    from evobit.contest import contest_of
     from search.config import SearchStage
-    from search.results.export import export_best
     from search.run import check_search, run_search
     from training.supernet_stage import SupernetStage
     from training.supernet_training import train_supernet
@@ -63,25 +67,29 @@ def demo(
         # All stages first: a mistake in the last section shows before the first hour of work.
         supernet_stage = load_stage(path, SupernetStage, changed)
         search_stage = load_stage(path, SearchStage, changed)
+        finals_stage = load_stage(path, FinalsStage, changed)
         retrain_stage = load_stage(path, RetrainStage, changed)
         check_search(search_stage)
+        check_finals(finals_stage)
         check_machine(retrain_stage)
         folder = run or Path("runs") / path.stem
         check_folder(folder)
         demand(supernet_stage.data, strict=strict)
-        supernet, search, retrained = (folder / name for name in ("supernet", "search", "retrain"))
+        supernet, search, final, retrained = (
+            folder / name for name in ("supernet", "search", "finals", "retrain")
+        )
         if dry_run:
             planned = {
                 name: _foretold(name, at, stage)
                 for name, at, stage in (
                     ("supernet", supernet, supernet_stage),
                     ("search", search, search_stage),
-                    ("retrain", retrained, retrain_stage),
+                    ("finals", final, finals_stage),
+                    ("retrain", retrained, _trained_on(retrain_stage, None)),
                 )
             }
             out.show(_in_all(folder, planned), title=f"would run in {folder}")
             return
-        best = folder / "best.json"
         seconds: dict[str, float] = {}
 
         def step(name: str, action: Callable[[], Any]) -> Any:
@@ -96,11 +104,18 @@ def demo(
             step("train-supernet", lambda: train_supernet(supernet_stage, supernet))
         with announced(search, "search", search_stage):
             step("search", lambda: run_search(search_stage, search, supernet))
-        files = step("export", lambda: export_best(search, best))
-        with announced(retrained, "retrain", retrain_stage):
-            step("retrain", lambda: retrain(retrain_stage, files, retrained))
+        with announced(final, "finals", finals_stage):
+            held = step(
+                "finals", lambda: finals(finals_stage, contest_of(finals_stage, search), final)
+            )
+        found, by_hand = (final / FILES[kind] for kind in ("found", "design"))
+        against = [by_hand] if by_hand.exists() else []
+        on = _trained_on(retrain_stage, supernet)
+        with announced(retrained, "retrain", on):
+            step("retrain", lambda: retrain(on, [found], retrained, against))
         made = step("report", lambda: report(retrained))
-        network = network_of(retrained)
+        name = "finalist" if held["kind"] == "found" else held["winner"]
+        network = network_named(retrained, name)
         packed = step("pack", lambda: pack_checkpoint(network, folder / "finalist.evobit"))
         timed = step("bench", lambda: bench(packed.path))
         figures = packed.as_dict()
@@ -108,18 +123,25 @@ def demo(
         page = folder / "report.html"
         write_page(collect(retrained, search), page)
         say(f"demo: {sum(seconds.values()):.0f} s in all; everything is in {folder}")
-        document = {**made.as_dict(), "packed": figures, "bench": timed}
+        document = {**made.as_dict(), "finals": held, "packed": figures, "bench": timed}
         written = {"run": folder, "page": page, "card": card}
-        text = f"{made.markdown.rstrip()}\n\n{_packed_text(figures, timed)}\n\n{_next(written)}"
+        told = [f"Finals: {who_won(held)}", _packed_text(name, figures, timed), _next(written)]
+        text = "\n\n".join([made.markdown.rstrip(), *told])
         out.show({**document, "demo": {**written, **seconds}}, text=text)
+
+
+def _trained_on(stage: Any, supernet: Path | None) -> Any:
+    """The retraining `stage`, on from the weights of `supernet`."""
+    retrain = stage.retrain.model_copy(update={"supernet": supernet})
+    return stage.model_copy(update={"retrain": retrain})
 
 
 def _foretold(name: str, folder: Path, stage: Any) -> dict[str, Any]:
     """What a stage would take."""
-    from evaluate.estimate.run import estimate
+    from evaluate.estimate.run import estimate, estimate_finals
 
     foretell(folder, name, stage)
-    return estimate(stage, folder)
+    return estimate_finals(stage, folder) if name == "finals" else estimate(stage, folder)
 
 
 def _in_all(folder: Path, planned: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -134,11 +156,11 @@ def _in_all(folder: Path, planned: Mapping[str, Mapping[str, Any]]) -> dict[str,
     }
 
 
-def _packed_text(packed: Mapping[str, Any], timed: Mapping[str, Any]) -> str:
-    """What packing the finalist came to, in one line."""
+def _packed_text(name: str, packed: Mapping[str, Any], timed: Mapping[str, Any]) -> str:
+    """What packing the winner of the finals came to, in one line."""
     kernels = f"{timed['isa']} kernels" if timed["isa"] else "without compiled kernels"
     return (
-        f"Packed finalist: {packed['file']}, {packed['bytes']:,} bytes; "
+        f"Packed {name}: {packed['file']}, {packed['bytes']:,} bytes; "
         f"{packed['same_class']} of {packed['images']} images keep their class; "
         f"{timed['latency_ms']:.3f} ms an image ({kernels}, {timed['threads']} thread), "
         f"{timed['torch_fp32_ratio']:.1f} times faster than torch fp32."
