@@ -9,9 +9,10 @@ from evaluate.estimate import rehearsal
 from evobit.main import run
 
 SMALL = [
-    *("space.blocks=[[8,1],[16,2]]", "space.image_size=16", "data.image_size=16"),
+    *("space.stages=[[16,1,1],[32,1,2]]", "space.image_size=16", "data.image_size=16"),
     *("supernet.epochs=1", "supernet.compile=off", "retrain.epochs=1", "retrain.compile=off"),
     *("search.max_ops=null", "search.workers=0", "retrain.workers=0", "retrain.seeds=1"),
+    *("finals.workers=0",),
 ]
 DEMO = str(Path(__file__).resolve().parents[2] / "configs" / "demo.yaml")
 
@@ -26,6 +27,7 @@ def words(*changes: str) -> list[str]:
         (["search", DEMO, "--run", "r", "--supernet", "."], "search"),
         (["search", DEMO, "--run", "r", "--dry-run"], "search"),
         (["demo", "--run", "r"], "search"),
+        (["demo", "--run", "r"], "finals"),
         (["demo", "--run", "r"], "retrain"),
     ],
 )
@@ -52,7 +54,7 @@ def test_a_dry_demo_says_what_it_takes(
     monkeypatch.setattr(rehearsal, "SECONDS", 0.1)
     assert run(["demo", "--run", "r", "--dry-run", "--json", *words()]) == 0
     found = json.loads(capsys.readouterr().out)
-    stages = [found[name] for name in ("supernet", "search", "retrain")]
+    stages = [found[name] for name in ("supernet", "search", "finals", "retrain")]
     assert found["time_s"] == pytest.approx(sum(one["time_s"] for one in stages), abs=0.2)
     assert found["disk_bytes"] == sum(one["disk_bytes"] for one in stages) > 0
     assert all(one["threads"] == 1 and "load" in one["machine"] for one in stages)

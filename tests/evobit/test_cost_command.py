@@ -224,11 +224,11 @@ def test_wrong_requests_for_a_published_network(capsys, options, part):
     assert part in refused(capsys, ["cost", *options])
 
 
-DEMO = "configs/demo.yaml"
+GROUPS = "configs/fmnist_groups.yaml"
 
 
 def test_the_hand_made_designs_of_a_config(capsys, monkeypatch):
-    listed, _ = result(capsys, ["cost", "--designs", str(ROOT / DEMO)])
+    listed, _ = result(capsys, ["cost", "--designs", str(ROOT / GROUPS)])
     assert listed["limits"] == {"max_ops": 54_700}
     designs = {one["name"]: one for one in listed["designs"]}
     assert len(designs) == 50
@@ -236,22 +236,22 @@ def test_the_hand_made_designs_of_a_config(capsys, monkeypatch):
     assert not designs["uniform g=1"]["within_limits"]
     assert list(designs["g=1..8 early"]["choices"].values())[:4] == [1, 2, 2, 4]
     first = [one for one in designs.values() if one["in_generation_0"]]
-    assert len(first) == 6 and all(one["within_limits"] for one in first)
+    assert len(first) == 12 and all(one["within_limits"] for one in first)
     monkeypatch.setenv("COLUMNS", "120")
-    assert run(["cost", "--designs", str(ROOT / DEMO), "--set", "search.max_ops=40000"]) == 0
+    assert run(["cost", "--designs", str(ROOT / GROUPS), "--set", "search.max_ops=40000"]) == 0
     table = capsys.readouterr().out
     assert table.startswith(
-        "hand-made designs: 12 of 50 keep the limits, 6 of them in generation 0"
+        "hand-made designs: 12 of 50 keep the limits, 12 of them in generation 0"
     )
     assert "within max_ops 40,000" in table and "g=8..32 late" in table
 
 
 @pytest.mark.parametrize("more", [["--groups", "4"], ["--verify"], ["a.json"], ["--classes", "3"]])
 def test_designs_are_of_a_config_alone(capsys, more):
-    line = refused(capsys, ["cost", "--designs", str(ROOT / DEMO), *more])
+    line = refused(capsys, ["cost", "--designs", str(ROOT / GROUPS), *more])
     assert "--designs takes a config and --set alone" in line
 
 
 def test_a_wrong_field_beside_designs_is_named(capsys):
-    line = refused(capsys, ["cost", "--designs", str(ROOT / DEMO), "--set", "search.max_op=1"])
+    line = refused(capsys, ["cost", "--designs", str(ROOT / GROUPS), "--set", "search.max_op=1"])
     assert "max_op" in line

@@ -19,7 +19,7 @@ from supernet.spaces.spos_blocks import SposBlocks
 from supernet.spaces.wide_binary import WideBinary
 from tests.supernet.spaces.every_space import SMALL_SPACES
 
-DEMO = MobileNetGroups(image_size=32, classes=10, in_channels=1, width=0.25)
+GROUPS = MobileNetGroups(image_size=32, classes=10, in_channels=1, width=0.25)
 WIDE = WideBinary(
     image_size=32, classes=10, in_channels=1, stem_channels=8, widths=(0.5, 1.0),
     stages=((16, 1, 1), (32, 2, 2), (64, 2, 2), (128, 2, 2)),
@@ -104,9 +104,9 @@ def test_a_position_takes_the_greatest_choice_up_to_the_value(
             assert one[last.name] == max(c for c in last.choices if int(c) <= max(numbers))
 
 
-def test_the_demo_has_fifty_of_which_thirty_two_keep_its_limit() -> None:
-    assert len(DEMO.designs()) == 50 and within(DEMO, 54_700) == 32
-    found = texts(DEMO)
+def test_the_group_space_has_fifty_of_which_thirty_two_keep_a_limit() -> None:
+    assert len(GROUPS.designs()) == 50 and within(GROUPS, 54_700) == 32
+    found = texts(GROUPS)
     assert found["uniform g=4"] == ",".join("4" * 13)
     assert found["uniform g=32"] == "8,16" + ",32" * 11, "no more than a block has"
     # Ranks 0 to 3 over 13 blocks, by depth, its root and its square.
@@ -120,7 +120,7 @@ def test_one_is_near_the_ladder_that_beat_the_uniform_network() -> None:
     asked = [1, 1, 2, 4, 4, 4, 4, 8, 8, 8, 8, 8, 8]
     near = [
         sum(a != b for a, b in zip(asked, map(int, dict(one).values()), strict=True))
-        for one in DEMO.designs().values()
+        for one in GROUPS.designs().values()
     ]
     assert min(near) == 3
 

@@ -10,18 +10,18 @@ from supernet.costs.limits import limits_from
 from supernet.files import UserError
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 
-DEMO = MobileNetGroups(image_size=32, classes=10, in_channels=1, width=0.25)
-MEASURE = CostMeter(DEMO)
-FAMILY = DEMO.designs()
+GROUPS = MobileNetGroups(image_size=32, classes=10, in_channels=1, width=0.25)
+MEASURE = CostMeter(GROUPS)
+FAMILY = GROUPS.designs()
 NAMES = {one: name for name, one in FAMILY.items()}
 MAXIMUM = limits_from({"max_ops": 54_700})
 
 
 def found(count, limits=MAXIMUM, given=()):
-    return hand_made(DEMO, MEASURE, limits, given, count)
+    return hand_made(GROUPS, MEASURE, limits, given, count)
 
 
-def test_of_the_demo_six_come_first_the_nearest_to_its_limit_before():
+def test_of_the_group_space_six_come_first_the_nearest_to_the_limit_before():
     designs = found(6)
     assert str(designs) == "hand-made designs: 32 of 50 keep the limits, 6 of them in generation 0"
     assert [(NAMES[one], MEASURE(one)["ops"]) for one in designs.first] == [
@@ -72,7 +72,7 @@ def test_nearest_is_the_greatest_share_of_any_upper_limit_or_else_the_dearest():
 
 
 def test_what_is_given_does_not_come_again():
-    given_one = DEMO.uniform(4)
+    given_one = GROUPS.uniform(4)
     first = found(6, given=[given_one]).first
     assert given_one not in first and len(first) == 6
     assert len(found(60, given=[given_one]).first) == 31
@@ -81,7 +81,7 @@ def test_what_is_given_does_not_come_again():
 def test_a_space_of_ones_own_may_name_none_of_its_architectures(space):
     class Broken(MobileNetGroups):
         def designs(self):
-            return {"foreign": DEMO.uniform(4)}
+            return {"foreign": GROUPS.uniform(4)}
 
     own = Broken(**{name: value for name, value in space.describe().items() if name != "name"})
     with pytest.raises(UserError, match="design 'foreign': space 'mobilenet-groups' has no pos"):
