@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 from search.searchers.pareto import Point, hypervolume, nondominated
 from supernet.candidate import Candidate, rank_key
 from supernet.files import UserError
+from supernet.space import SearchSpace
 
 FULL_TOP1 = 100.0
 
@@ -94,6 +96,11 @@ class Objectives:
         if self.worst_loss is None:
             return 1 - _fitness(candidate) / FULL_TOP1, *shares
         return min(-_fitness(candidate) / self.worst_loss, 1.0), *shares
+
+
+def loss_of_guessing(space: SearchSpace) -> float:
+    """The cross-entropy, in nats, of a network that finds every class equally likely."""
+    return log(space.decode(space.first()).num_classes)
 
 
 class GrowingFront:

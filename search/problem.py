@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import log
 from typing import NamedTuple
 
 from search.config import SearchStage
@@ -11,7 +10,7 @@ from search.limits.hand_made import HandMade, hand_made
 from search.limits.latency import Latency, measured_costs, open_latency
 from search.limits.measure import CostMeter, Measure
 from search.limits.start_with import load_given
-from search.objectives import Objectives
+from search.objectives import Objectives, loss_of_guessing
 from supernet.architecture import Architecture
 from supernet.costs.limits import limits_from
 from supernet.space import SearchSpace
@@ -52,9 +51,7 @@ def problem_of(stage: SearchStage) -> Problem:
         space, measure, asked.limits(), asked.feasibility_samples, samples
     )
     costs = asked.minimised
-    # A network that guesses evenly has a loss of log(classes).
-    classes = space.decode(space.first()).num_classes
-    worst = log(classes) if asked.scoring.fitness == "cross_entropy" else None
+    worst = loss_of_guessing(space) if asked.scoring.fitness == "cross_entropy" else None
     objectives = Objectives.within(costs, feasibility.as_dict(), worst) if costs else None
     given = load_given(asked.start_with or (), space, measure, feasibility.constraints)
     count = asked.most_designs

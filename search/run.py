@@ -121,6 +121,7 @@ def run_search(
         check_machine(stage.search)  # of a finished run whose budget has grown
         if splits is not None:
             folder.record_once("splits", splits)
+            images = folder.record_once("scored_images", images)
         if problem.objectives is not None:
             point = folder.record_once("reference_point", problem.objectives.reference_point)
             problem = problem._replace(objectives=Objectives.at(point))

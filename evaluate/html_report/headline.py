@@ -69,6 +69,7 @@ def _sentences(facts: Facts) -> Iterator[str]:
         failed += f", {early:,} stopped early" if early else ""
         state = "" if search["is_finished"] else " so far: the search is not finished"
         yield f"Best of {search['num_candidates']:,} candidates{failed}{state}."
+        yield from _ranking(search)
     limits = "; or ".join(describe_limits(one) for one in facts["limits"] if one)
     yield f"Limits: {limits or 'none'}."
     if report is not None:
@@ -84,12 +85,32 @@ def _sentences(facts: Facts) -> Iterator[str]:
         yield "images held out of the training split."
 
 
+def _ranking(search: Facts) -> Iterator[str]:
+    """By what candidates rank, where it is not top-1, and what the images leave open."""
+    if search["ranked_by"] == "loss":
+        yield "They rank by cross-entropy on the search split, less is better."
+    noise = search["noise"]
+    if noise is not None:
+        near, scored = noise["within_noise"], noise["scored"]
+        verb = "is" if near == 1 else "are"
+        yield f"{near:,} of {scored:,} candidates {verb} within noise of the best, itself counted: "
+        yield "less than 1.96 standard errors of a difference worse, so that other images might "
+        yield "rank them otherwise."
+
+
 def _tiles(winner: Facts) -> Iterator[Markup]:
     if winner["is_retrained"]:
         top1 = with_spread(winner["test_top1"], winner["test_top1_std"])
         yield _tile("top-1 %, test split", top1)
+    loss, error = winner.get("search_loss"), winner.get("search_error")
+    if loss is not None:
+        yield _tile("cross-entropy in the search, nats", f"{loss:.4f}")
+    if loss is not None and error is not None:
+        yield _tile("its standard error over images", f"{error:.4f}")
     if winner["search_top1"] is not None:
         yield _tile("top-1 %, in the search", f"{winner['search_top1']:.2f}")
+    if loss is None and error is not None:
+        yield _tile("its standard error over images", f"{error:.2f}")
     for name, value in winner["costs"].items():
         yield _tile(title_of(name), number(value))
 

@@ -20,6 +20,10 @@
     let top1 = `top-1 ${show.format(one.top1)} %`;
     if (one.top1 === null) top1 = `failed: ${one.failure}`;
     else if (one.images !== null) top1 = `top-1 about ${show.format(one.top1)} %, stopped after ${one.images} images`;
+    if (one.loss != null) {
+      const error = one.loss_error === null ? "" : ` ± ${one.loss_error.toFixed(4)}`;
+      top1 += `; cross-entropy ${one.loss.toFixed(4)}${error} nats`;
+    }
     const costs = table.costs
       .map((name, place) => [names[name] || name, one.costs[place]])
       .filter(([, value]) => value !== null)

@@ -52,14 +52,19 @@ def _figures(plots: Sequence[Plot], *below: str) -> Markup:
 
 
 def _generations(search: Facts) -> Markup:
-    heads = ["generation", "candidates", "failed", "best %", "median %", "origins"]
+    has_loss = search["ranked_by"] == "loss"
+    shown = _nats if has_loss else _percent
+    unit, more = ("nats", ["its top-1 %"]) if has_loss else ("%", [])
+    heads = ["generation", "candidates", "failed", f"best {unit}", *more, f"median {unit}"]
+    heads.append("origins")
     rows = [
         [
             str(one["generation"]),
             str(one["candidates"]),
             str(one["failed"]),
-            _percent(one["best"]),
-            _percent(one["median"]),
+            shown(one["best"]),
+            *([_percent(one["best_top1"])] if has_loss else []),
+            shown(one["median"]),
             ", ".join(f"{count} {origin}" for origin, count in one["origins"].items()),
         ]
         for one in search["generations"]
@@ -69,6 +74,10 @@ def _generations(search: Facts) -> Markup:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
+
+
+def _nats(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _same_costs(search: Facts) -> Iterator[Markup]:

@@ -150,7 +150,12 @@ def _lines(one: Watched) -> list[str]:
     if one.best is not None:
         who = one.best.get("name", f"candidate {one.best.get('index')}")
         choices = one.best.get("architecture", {}).values()
-        lines.append(f"  best top-1 {one.best['top1']:.2f} %, {who} {_joined(choices)}".rstrip())
+        scores = f"top-1 {one.best['top1']:.2f} %"
+        if (loss := one.best.get("loss")) is not None:
+            error = one.best.get("loss_error")
+            more = "" if error is None else f" ± {error:.4f}"
+            scores = f"cross-entropy {loss:.4f}{more} nats, {scores}"
+        lines.append(f"  best {scores}, {who} {_joined(choices)}".rstrip())
         if costs := one.best.get("costs"):
             lines.append(
                 "  " + ", ".join(f"{name} {_figure(value)}" for name, value in costs.items())

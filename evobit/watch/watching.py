@@ -16,6 +16,9 @@ from supernet.history_file import rank_of_line
 from training.run_files.folder import RunFolder
 from training.run_files.progress import PROGRESS_FILE, read_progress
 
+LOSS = ("loss", "loss_error")
+"""Fields of a candidate's line, where it ranks by cross-entropy."""
+
 QUIET_AFTER_S = 60.0
 """A run whose lock cannot be looked up counts as stopped when it was silent for so long."""
 
@@ -26,8 +29,9 @@ class Watched:
 
     `state`: "finished", "running", "stopped" (the same command resumes it) or "unreadable", of
     which nothing is known but the `reason`. `progress`: what is being done, each with `label`,
-    `done`, `total`, `per_second` (0: not yet known) and `seconds_left`. `best`: the best top-1 so
-    far in percent, and whose it is; of equals the one that the search takes. `workers`: Ray actors
+    `done`, `total`, `per_second` (0: not yet known) and `seconds_left`. `best`: the best so far,
+    its top-1 in percent, its `loss` and `loss_error` in nats where it ranks by them, and whose it
+    is; of equals the one that the search takes. `workers`: Ray actors
     of a search; 0: none. `last`: the log's last line. `last_step`: the last line of training in
     it. `summary`: of a finished run.
     """
@@ -179,11 +183,15 @@ class _Tail:
         rank = rank_of_line(document)
         if self._rank_of_best is None or rank < self._rank_of_best:
             self._rank_of_best = rank
-            named = ("index", "name", "top1", "architecture", "costs")
+            scores = ("top1", *LOSS) if "index" in document else ("top1",)
+            named = ("index", "name", *scores, "architecture", "costs")
             self.best = {name: document[name] for name in named if name in document}
             for name in ("architecture", "costs"):
                 if not isinstance(self.best.get(name, {}), dict):
                     del self.best[name]  # damaged, and no reason to show nothing
+            for name in LOSS:
+                if not is_number(self.best.get(name, 0.0)):
+                    del self.best[name]
 
 
 def _progress(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.objectives import Objectives
+from search.objectives import Objectives, loss_of_guessing
 from search.results.export import open_search
 from search.searchers.base import OBJECTIVES
 from supernet.architecture_file import save_architecture
@@ -19,14 +19,24 @@ from training.run_files.folder import RunFolder
 FORMAT = "evobit/front"
 VERSION = 1
 
+LOSSES = ("loss", "loss_error")
+BEST = {
+    "top1": {"top1": {"goal": "maximise", "unit": "percent"}},
+    "loss": {"loss": {"goal": "minimise", "unit": "nats"}},
+}
+AXES = {
+    "top1": "top-1 on the search split (percent)",
+    "loss": "cross-entropy on the search split (nats)",
+}
+
 
 def export_front(run: Path, output: Path, costs: Sequence[str] = ()) -> list[Path]:
     """Write the front of a search's history into the folder `output`; returns the files written.
 
     `architecture-1.json`, ... by the first cost in ascending order, `front.svg` and `front.json`
-    (docs/formats.md). `costs` are minimised beside top-1; by default those of the search, OPs
-    where it looked at top-1 alone. Any search will do, finished or not. An earlier front in the
-    folder is replaced.
+    (docs/formats.md). `costs` are minimised beside what the search ranks by, top-1 or
+    cross-entropy; by default those of the search, OPs where it looked at no cost. Any search will
+    do, finished or not. An earlier front in the folder is replaced.
 
     Raises:
         UserError: not a search run, a damaged history, no scored candidate, an unknown cost.
@@ -35,7 +45,8 @@ def export_front(run: Path, output: Path, costs: Sequence[str] = ()) -> list[Pat
 
     folder, space, candidates = open_search(run)
     with as_written(folder.manifest_file):
-        objectives = _objectives(folder, costs)
+        has_loss = any(one.loss is not None for one in candidates)
+        objectives = _objectives(folder, costs, loss_of_guessing(space) if has_loss else None)
         front, volume = objectives.front(candidates), objectives.hypervolume(candidates)
     output = Path(output)
     if output.exists() and not output.is_dir():
@@ -46,13 +57,19 @@ def export_front(run: Path, output: Path, costs: Sequence[str] = ()) -> list[Pat
         provenance = provenance_of(candidate, folder)
         save_architecture(file, space, candidate.architecture, provenance=provenance)
     points = [
-        {"file": file.name, "index": one.index, "top1": one.top1, "costs": dict(one.costs)}
+        {
+            "file": file.name,
+            "index": one.index,
+            "top1": one.top1,
+            **{name: loss for name in LOSSES if (loss := getattr(one, name)) is not None},
+            "costs": dict(one.costs),
+        }
         for file, one in zip(files, front, strict=True)
     ]
     plot, document = output / "front.svg", output / "front.json"
     # Files of an earlier front are known by its front.json, which is replaced before they go.
     stale = set(output.glob("architecture-*.json")) - set(files) if document.exists() else set()
-    write_text(plot, _plot(candidates, points, next(iter(objectives.reference))))
+    write_text(plot, _plot(candidates, points, objectives))
     write_json(
         document,
         {
@@ -62,7 +79,7 @@ def export_front(run: Path, output: Path, costs: Sequence[str] = ()) -> list[Pat
             "evaluations": len(candidates),
             "split": "search",
             "objectives": {
-                "top1": {"goal": "maximise", "unit": "percent"},
+                **BEST[_score(objectives)],
                 **{
                     name: {"goal": "minimise", "unit": unit_of(name)}
                     for name in objectives.reference
@@ -78,7 +95,12 @@ def export_front(run: Path, output: Path, costs: Sequence[str] = ()) -> list[Pat
     return [*files, document, plot]
 
 
-def _objectives(folder: RunFolder, costs: Sequence[str]) -> Objectives:
+def _score(objectives: Objectives) -> str:
+    """The field of a candidate that is an objective beside costs."""
+    return "top1" if objectives.worst_loss is None else "loss"
+
+
+def _objectives(folder: RunFolder, costs: Sequence[str], worst_loss: float | None) -> Objectives:
     """The search's own objectives, or `costs` with the reference point of its space and limits."""
     recorded = folder.manifest.get("reference_point")
     if recorded is not None and not costs:
@@ -86,22 +108,30 @@ def _objectives(folder: RunFolder, costs: Sequence[str]) -> Objectives:
     path = folder.path / "feasibility.json"
     with as_written(path):
         report = read_json(path, what="feasibility report")
-        return Objectives.within(costs or OBJECTIVES, report)
+        return Objectives.within(costs or OBJECTIVES, report, worst_loss)
 
 
-def _plot(candidates: Sequence[Candidate], points: Sequence[Mapping[str, Any]], cost: str) -> str:
-    """The SVG of all scored candidates and the front's `points` over `cost`."""
+def _plot(
+    candidates: Sequence[Candidate], points: Sequence[Mapping[str, Any]], objectives: Objectives
+) -> str:
+    """The SVG of all scored candidates and the front's `points` over the first cost."""
+    cost, score = next(iter(objectives.reference)), _score(objectives)
     unit = unit_of(cost)  # Without one, the name of a measured cost ends in it (latency_ms).
-    scored = [(one.costs[cost], one.top1) for one in candidates if one.top1 is not None]
-    front = [(point["costs"][cost], point["top1"], point["file"]) for point in points]
+    scored = [
+        Dot(one.costs[cost], value)
+        for one in candidates
+        if (value := getattr(one, score)) is not None
+    ]
     lined = [
-        Dot(value, top1, f"{file}: {cost} {value}, top1 {top1}") for value, top1, file in front
+        Dot(value, found, f"{point['file']}: {cost} {value}, {score} {found}")
+        for point in points
+        for value, found in [(point["costs"][cost], point[score])]
     ]
     return chart_svg(
         [
-            Series("candidates", [Dot(value, top1) for value, top1 in scored], faint=True),
+            Series("candidates", scored, faint=True),
             Series("front", lined, line=True),
         ],
         f"{cost} ({unit})" if unit else cost,
-        "top-1 on the search split (percent)",
+        AXES[score],
     )

@@ -90,7 +90,11 @@ def fitness_error(candidate: Candidate, images: int | None) -> float | None:
 
 
 def provenance_of(candidate: Candidate, folder: RunFolder) -> dict[str, Any]:
-    """Where an exported architecture comes from; `top1` is percent on the search split."""
+    """Where an exported architecture comes from; `top1` is percent on the search split.
+
+    `top1_error`: its standard error over images, in points. Where the search ranks by
+    cross-entropy, `loss` and `loss_error` are that in nats.
+    """
     with as_written(folder.manifest_file):
         manifest = folder.manifest
         return {
@@ -102,6 +106,14 @@ def provenance_of(candidate: Candidate, folder: RunFolder) -> dict[str, Any]:
             **({"splits": splits} if (splits := manifest.get("splits")) else {}),
             "index": candidate.index,
             "top1": candidate.top1,
-            **({} if candidate.loss is None else {"loss": candidate.loss}),
+            **_errors(candidate, manifest.get("scored_images")),
             "split": "search",
         }
+
+
+def _errors(candidate: Candidate, images: int | None) -> Mapping[str, float]:
+    """What is known beside its top-1: standard errors over images, and the loss, in nats."""
+    found = {"loss": candidate.loss, "loss_error": candidate.loss_error}
+    if candidate.counted_top1 is not None and images is not None:
+        found = {"top1_error": top1_error(candidate.counted_top1, images), **found}
+    return {name: value for name, value in found.items() if value is not None}

@@ -47,6 +47,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "data": (dict, type(None)),
     "git_commit": (str, type(None)),
     "reference_point": (dict, type(None)),
+    "scored_images": (int, type(None)),
     "splits": (dict, type(None)),
     "threads": (int, type(None)),
     "versions": (dict, type(None)),

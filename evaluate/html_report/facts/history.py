@@ -1,13 +1,14 @@
 """What a search's candidates and a training's log say: the best so far, fronts, curves.
 
-A candidate with `images` was given up early: its top-1 is a guess from so many images. Guesses are
-shown, but are never the best and on no front.
+What candidates rank by is their loss in nats, less is better, where they have one, else their top-1
+in percent. One with `images` was given up early: its top-1 is a guess from so many images. Guesses
+are shown, but are never the best and on no front.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -16,13 +17,25 @@ from supernet.candidate import Candidate
 from training.run_files.log import read_events
 
 
+def ranked_by(candidates: Iterable[Candidate]) -> str:
+    """The field that candidates rank by: "loss" or "top1"."""
+    return "loss" if any(one.loss is not None for one in candidates) else "top1"
+
+
+def figure(candidate: Candidate) -> float | None:
+    """What it ranks by, as it is shown: nats or percent; None where scoring failed or guessed."""
+    return candidate.counted_top1 if candidate.loss is None else candidate.loss
+
+
 def best_so_far(candidates: Sequence[Candidate]) -> list[tuple[int, float]]:
-    """Index and top-1 of each candidate that was better than all before it."""
+    """Index and figure of each candidate that was better than all before it."""
     found: list[tuple[int, float]] = []
+    best = -math.inf
     for one in candidates:
-        top1 = one.counted_top1
-        if top1 is not None and (not found or top1 > found[-1][1]):
-            found.append((one.index, top1))
+        value = figure(one)
+        if value is not None and _fitness(one) > best:
+            found.append((one.index, value))
+            best = _fitness(one)
     return found
 
 
@@ -31,14 +44,18 @@ def front(candidates: Sequence[Candidate], cost: str) -> list[int]:
 
     Of candidates equal in both the first stands for all.
     """
-    scored = [one for one in candidates if one.counted_top1 is not None and cost in one.costs]
+    scored = [one for one in candidates if figure(one) is not None and cost in one.costs]
     found: list[int] = []
     best = -math.inf
-    for one in sorted(scored, key=lambda one: (one.costs[cost], -(one.top1 or 0.0), one.index)):
-        if one.top1 is not None and one.top1 > best:
+    for one in sorted(scored, key=lambda one: (one.costs[cost], -_fitness(one), one.index)):
+        if _fitness(one) > best:
             found.append(one.index)
-            best = one.top1
+            best = _fitness(one)
     return found
+
+
+def _fitness(candidate: Candidate) -> float:
+    return -math.inf if candidate.fitness is None else candidate.fitness
 
 
 def varying_costs(candidates: Sequence[Candidate]) -> tuple[list[str], dict[str, float]]:
@@ -54,12 +71,16 @@ def varying_costs(candidates: Sequence[Candidate]) -> tuple[list[str], dict[str,
 
 
 def generations(candidates: Sequence[Candidate]) -> Iterator[dict[str, Any]]:
-    """Of each generation: how many of which origin, how many failed, quartiles and best."""
+    """Of each generation: how many of which origin, how many failed, quartiles and best figure.
+
+    `best_top1` is the top-1 of the best, by whatever it ranks.
+    """
     by_number: dict[int, list[Candidate]] = {}
     for one in candidates:
         by_number.setdefault(one.generation, []).append(one)
     for number, members in sorted(by_number.items()):
-        scored = [one.counted_top1 for one in members if one.counted_top1 is not None]
+        scored = [value for one in members if (value := figure(one)) is not None]
+        best = max((m for m in members if figure(m) is not None), key=_fitness, default=None)
         origins: dict[str, int] = {}
         for one in members:
             origins[one.origin] = origins.get(one.origin, 0) + 1
@@ -70,7 +91,8 @@ def generations(candidates: Sequence[Candidate]) -> Iterator[dict[str, Any]]:
             "origins": origins,
             "failed": sum(one.top1 is None for one in members),
             "stopped_early": sum(one.images is not None for one in members),
-            "best": max(scored, default=None),
+            "best": None if best is None else figure(best),
+            "best_top1": None if best is None else best.top1,
             "median": median(scored) if scored else None,
             "lower_quartile": low,
             "upper_quartile": high,

@@ -8,8 +8,10 @@ from typing import Any
 
 from evaluate.html_report.facts.history import (
     best_so_far,
+    figure,
     front,
     generations,
+    ranked_by,
     varying_costs,
 )
 from evaluate.lineage import config_of
@@ -22,6 +24,8 @@ from training.run_files.folder import RunFolder
 from training.run_files.log import read_events
 
 COLUMNS = ("index", "generation", "origin", "top1", "images", "failure", "choices", "costs")
+LOSS_COLUMNS = ("loss", "loss_error")
+"""Of a search that ranks by cross-entropy, in nats."""
 
 
 def search_facts(run: RunFolder, finalists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -49,6 +53,8 @@ def search_facts(run: RunFolder, finalists: Sequence[Mapping[str, Any]]) -> dict
         "search_images": config.get("scoring", {}).get("search_images"),
         "limits": limits,
         "objectives": config.get("objectives"),
+        "ranked_by": ranked_by(candidates),
+        "noise": _noise(candidates, summary),
         "winner": _winner(candidates, summary),
         "finalists": _finalists(candidates, finalists),
         "positions": list(candidates[0].architecture) if candidates else [],
@@ -81,8 +87,24 @@ def _measured(path: Path) -> list[dict[str, Any]]:
         ]
 
 
+def _noise(candidates: Sequence[Candidate], summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How many of the `scored` are within noise of the best, and the best's standard error.
+
+    As the search's summary has it: None of one that is not finished, or too old to say.
+    """
+    if "within_noise" not in summary:
+        return None
+    scored = sum(one.top1 is not None for one in candidates)
+    return {
+        "error": summary.get("search_error"),
+        "within_noise": summary["within_noise"],
+        "scored": scored,
+    }
+
+
 def _table(candidates: Sequence[Candidate]) -> dict[str, Any]:
     names = list(candidates[0].costs) if candidates else []
+    more = LOSS_COLUMNS if ranked_by(candidates) == "loss" else ()
     rows = [
         [
             one.index,
@@ -93,16 +115,17 @@ def _table(candidates: Sequence[Candidate]) -> dict[str, Any]:
             one.failure,
             [choice for _, choice in one.architecture.choices],
             [one.costs.get(name) for name in names],
+            *(getattr(one, name) for name in more),
         ]
         for one in candidates
     ]
-    return {"columns": list(COLUMNS), "costs": names, "rows": rows}
+    return {"columns": [*COLUMNS, *more], "costs": names, "rows": rows}
 
 
 def _winner(candidates: Sequence[Candidate], summary: Mapping[str, Any]) -> int | None:
     """Index of the one the search names; before its end, of the best so far. Ties: fewer OPs."""
     named = [one for one in candidates if str(one.architecture) == summary.get("best")]
-    scored = [one for one in candidates if one.counted_top1 is not None]
+    scored = [one for one in candidates if figure(one) is not None]
     ranked = sorted(scored, key=lambda one: rank_key(one)[:2])  # of equals the first
     return next((one.index for one in [*named, *ranked]), None)
 
@@ -149,7 +172,7 @@ def winner_of(finalists: Sequence[Facts], search: Facts | None) -> Facts | None:
             "is_retrained": True,
             "choices": row["choices"],
             "index": at,
-            "search_top1": None if search is None or at is None else candidate(search, at)["top1"],
+            **({"search_top1": None} if search is None or at is None else _scores(search, at)),
             "test_top1": row["top1_mean"],
             "test_top1_std": row["top1_std"],
             "seeds": len(row["top1"]),
@@ -163,9 +186,23 @@ def winner_of(finalists: Sequence[Facts], search: Facts | None) -> Facts | None:
         "is_retrained": False,
         "choices": found["choices"],
         "index": best,
-        "search_top1": found["top1"],
+        **_scores(search, best),
         "costs": found["costs"],
     }
+
+
+def _scores(search: Facts, index: int) -> Facts:
+    """What the search knew of a candidate: top-1, the loss if it ranks by it, a standard error.
+
+    The error is that of what it ranks by; of a top-1 the best's alone is known.
+    """
+    row, noise = candidate(search, index), search["noise"]
+    found = {"search_top1": row["top1"]}
+    if search["ranked_by"] == "loss":
+        return {**found, "search_loss": row["loss"], "search_error": row["loss_error"]}
+    if noise is not None and index == search["winner"]:
+        found["search_error"] = noise["error"]
+    return found
 
 
 def candidate(search: Mapping[str, Any], index: int) -> Facts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from supernet.charts.scales import Scale, number
 from supernet.charts.svg import SHAPES, Entry, element, mark
@@ -13,6 +13,38 @@ Search = Mapping[str, Any]
 
 ORIGINS = ("random", "mutation", "crossover", "given", "design")
 """Each has a shape and a colour of its own; others take what is left, in turn."""
+
+
+class Ranking(NamedTuple):
+    """What candidates rank by: its column, names of it, and where on an axis the worst is.
+
+    `axis` is what stands beside one, `unit` what follows a number.
+    """
+
+    column: str
+    title: str
+    name: str
+    axis: str
+    unit: str
+    least_is_best: bool = False
+
+
+RANKINGS = {
+    "top1": Ranking("top1", "Accuracy", "top-1", "top-1, % of the search split", "%"),
+    "loss": Ranking(
+        "loss",
+        "Cross-entropy",
+        "cross-entropy",
+        "cross-entropy, nats: less is better",
+        "nats",
+        True,
+    ),
+}
+
+
+def ranking_of(search: Search) -> Ranking:
+    """What the search ranks by."""
+    return RANKINGS[search["ranked_by"]]
 
 
 def rows_of(search: Search) -> list[dict[str, Any]]:
@@ -34,11 +66,14 @@ def points(
 ) -> tuple[str, str]:
     """A mark for each candidate, and what is not drawn, in words.
 
-    Failed ones stand on the axis. Hollow ones were stopped early: their top-1 is a guess.
+    Failed ones stand where the worst is. Hollow ones were stopped early: their top-1 is a guess.
     """
+    ranking = ranking_of(search)
+    worst = y.end if ranking.least_is_best else y.start
+    values = [row[ranking.column] for row in rows]
     places = [
-        (at, y.start if row["top1"] is None else y(row["top1"]), _sort(row))
-        for at, row in zip(xs, rows, strict=True)
+        (at, worst if value is None else y(value), _sort(row))
+        for at, value, row in zip(xs, values, rows, strict=True)
     ]
     kept = {index for front in search["fronts"].values() for index in front}
     kept |= {index for index, _ in search["best_so_far"]}
@@ -64,9 +99,16 @@ def candidate_text(row: Mapping[str, Any], search: Search) -> str:
         top1 = f"about {number(row['top1'])} %, stopped after {number(row['images'])} images"
     else:
         top1 = f"{number(row['top1'])} %"
+    if row.get("loss") is not None:
+        top1 += f", cross-entropy {loss_text(row['loss'], row['loss_error'])}"
     costs = "; ".join(f"{title_of(name)} {number(row['costs'][name])}" for name in search["costs"])
     choices = ",".join(map(str, row["choices"]))
     return f"candidate {row['index']} ({row['origin']}): {top1}\n{choices}\n{costs}"
+
+
+def loss_text(loss: float, error: float | None) -> str:
+    """0.5123 ± 0.0102 nats: the standard error follows where it is known."""
+    return f"{loss:.4f} nats" if error is None else f"{loss:.4f} ± {error:.4f} nats"
 
 
 def _sort(row: Mapping[str, Any]) -> tuple[str, bool, bool]:

@@ -1,11 +1,18 @@
-"""Plots of a search: its progress, its generations, and accuracy against each cost."""
+"""Plots of a search: its progress, its generations, and what it ranks by against each cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from evaluate.html_report.plots.candidates import Search, entries_of, points, rows_of
+from evaluate.html_report.plots.candidates import (
+    Ranking,
+    Search,
+    entries_of,
+    points,
+    ranking_of,
+    rows_of,
+)
 from supernet.charts.scales import Scale, number
 from supernet.charts.svg import (
     BOTTOM,
@@ -26,25 +33,23 @@ from supernet.charts.svg import (
 )
 from supernet.costs.table import title_of
 
-TOP1_ESTIMATE = "top-1, % of the search split"
-
 
 def progress(search: Search, *, titled: bool = False) -> Plot:
-    """Top-1 of every candidate over its index, and the best so far. `titled`: each has a title."""
-    rows = rows_of(search)
+    """Every candidate over its index, and the best so far. `titled`: each has a title."""
+    rows, ranking = rows_of(search), ranking_of(search)
     x = Scale.over([row["index"] for row in rows], LEFT, WIDTH - RIGHT, whole=True)
-    y = _top1_scale(rows)
+    y = _scale_of(ranking, rows)
     best = search["best_so_far"]
-    steps = _staircase([(x(i), y(top1)) for i, top1 in best], x(max(len(rows) - 1, 0)))
+    steps = _staircase([(x(i), y(value)) for i, value in best], x(max(len(rows) - 1, 0)))
     drawn, note = points(search, rows, [x(row["index"]) for row in rows], y, titled)
     entries = [*entries_of(rows), Entry("best so far", "line", "best")]
     return framed(
         "progress",
         "Search progress",
-        axes(x, y, "candidate", TOP1_ESTIMATE, whole_x=True) + drawn + path(steps, "best"),
+        axes(x, y, "candidate", ranking.axis, whole_x=True) + drawn + path(steps, "best"),
         entries,
-        said=f"{len(rows)} candidates; the best reached {number(best[-1][1])} % at index "
-        f"{best[-1][0]}."
+        said=f"{len(rows)} candidates; the best reached {number(best[-1][1])} {ranking.unit} at "
+        f"index {best[-1][0]}."
         if best
         else f"{len(rows)} candidates, none of them scored.",
         note=note,
@@ -52,18 +57,20 @@ def progress(search: Search, *, titled: bool = False) -> Plot:
 
 
 def by_generation(search: Search) -> Plot:
-    """Best, median and middle half of each generation's top-1."""
+    """Best, median and middle half of each generation."""
+    ranking = ranking_of(search)
     found = [one for one in search["generations"] if one["best"] is not None]
     x = Scale.over(
         [one["generation"] for one in search["generations"]], LEFT, WIDTH - RIGHT, whole=True
     )
-    y = _scale_y([one[name] for one in found for name in ("best", "lower_quartile")])
+    worse = "upper_quartile" if ranking.least_is_best else "lower_quartile"
+    y = _scale_y([one[name] for one in found for name in ("best", worse)])
     upper = [(x(one["generation"]), y(one["upper_quartile"])) for one in found]
     lower = [(x(one["generation"]), y(one["lower_quartile"])) for one in found]
     # Few generations have a mark each; of hundreds the lines tell all.
     marked = found if len(found) <= 60 else []
     parts = [
-        axes(x, y, "generation", TOP1_ESTIMATE, whole_x=True),
+        axes(x, y, "generation", ranking.axis, whole_x=True),
         _area([*upper, *reversed(lower)]),
         path([(x(one["generation"]), y(one["median"])) for one in found], "median"),
         path([(x(one["generation"]), y(one["best"])) for one in found], "best"),
@@ -74,7 +81,8 @@ def by_generation(search: Search) -> Plot:
                 y(one["best"]),
                 said=f"generation {one['generation']}: {one['candidates']} candidates ("
                 + ", ".join(f"{count} {origin}" for origin, count in one["origins"].items())
-                + f"), best {number(one['best'])} %, median {number(one['median'])} %",
+                + f"), best {number(one['best'])} {ranking.unit}, "
+                f"median {number(one['median'])} {ranking.unit}",
                 class_="point dot-best",
             )
             for one in marked
@@ -115,8 +123,8 @@ def hypervolume(search: Search) -> Plot | None:
 
 
 def against_cost(search: Search, cost: str, *, titled: bool = False) -> Plot:
-    """Top-1 of every candidate over one cost: the front, the limits, the winner, the finalists."""
-    rows = rows_of(search)
+    """Every candidate over one cost: the front, the limits, the winner, the finalists."""
+    rows, ranking = rows_of(search), ranking_of(search)
     values = [row["costs"][cost] for row in rows]
     limits = {
         end: search["limits"][f"{end}_{cost}"]
@@ -124,27 +132,27 @@ def against_cost(search: Search, cost: str, *, titled: bool = False) -> Plot:
         if f"{end}_{cost}" in search["limits"]
     }
     x = Scale.over([*values, *limits.values()], LEFT, WIDTH - RIGHT)
-    y = _top1_scale(rows)
+    y = _scale_of(ranking, rows)
     drawn, note = points(search, rows, list(map(x, values)), y, titled)
     front = [rows[index] for index in search["fronts"].get(cost, [])]
-    places = [(x(row["costs"][cost]), y(row["top1"])) for row in front]
+    places = [(x(row["costs"][cost]), y(row[ranking.column])) for row in front]
     name = title_of(cost)
     return framed(
-        f"top1-{cost.replace('_', '-')}",
-        f"Accuracy against {name}",
-        axes(x, y, name, TOP1_ESTIMATE)
+        f"{ranking.column}-{cost.replace('_', '-')}",
+        f"{ranking.title} against {name}",
+        axes(x, y, name, ranking.axis)
         + "".join(_limit(x(value), y, f"{end} {number(value)}") for end, value in limits.items())
         + drawn
         + path(_staircase(places, x.end), "front")
         + _named(search, rows, cost, x, y),
         [*entries_of(rows), Entry("Pareto front", "line", "front")],
-        said=f"{len(front)} candidates are on the Pareto front of {name} and top-1.",
+        said=f"{len(front)} candidates are on the Pareto front of {name} and {ranking.name}.",
         note=note,
     )
 
 
-def _top1_scale(rows: Sequence[Mapping[str, Any]]) -> Scale:
-    return _scale_y([row["top1"] for row in rows if row["top1"] is not None])
+def _scale_of(ranking: Ranking, rows: Sequence[Mapping[str, Any]]) -> Scale:
+    return _scale_y([value for row in rows if (value := row[ranking.column]) is not None])
 
 
 def _scale_y(values: Iterable[float]) -> Scale:
@@ -178,14 +186,15 @@ def _limit(x: float, y: Scale, text: str) -> str:
 def _named(search: Search, rows: Sequence[Mapping[str, Any]], cost: str, x: Scale, y: Scale) -> str:
     """Rings around the finalists and the winner, which alone is named."""
     parts = []
+    column = ranking_of(search).column
     marked = {index: name for name, index in search["finalists"].items()}
     if search["winner"] is not None:
         marked[search["winner"]] = "winner"
     for index, name in sorted(marked.items()):
         row = rows[index]
-        if row["top1"] is None:
+        if row[column] is None:
             continue
-        at_x, at_y = x(row["costs"][cost]), y(row["top1"])
+        at_x, at_y = x(row["costs"][cost]), y(row[column])
         parts.append(mark("circle", at_x, at_y, size=7.0, class_="ring", data_c=index))
         anchor = "end" if at_x > WIDTH / 2 else "start"
         parts.append(
