@@ -94,7 +94,7 @@ def _ranking(search: Facts) -> Iterator[str]:
         near, scored = noise["within_noise"], noise["scored"]
         verb = "is" if near == 1 else "are"
         yield f"{near:,} of {scored:,} candidates {verb} within noise of the best, itself counted: "
-        yield "less than 1.96 standard errors of a difference worse, so that other images might "
+        yield "at most 1.96 standard errors of a difference worse, so that other images might "
         yield "rank them otherwise."
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from evaluate.html_report.headline import with_spread
 from evaluate.html_report.markup import Markup, copyable, folded, table, tag
+from evaluate.html_report.plots.surrogate import signed, worth_unit
 from evaluate.retrain.by_class import class_table
 from evaluate.retrain.columns import Cell, columns
 from supernet.charts.scales import number
@@ -28,6 +29,8 @@ def sections(
         yield "search", "Search", _figures(plots["search"], _generations(search))
     if plots["costs"]:
         yield "costs", "Accuracy and cost", _figures(plots["costs"], *_same_costs(search))
+    if plots["surrogate"]:
+        yield "surrogate", "The surrogate", _figures(plots["surrogate"], *_worths(search))
     if plots["finalists"]:
         yield "finalists", "Finalists", _figures(plots["finalists"], _networks(report))
     if plots["blocks"]:
@@ -85,6 +88,23 @@ def _same_costs(search: Facts) -> Iterator[Markup]:
     if same:
         listed = ", ".join(f"{title_of(n)} {number(value)}" for n, value in same.items())
         yield tag("p", f"The same for all candidates: {listed}.", class_="note")
+
+
+def _worths(search: Facts) -> Iterator[Markup]:
+    found = search["surrogate"]["worths"]
+    if not found:
+        return
+    said = "A choice's worth: the mean that the surrogate guesses with it at its place in the "
+    said += "architectures scored, less the mean over the place's choices, less what its OPs alone "
+    said += "would bring by a straight line of score over log OPs. It is what the surrogate holds, "
+    said += "not a measurement: little where few candidates had the choice."
+    yield tag("p", said, class_="note")
+    heads = ["position", "choice", f"worth, {worth_unit(search)}", "candidates with it"]
+    rows = [
+        [one["position"], str(one["choice"]), signed(one["worth"]), number(one["scored"])]
+        for one in found
+    ]
+    yield folded("Every choice as a table", table(heads, rows, "Worth beyond OPs", text_columns=2))
 
 
 def _networks(report: Facts) -> Markup:

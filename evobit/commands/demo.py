@@ -57,6 +57,7 @@ def demo(
     from evobit.config import load_stage
     from evobit.contest import contest_of
     from search.config import SearchStage
+    from search.results.worth import worths_in
     from search.run import check_search, run_search
     from training.supernet_stage import SupernetStage
     from training.supernet_training import train_supernet
@@ -121,7 +122,7 @@ def demo(
         figures = packed.as_dict()
         card = note_card(packed.path, write_card_of(packed.path, network, figures, timed=timed))
         page = folder / "report.html"
-        write_page(collect(retrained, search), page)
+        write_page(collect(retrained, search, worths=worths_in), page)
         say(f"demo: {sum(seconds.values()):.0f} s in all; everything is in {folder}")
         document = {**made.as_dict(), "finals": held, "packed": figures, "bench": timed}
         written = {"run": folder, "page": page, "card": card}

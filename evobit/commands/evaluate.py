@@ -160,11 +160,12 @@ def _draw(
     """Write the page and the plots that are asked for; returns the files and their bytes."""
     from evaluate.html_report.facts.report import collect
     from evaluate.html_report.write import write_page, write_plots
+    from search.results.worth import worths_in
 
     files = []
     # A run folder is read as it stands; what no page can be made of is damage in it.
     with or_damaged(run / "manifest.json"):
-        facts = collect(run, search, space)
+        facts = collect(run, search, space, worths_in)
         for kind, folder in folders.items():
             if folder is not None:
                 files += write_plots(facts, folder, kind)

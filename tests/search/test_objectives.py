@@ -2,14 +2,19 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from math import log
+from operator import le
+from pathlib import Path
 from random import Random
 
+import jsonschema
 import pytest
 
 from search.config import SearchConfig, SearchStage
 from search.objectives import GrowingFront, Objectives
 from search.results.export_front import export_front
 from search.run import run_search
+from search.scoring.tasks import Score
 from supernet.architecture_file import load_architecture
 from supernet.candidate import Candidate
 from supernet.charts.scatter import Dot, Series, chart_svg
@@ -17,6 +22,7 @@ from supernet.files import UserError
 from supernet.history_file import read_history
 from training.run_files.folder import RunFolder
 
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -251,3 +257,41 @@ def test_refusals_write_nothing(space, supernet_run, run, factory, tmp_path):
     (run / "history.jsonl").write_bytes(b"")
     with pytest.raises(UserError, match="no scored candidate yet"):
         export_front(run, tmp_path / "other")
+
+
+@pytest.mark.parametrize("searcher", ["nsga2", "evolution"])
+def test_the_front_of_a_search_by_cross_entropy(
+    space, supernet_run, run, score, tmp_path, searcher
+):
+    def by_loss(architecture):
+        found = score(architecture)
+        # Higher top-1 goes with higher loss here: the two fronts differ.
+        return Score(found, loss=found / 100, loss_error=0.01)
+
+    stage = stage_of(space, searcher, scoring={"fitness": "cross_entropy"})
+    run_search(stage, run, supernet_run, scorer_factory=lambda _: by_loss)
+    found = read_history(run / "history.jsonl", space)
+    export_front(run, tmp_path / "front", ["ops", "bits"])
+    front = json.loads((tmp_path / "front" / "front.json").read_text())
+    costs = [(one.loss, one.costs["ops"], one.costs["bits"]) for one in found]
+    expected = {
+        k
+        for k, mine in enumerate(costs)
+        if not any(all(map(le, other, mine)) and other != mine for other in costs)
+    }
+    assert {point["index"] for point in front["points"]} == expected
+    assert list(front["objectives"]) == ["loss", "ops", "bits"]
+    assert front["objectives"]["loss"] == {"goal": "minimise", "unit": "nats"}
+    assert front["reference"]["loss"] == pytest.approx(log(space.classes))
+    assert 0 < front["hypervolume"] < 1
+    for point in front["points"]:
+        assert point["loss"] == found[point["index"]].loss and point["loss_error"] == 0.01
+        document = load_architecture(tmp_path / "front" / point["file"])[2]
+        provenance = document["provenance"]
+        assert (provenance["loss"], provenance["loss_error"]) == (point["loss"], 0.01)
+        assert "top1_error" not in provenance, "of a scorer of one's own nobody knows the images"
+    svg = (tmp_path / "front" / "front.svg").read_text()
+    assert "cross-entropy on the search split (nats)" in svg
+    assert f"loss {front['points'][0]['loss']}" in svg
+    schema = json.loads((SCHEMAS / "front.schema.json").read_text())
+    jsonschema.validate(front, schema)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,21 @@ STAGES = ("retrain", "search")
 
 Facts = dict[str, Any]
 
+Worths = Callable[[Path], Sequence[Facts]]
+"""From the run folder of a search with a surrogate to the worth of each choice, a row each."""
 
-def collect(run: Path, search: Path | None = None, space: str | None = None) -> Facts:
+
+def collect(
+    run: Path,
+    search: Path | None = None,
+    space: str | None = None,
+    worths: Worths | None = None,
+) -> Facts:
     """The facts of a finished retraining, or of a search, and of all that they build on.
 
     `search`: the search of a retraining's finalists, where it lies elsewhere. `space`: the user's
-    own search space that the runs may name. What could not be found is in `missing`, in words.
+    own search space that the runs may name. `worths` tells what a search's surrogate learned.
+    What could not be found is in `missing`, in words.
 
     Raises:
         UserError: another stage's run, an unfinished retraining, a damaged history.
@@ -47,6 +56,11 @@ def collect(run: Path, search: Path | None = None, space: str | None = None) -> 
     finalists = [row for row in (report or {}).get("networks", []) if row["kind"] == "finalist"]
     searched = lineage.of("search")
     found = search_facts(searched, finalists) if searched else None
+    if searched and found and found["surrogate"] and found["winner"] is not None and worths:
+        try:
+            found["surrogate"]["worths"] = worths(searched.path)
+        except UserError as error:
+            lineage.missing.append(f"what the surrogate learned: {error}")
     table = lineage.files.get("latency table")
     winner = winner_of(finalists, found)
     return plain(

@@ -64,8 +64,9 @@ def search_facts(run: RunFolder, finalists: Sequence[Mapping[str, Any]]) -> dict
         "best_so_far": best_so_far(candidates),
         "fronts": {cost: front(candidates, cost) for cost in varying},
         "generations": list(generations(candidates)),
+        "surrogate": _surrogate(run, config),
         "hypervolume": summary.get("hypervolume"),
-        "hypervolumes": _hypervolumes(run),
+        "hypervolumes": _by_generation(run, "hypervolume"),
         "measured": _measured(run.path / "measured.json"),
     }
 
@@ -142,12 +143,23 @@ def _finalists(
     }
 
 
-def _hypervolumes(run: RunFolder) -> list[list[float]]:
-    """Generation and hypervolume (a share, 0-1) after it, where the log has them."""
+def _surrogate(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How well the surrogate of searcher `surrogate` guessed each round before it was scored.
+
+    `taus`: round and Kendall's tau, as the log has them. `worths`: of every choice, empty until
+    somebody who knows the searcher fills it in.
+    """
+    if config.get("searcher") != "surrogate":
+        return None
+    return {"taus": _by_generation(run, "surrogate_tau"), "worths": []}
+
+
+def _by_generation(run: RunFolder, name: str) -> list[list[float]]:
+    """Generation and the number that the log has of it under `name`, where it has one."""
     by_generation = {
-        event["generation"]: event["hypervolume"]
+        event["generation"]: event[name]
         for event in read_events(run.path / "log.jsonl")
-        if event.get("event") == "generation" and event.get("hypervolume") is not None
+        if event.get("event") == "generation" and event.get(name) is not None
     }
     return [[generation, value] for generation, value in sorted(by_generation.items())]
 

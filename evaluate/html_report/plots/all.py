@@ -7,11 +7,12 @@ from typing import Any
 
 from evaluate.html_report.plots import networks as plot_networks
 from evaluate.html_report.plots import search as plot_search
+from evaluate.html_report.plots import surrogate as plot_surrogate
 from evaluate.html_report.plots.blocks import blocks
 from evaluate.html_report.plots.training import curve_plots
 from supernet.charts.svg import Plot
 
-SECTIONS = ("search", "costs", "finalists", "blocks", "latency", "training")
+SECTIONS = ("search", "costs", "surrogate", "finalists", "blocks", "latency", "training")
 
 
 def plots(facts: Mapping[str, Any], *, titled: bool = False) -> dict[str, list[Plot]]:
@@ -31,6 +32,9 @@ def plots(facts: Mapping[str, Any], *, titled: bool = False) -> dict[str, list[P
         found["costs"] = [
             plot_search.against_cost(search, cost, titled=titled) for cost in search["costs"]
         ]
+    if search is not None and search["surrogate"] is not None:
+        learned = (plot_surrogate.worths(search), plot_surrogate.taus(search))
+        found["surrogate"] = [plot for plot in learned if plot is not None]
     if report is not None and report["networks"]:
         found["finalists"] = [plot_networks.finalists(report)]
     if facts["network"] is not None:

@@ -172,6 +172,17 @@ def test_a_search_alone(runs: Path, capsys: CapSys) -> None:
     assert run(["report", "runs/search"]) == 2, "the table is a retraining's"
 
 
+def test_a_search_says_how_sure_its_scores_are(runs: Path) -> None:
+    summary = read_json(runs / "search" / "manifest.json")["summary"]
+    provenance = read_json(Path("best.json"))["provenance"]
+    assert provenance["top1_error"] == summary["search_error"]
+    assert provenance == read_json(runs / "search" / "best.json")["provenance"]
+    facts = collect(runs / "search")
+    assert facts["winner"]["search_error"] == summary["search_error"]
+    near = f"{summary['within_noise']} of 12 candidates"
+    assert near in page(facts) and facts["search"]["surrogate"] is None
+
+
 def test_the_table_is_seen_where_it_cannot_be_kept(
     runs: Path, tmp_path: Path, capsys: CapSys
 ) -> None:

@@ -93,6 +93,27 @@ def test_of_equals_the_best_is_the_one_that_the_search_takes(
         assert Watch(folder.path).look()[0].best["index"] == best(candidates, 1)[0].index
 
 
+def test_the_best_by_cross_entropy_is_told_with_both_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder.open(tmp_path / "r", "search", {})
+    lines = [
+        {"index": 0, "top1": 80.0, "loss": 0.7, "loss_error": 0.02},
+        {"index": 1, "top1": 75.0, "loss": 0.6, "loss_error": 0.01},
+        {"index": 2, "top1": 90.0, "loss": 0.8, "loss_error": "none"},
+    ]
+    (folder.path / "history.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    assert Watch(folder.path).look()[0].best == lines[1]
+    assert run(["watch", str(folder.path), "--once"]) == 0
+    said = "best cross-entropy 0.6000 ± 0.0100 nats, top-1 75.00 %, candidate 1"
+    assert said in capsys.readouterr().out
+    (folder.path / "history.jsonl").write_text(json.dumps(lines[2]) + "\n")
+    assert Watch(folder.path).look()[0].best == {"index": 2, "top1": 90.0, "loss": 0.8}
+    trained = RunFolder.open(tmp_path / "t", "retrain", {})
+    trained.log("network", name="a", top1=80.0, loss=0.5)
+    assert Watch(trained.path).look()[0].best == {"name": "a", "top1": 80.0}
+
+
 def _some_choices(space: MobileNetGroups) -> list[dict]:
     names = [position.name for position in space.positions]
     rows = [(1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1), (2, 2, 1), (1, 2, 2), (4, 4, 4)]
