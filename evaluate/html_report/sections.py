@@ -101,7 +101,7 @@ def _worths(search: Facts) -> Iterator[Markup]:
     yield tag("p", said, class_="note")
     heads = ["position", "choice", f"worth, {worth_unit(search)}", "candidates with it"]
     rows = [
-        [one["position"], str(one["choice"]), signed(one["worth"]), number(one["scored"])]
+        [one["position"], str(one["choice"]), signed(search, one["worth"]), number(one["scored"])]
         for one in found
     ]
     yield folded("Every choice as a table", table(heads, rows, "Worth beyond OPs", text_columns=2))

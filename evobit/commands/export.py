@@ -185,14 +185,15 @@ def _export_weights(
 
     output = to or Path("network.safetensors")
     made = export_inherited(run, output, top, limits[0] if limits else None, supernet)
-    lines = [
-        f"{one.path} (candidate {one.candidate}, {one.search_top1:.2f} % on the search split)"
-        for one in made
-    ]
-    document = [
-        {"file": one.path, "candidate": one.candidate, "search_top1": one.search_top1}
-        for one in made
-    ]
+    lines, document = [], []
+    for one in made:
+        found = {"file": one.path, "candidate": one.candidate, "search_top1": one.search_top1}
+        score = f"{one.search_top1:.2f} %"
+        if one.search_loss is not None:
+            found["search_loss"] = one.search_loss
+            score += f", cross-entropy {one.search_loss:.4f} nats"
+        document.append(found)
+        lines.append(f"{one.path} (candidate {one.candidate}, {score} on the search split)")
     out.show({"networks": document}, text="\n".join(lines))
     say_next(["pack", made[0].path], ["evaluate", made[0].path])
 

@@ -27,11 +27,15 @@ from training.supernet_file import load_supernet
 
 @dataclass(frozen=True)
 class InheritedFile:
-    """One network written: its file, and of the history its candidate and top-1 there."""
+    """One network written: its file, and of the history its candidate and top-1 there.
+
+    `search_loss`: its cross-entropy there in nats, where the search ranks by it.
+    """
 
     path: Path
     candidate: int
     search_top1: float
+    search_loss: float | None = None
 
 
 def export_inherited(
@@ -85,7 +89,7 @@ def export_inherited(
             view=data.view,
         )
         save_network(file, trained)
-        made.append(InheritedFile(file, winner.index, winner.top1))
+        made.append(InheritedFile(file, winner.index, winner.top1, winner.loss))
     return made
 
 

@@ -30,7 +30,7 @@ WIDTH = 440
 ROW = 34
 NAME_END = 126
 CELLS = (132.0, 440.0)
-MIN_NAMED = 34.0
+MIN_NAMED = 46.0
 """A narrower cell has no room for its number; pointing at it tells."""
 
 Row = Mapping[str, Any]
@@ -41,7 +41,6 @@ def worths(search: Search) -> Plot | None:
     rows = by_position(search["surrogate"]["worths"])
     if not rows:
         return None
-    unit = worth_unit(search)
     most = max(abs(one["worth"]) for row in rows.values() for one in row) or 1.0
     width = (CELLS[1] - CELLS[0]) / max(map(len, rows.values()))
     parts = []
@@ -49,20 +48,21 @@ def worths(search: Search) -> Plot | None:
         top = place * ROW
         parts.append(label(shortened(name, 18), NAME_END, top + ROW / 2 + 4, "tick", "end"))
         parts += [
-            _cell(one, CELLS[0] + k * width, top, width, most, unit) for k, one in enumerate(row)
+            _cell(one, search, CELLS[0] + k * width, top, width, most) for k, one in enumerate(row)
         ]
-    dearest = max((one for row in rows.values() for one in row), key=lambda one: one["worth"])
+    most_worth = max((one for row in rows.values() for one in row), key=lambda one: one["worth"])
     heading = "What each choice is worth beyond its OPs"
     svg = document(
         parts,
         name="worths",
         title_=heading,
-        said=f"The most is {dearest['choice']} at {dearest['position']}: "
-        f"{signed(dearest['worth'])} {unit}.",
+        said=f"The most is {most_worth['choice']} at {most_worth['position']}: "
+        f"{signed(search, most_worth['worth'])} {worth_unit(search)}.",
         height=ROW * len(rows) + 4,
         width=WIDTH,
     )
-    note = f"In {unit}; above, the choice. Blue is better than the position's mean, orange worse."
+    note = f"In {worth_unit(search)}; above it, the choice. Blue is better than the mean of the "
+    note += "position's choices, orange worse."
     return Plot("worths", heading, svg, note)
 
 
@@ -103,17 +103,22 @@ def by_position(found: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def worth_unit(search: Search) -> str:
-    """Of a worth, more of which is better."""
-    return "nats less" if ranking_of(search).least_is_best else "points of top-1"
+    """Of a worth as `signed` writes it; more is better."""
+    return "thousandths of a nat less" if _has_loss(search) else "points of top-1"
 
 
-def signed(worth: float) -> str:
-    """With its sign, and three figures."""
-    return f"{worth:+.3g}"
+def signed(search: Search, worth: float) -> str:
+    """A worth with its sign, in `worth_unit`."""
+    return f"{1000 * worth:+.1f}" if _has_loss(search) else f"{worth:+.2f}"
 
 
-def _cell(one: Row, left: float, top: float, width: float, most: float, unit: str) -> str:
-    said = f"{one['position']} = {one['choice']}: {signed(one['worth'])} {unit}, "
+def _has_loss(search: Search) -> bool:
+    return ranking_of(search).column == "loss"
+
+
+def _cell(one: Row, search: Search, left: float, top: float, width: float, most: float) -> str:
+    worth = signed(search, one["worth"])
+    said = f"{one['position']} = {one['choice']}: {worth} {worth_unit(search)}, "
     said += f"{number(one['scored'])} candidates scored with it"
     middle = left + width / 2
     parts = [
@@ -131,6 +136,5 @@ def _cell(one: Row, left: float, top: float, width: float, most: float, unit: st
     if width >= MIN_NAMED:
         choice = shortened(str(one["choice"]), int(width / 8))
         parts.append(label(choice, round(middle - 1, 1), top + 13, "tick", "middle"))
-        worth = signed(float(f"{one['worth']:.2g}"))
         parts.append(label(worth, round(middle - 1, 1), top + 27, "", "middle"))
     return element("g", "".join(parts), class_="point block")

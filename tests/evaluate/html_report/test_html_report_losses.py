@@ -124,12 +124,15 @@ def test_what_the_surrogate_learned_is_drawn(tmp_path: Path) -> None:
     assert [one.get("class") for one in drawn] == ["less", "gain", "less", "gain", "less"]
     strengths = [float(one.get("fill-opacity")) for one in drawn]
     assert max(strengths) == strengths[1] and min(strengths) == strengths[2]
-    assert {"block1", "kernel", "5x5", "+0.03", "-0.015"} <= set(texts(root))
-    assert "block1 = 2: +0.03 nats less, 2 candidates" in plot_surrogate.worths(facts["search"]).svg
+    assert {"block1", "kernel", "5x5", "+30.0", "-15.0"} <= set(texts(root))
+    said = "block1 = 2: +30.0 thousandths of a nat less, 2 candidates"
+    assert said in plot_surrogate.worths(facts["search"]).svg
+    by_top1 = {**facts["search"], "ranked_by": "top1"}
+    assert "block1 = 2: +0.03 points of top-1" in plot_surrogate.worths(by_top1).svg
     drawn_taus = line(parse(plot_surrogate.taus(facts["search"])), "best")
     assert drawn_taus[1][1] == pytest.approx(place_y(0.75, 0.0, 0.75), abs=0.06)
     text = page(facts)
-    assert "What each choice is worth beyond its OPs" in text and ">+0.015<" in text
+    assert "What each choice is worth beyond its OPs" in text and ">+15.0<" in text
 
 
 def test_many_choices_have_cells_without_numbers(tmp_path: Path) -> None:

@@ -133,8 +133,9 @@ def test_the_front_is_one_of_losses(
 def test_what_is_exported_is_what_was_scored(
     trained: Path, tiny_space: MobileNetGroups, bars: Path, tmp_path: Path
 ) -> None:
-    run_search(stage_of(tiny_space, bars, ADAPTED), tmp_path / "run", trained)
+    summary = run_search(stage_of(tiny_space, bars, ADAPTED), tmp_path / "run", trained)
     (made,) = export_inherited(tmp_path / "run", tmp_path / "n.safetensors")
+    assert made.search_loss == summary["search_loss"]
     network = load_network(made.path)
     images = open_training_data(network.data).search
     assert score_network(network, images, "cpu")["top1"] == made.search_top1
