@@ -149,12 +149,15 @@ def test_wrong_objectives_leave_no_run_folder(
     assert not run.exists()
 
 
-def test_objectives_are_for_nsga2_alone():
-    with pytest.raises(ValueError, match="objectives are for searcher nsga2, not for evolution"):
+def test_objectives_are_for_those_that_take_them():
+    with pytest.raises(ValueError, match="objectives are for searcher nsga2 or surrogate, not for evolution"):
         SearchConfig(objectives=["ops"])
     with pytest.raises(ValueError, match="at least 1"):
         SearchConfig(searcher="nsga2", objectives=[])
     assert SearchConfig(searcher="nsga2", population=20).minimised == ("ops",)
+    rounds = {"searcher": "surrogate", "population": 20}
+    assert SearchConfig(**rounds).minimised == ()
+    assert SearchConfig(**rounds, objectives=["bits"]).minimised == ("bits",)
 
 
 @pytest.mark.parametrize("searcher", ["nsga2", "evolution"])
