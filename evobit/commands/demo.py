@@ -126,8 +126,10 @@ def demo(
         say(f"demo: {sum(seconds.values()):.0f} s in all; everything is in {folder}")
         document = {**made.as_dict(), "finals": held, "packed": figures, "bench": timed}
         written = {"run": folder, "page": page, "card": card}
-        told = [f"Finals: {who_won(held)}", _packed_text(name, figures, timed), _next(written)]
-        text = "\n\n".join([made.markdown.rstrip(), *told])
+        table = made.markdown.rstrip()
+        text = "\n\n".join(
+            [f"Finals: {who_won(held)}", table, _packed_text(name, figures, timed), _next(written)]
+        )
         out.show({**document, "demo": {**written, **seconds}}, text=text)
 
 
