@@ -190,7 +190,8 @@ def estimate_finals(stage: FinalsStage, run: Path) -> dict[str, Any]:
     data = open_for(space, stage.data)
     check_fit(space.decode(space.first()), data)
     opened_s = time.perf_counter() - began
-    entering = config.best + config.designs + len(config.include or ())
+    given = len(config.include or ())
+    entering = config.best + config.designs + given
     made, networks = [], []
     for number, epochs in enumerate(config.rungs, start=1):
         settings = config.model_copy(update={"epochs": epochs})
@@ -205,7 +206,7 @@ def estimate_finals(stage: FinalsStage, run: Path) -> dict[str, Any]:
             )
         )
         networks.append(entering)
-        entering = most_surviving(entering, config.keep)
+        entering = most_surviving(entering, config.keep, given)
     parameters = sum(one.parameters * one.number for one in made)
     return {
         "run": str(run),

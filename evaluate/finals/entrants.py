@@ -68,7 +68,7 @@ def entrants_of(
         candidates: those that may win; failed ones do not count.
         designs: all hand-made ones within the limits, the most hopeful first. A network of theirs
             is a design even where the search has found it itself.
-        given: networks that the user names.
+        given: networks that the user names; one of the hand-made designs is a design.
         provenance_of: of a found network, as exports have it.
         limits: what all but the given ones keep.
 
@@ -86,16 +86,17 @@ def entrants_of(
         Entrant(f"found {place}", FOUND, one.architecture, one.index, provenance_of(one))
         for place, one in enumerate(found[:num_best], start=1)
     ]
-    by_hand = [(name, DESIGN, designs[name]) for name in list(designs)[:num_designs]]
-    by_hand += [(name, GIVEN, one) for name, one in given.items()]
+    not_found = [(name, designs[name]) for name in list(designs)[:num_designs]]
+    not_found += given.items()
     known = {space.decode(one.architecture) for one in entrants}
-    for name, kind, one in by_hand:
+    for name, one in not_found:
         spec = space.decode(one)
         if spec in known:
             continue
         known.add(spec)
         scored = first.get(spec)
         number = None if scored is None else scored.index
+        kind = DESIGN if spec in hand_made else GIVEN
         entrants.append(Entrant(name, kind, one, number, {"design": name, "limits": dict(limits)}))
     return tuple(entrants)
 

@@ -23,9 +23,11 @@ def survivors(ranked: Sequence[Entrant], keep: float) -> list[Entrant]:
     return [one for place, one in enumerate(ranked) if place < count or place in seeded]
 
 
-def most_surviving(entrants: int, keep: float) -> int:
-    """How many of so many go on, at most."""
-    return min(entrants, _count(entrants, keep) + 1)
+def most_surviving(entrants: int, keep: float, given: int = 0) -> int:
+    """How many of so many go on, at most; `given` of them are neither found nor hand-made."""
+    count = _count(entrants, keep)
+    # Both the best found and the best design are behind the others only if those fill the places.
+    return min(entrants, count + (2 if given >= count else 1))
 
 
 def _count(entrants: int, keep: float) -> int:

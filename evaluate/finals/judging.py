@@ -59,7 +59,7 @@ class Difference:
     @property
     def is_tie(self) -> bool:
         """Whether the images give no evidence of a difference, by the 95 % interval over them."""
-        return abs(self.loss) < NORMAL95 * self.error
+        return abs(self.loss) <= NORMAL95 * self.error
 
 
 def _error(values: NDArray[np.float64]) -> float:
