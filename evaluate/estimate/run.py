@@ -22,8 +22,10 @@ from evaluate.estimate.planned_training import (
 )
 from evaluate.estimate.rehearsal import peak_memory_bytes, rehearse
 from evaluate.finals.config import FinalsStage
+from evaluate.finals.entrants import GIVEN, Contest
 from evaluate.finals.halving import most_surviving
 from evaluate.finals.run import check_machine as check_finals_machine
+from evaluate.finals.run import prepare as prepare_finals
 from evaluate.retrain.config import RetrainStage
 from evaluate.retrain.run import check_machine, prepare
 from evaluate.retrain.trainings import NetworkTrainings, threads_of
@@ -178,20 +180,28 @@ def estimate_audit(stage: AuditStage, run: Path, supernet: Path | None = None) -
     }
 
 
-def estimate_finals(stage: FinalsStage, run: Path) -> dict[str, Any]:
+def estimate_finals(
+    stage: FinalsStage, run: Path, contest: Contest | None = None
+) -> dict[str, Any]:
     """The trainings of all rungs, each taken for that of the space's first architecture.
 
+    Without a `contest` as many networks as the config asks for.
+
     Raises:
-        UserError: a data set that the space does not fit.
+        UserError: what the finals of `contest` would refuse before starting; without one, a data
+            set that the space does not fit.
     """
     began, machine = time.perf_counter(), Machine.now()
     check_finals_machine(stage)
     space, config = space_from_description(stage.space), stage.finals
-    data = open_for(space, stage.data)
-    check_fit(space.decode(space.first()), data)
-    opened_s = time.perf_counter() - began
     given = len(config.include or ())
-    entering = config.best + config.designs + given
+    if contest is None:
+        data, entering = open_for(space, stage.data), config.best + config.designs + given
+        check_fit(space.decode(space.first()), data)
+    else:
+        data, entering = prepare_finals(stage, contest).data, len(contest.entrants)
+        given = sum(one.kind == GIVEN for one in contest.entrants)
+    opened_s = time.perf_counter() - began
     made, networks = [], []
     for number, epochs in enumerate(config.rungs, start=1):
         settings = config.model_copy(update={"epochs": epochs})

@@ -38,8 +38,9 @@ def finals(
     On an unfinished run folder it resumes.
     """
     from evaluate.finals.config import FinalsStage
+    from evaluate.finals.entrants import DESIGN, FOUND, GIVEN
     from evaluate.finals.report import as_markdown
-    from evaluate.finals.run import FILES
+    from evaluate.finals.run import FILES, WINNER
     from evaluate.finals.run import finals as hold
     from evobit.config import load_stage
     from evobit.contest import contest_of
@@ -54,12 +55,17 @@ def finals(
             from evaluate.estimate.run import estimate_finals
 
             foretell(folder, "finals", stage)
-            out.show(estimate_finals(stage, folder), title=f"would hold finals in {folder}")
+            is_held = search is not None or searched.exists()
+            contest = contest_of(stage, searched, supernet) if is_held else None
+            planned = estimate_finals(stage, folder, contest)
+            out.show(planned, title=f"would hold finals in {folder}")
             return
         with announced(folder, "finals", stage):
             summary = hold(stage, contest_of(stage, searched, supernet), folder)
-        files = {kind: folder / file for kind, file in FILES.items() if (folder / file).exists()}
         out.show(summary, text=as_markdown(summary).rstrip())
         if not as_json:
-            against = [f"--against={file}" for kind, file in files.items() if kind == "design"]
-            say_next(["retrain", config, files["found"], *against, *allowing(stage.space["name"])])
+            others = [FILES[DESIGN]] if DESIGN in summary else []
+            others += [WINNER] if summary["kind"] == GIVEN else []
+            against = [f"--against={folder / file}" for file in others]
+            allowed = allowing(stage.space["name"])
+            say_next(["retrain", config, folder / FILES[FOUND], *against, *allowed])

@@ -1,7 +1,6 @@
 """Finals of a tiny search, really trained: who leaves when, what is written, what is refused."""
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -191,7 +190,7 @@ def test_resumed_after_a_kill(config: Path) -> None:
         if sum('"network"' in line for line in lines) >= 7:
             break
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL, "it had ended before: the test says nothing"
     assert RunFolder(Path("killed"), "finals").summary is None
@@ -246,6 +245,16 @@ def test_dry_run(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*words, *allowed(config)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["networks_of_rungs"] == [6, 4]
+    assert (
+        run([*words, "--set", "finals.best=99", "--set", "finals.designs=0", *allowed(config)]) == 0
+    )
+    scored = len(Path("search/history.jsonl").read_text().splitlines())
+    assert json.loads(capsys.readouterr().out)["networks_of_rungs"][0] < scored
+    assert run(["finals", "c.yaml", "half", "--dry-run"]) == 2
+    assert "its search run is not finished" in capsys.readouterr().err
+    # Without a search there is nobody yet: as many as may enter.
+    assert run(["finals", "c.yaml", "--dry-run", "--json", *allowed(config)]) == 0
+    assert json.loads(capsys.readouterr().out)["networks_of_rungs"] == [6, 4]
     assert found["time_s"] > 0 and found["disk_bytes"] > 0
     assert not Path("planned").exists()
 

@@ -15,7 +15,7 @@ def ranked(draw: st.DrawFn) -> list[Entrant]:
     """Entrants of any kinds, a found one among them, in any order."""
     others = draw(st.lists(st.sampled_from([FOUND, DESIGN, GIVEN]), max_size=12))
     kinds = draw(st.permutations([FOUND, *others]))
-    one = Architecture({"a": 1})
+    one = Architecture((("a", 1),))
     return [Entrant(f"{kind} {place}", kind, one, None, {}) for place, kind in enumerate(kinds)]
 
 
@@ -51,7 +51,7 @@ def test_more_never_leave_when_more_is_kept(entrants: int, keep: float) -> None:
 
 def test_a_third_of_nine() -> None:
     kinds = [FOUND] * 5 + [DESIGN] + [FOUND] * 3
-    one = Architecture({"a": 1})
+    one = Architecture((("a", 1),))
     entrants = [Entrant(str(place), kind, one, None, {}) for place, kind in enumerate(kinds)]
     assert [one.name for one in survivors(entrants, 1 / 3)] == ["0", "1", "2", "5"]
     assert most_surviving(9, 1 / 3) == 4
