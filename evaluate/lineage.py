@@ -35,7 +35,8 @@ def trace(run: Path, search: Path | None = None) -> Lineage:
 
     A retraining names architecture files, not their search. That is looked for in the folder
     `search`, where it is given; else beside the files and the run, by the name in the files'
-    provenance, and taken only if its history holds the architecture.
+    provenance, and taken only if its history holds the architecture. So are the finals that
+    chose an architecture, which lead to the search themselves.
 
     Raises:
         UserError: no run folder there; `search` is no search that found the architectures.
@@ -66,11 +67,23 @@ def search_of(architecture: Mapping[str, Any], run: Path) -> Path | None:
     return next((place for place in places if _holds(place, architecture)), None)
 
 
+def finals_of(architecture: Mapping[str, Any], run: Path) -> Path | None:
+    """The finals that an architecture stood in, which a file (its `path`) of `run` is.
+
+    None where it names none, or they are neither beside the file nor beside the run.
+    """
+    if "finals" not in (architecture.get("provenance") or {}):
+        return None
+    places = _places(architecture, run, "finals")
+    return next((place for place in places if _entered(place, architecture)), None)
+
+
 def _follow(run: RunFolder, found: Lineage) -> None:
     """Add a run and all its inputs."""
     if any(run.path.resolve() == known.path.resolve() for known in found.runs):
         return
     found.runs.append(run)
+    is_first = len(found.runs) == 1
     for role, described in run.manifest.get("inputs", {}).items():
         path = locate(described["path"], run.path)
         if path is None:
@@ -81,7 +94,11 @@ def _follow(run: RunFolder, found: Lineage) -> None:
             )
         elif path.is_dir():
             _follow(RunFolder(path, stage_in(path) or ""), found)
-        elif role.startswith("architecture"):
+        elif (
+            role == "history" and stage_in(path.parent) == "search"
+        ):  # finals name the history, which is its results
+            _follow(RunFolder(path.parent, "search"), found)
+        elif role.startswith("architecture") and is_first:
             document = read_json(path, what="architecture file")
             found.architectures.append({**document, "path": str(path), "as": described["path"]})
         else:
@@ -120,8 +137,14 @@ def _find_search(found: Lineage, given: Path | None) -> None:
             raise UserError(f"--search {given}: no search whose history holds a finalist")
         _follow(RunFolder(given, "search"), found)
         return
+    run = found.runs[0].path
     for architecture in found.architectures:
-        place = search_of(architecture, found.runs[0].path)
+        chosen = finals_of(architecture, run)
+        if chosen is not None:
+            _follow(RunFolder(chosen, "finals"), found)
+            if found.of("search") is not None:
+                continue
+        place = search_of(architecture, run)
         if place is not None:
             _follow(RunFolder(place, "search"), found)
         else:
@@ -130,11 +153,14 @@ def _find_search(found: Lineage, given: Path | None) -> None:
             )
 
 
-def _places(architecture: Mapping[str, Any], run: Path) -> Iterator[Path]:
-    """Where its search may be: the file's folder, and by its name beside the file and the run."""
+def _places(architecture: Mapping[str, Any], run: Path, named: str = "run") -> Iterator[Path]:
+    """Where its search may be: the file's folder, and by its name beside the file and the run.
+
+    `named`: the provenance's field with the name, of another run than its search.
+    """
     beside = Path(architecture["path"]).resolve().parent
     yield beside
-    name = (architecture.get("provenance") or {}).get("run")
+    name = (architecture.get("provenance") or {}).get(named)
     if isinstance(name, str) and Path(name).name == name:
         yield from (folder / name for folder in (beside, beside.parent, run.resolve().parent))
 
@@ -152,3 +178,12 @@ def _holds(place: Path, architecture: Mapping[str, Any]) -> bool:
     choices = dict(architecture["choices"])
     candidates = read_without_space(place / "history.jsonl")
     return any(dict(one.architecture.choices) == choices for one in candidates)
+
+
+def _entered(place: Path, architecture: Mapping[str, Any]) -> bool:
+    """Whether the finals in `place` are finished, and this architecture was among them."""
+    if stage_in(place) != "finals":
+        return False
+    rungs = (RunFolder(place, "finals").summary or {}).get("rungs") or [{"entrants": []}]
+    choices = dict(architecture["choices"])
+    return any(one["choices"] == choices for one in rungs[0]["entrants"])

@@ -161,18 +161,21 @@ def _check_searched(contest: Contest, data: TrainingData) -> None:
 
 def _hold(stage: FinalsStage, prepared: Prepared, folder: RunFolder) -> None:
     config, entrants = stage.finals, list(prepared.contest.entrants)
-    folder.log("start", workers=config.workers, threads=threads_of(config))
+    device = choose_device(config.device)
+    folder.log("start", workers=config.workers, threads=threads_of(config), device=str(device))
     if not prepared.is_fresh:
         tell(
             "note: the search has looked at the whole search split: no image is fresh to judge on; "
             "search.scoring.search_images keeps some for the finals"
         )
+    images = steps_per_epoch(prepared.data.train, config) * config.batch_size
     rungs: list[dict[str, Any]] = []
-    steps, verdicts = 0, {}
+    passes, verdicts = 0, {}
     for number, trainings in enumerate(prepared.trainings(stage, entrants), start=1):
         tell(f"finals: rung {number}, {len(entrants)} networks, {config.rungs[number - 1]} epochs")
         verdicts = _judge(trainings, entrants, prepared, folder, number)
-        steps += len(entrants) * config.seeds * trainings.settings.epochs
+        each = trainings.settings.epochs * images + len(prepared.data.search)
+        passes += len(entrants) * config.seeds * each
         ranked = sorted(entrants, key=lambda one: verdicts[one.name].loss)
         is_last = number == len(config.rungs)
         going_on = ranked if is_last else survivors(ranked, config.keep)
@@ -187,12 +190,11 @@ def _hold(stage: FinalsStage, prepared: Prepared, folder: RunFolder) -> None:
         )
         entrants = going_on
     summary = _outcome(prepared, entrants, verdicts, folder)
-    images = steps_per_epoch(prepared.data.train, config) * config.batch_size
     summary |= {
         "search": str(prepared.contest.search),
         "judging_images": len(prepared.judging),
         "is_fresh": prepared.is_fresh,
-        "image_passes": steps * images,
+        "image_passes": passes,
         "rungs": rungs,
     }
     write_text(folder.path / TABLE, as_markdown(summary))

@@ -1,7 +1,8 @@
 """What the rows of a retraining's table cost: a network's own training, and what went before it.
 
-A network that is trained on needs its supernet; one that was found needs its search, and all that
-the search was built on. A design that nobody searched for costs its own training alone.
+A network that is trained on needs its supernet; one that was found needs its search, the finals
+that chose it, and all that these were built on. A design that nobody searched for costs its own
+training alone, also where finals chose it among others.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from evaluate.lineage import builds_on, search_of
+from evaluate.lineage import builds_on, finals_of, search_of
 from evaluate.retrain.starts import TRAINED_ON
 from evaluate.work import Work, work_of_run, work_of_training
 from training.run_files.folder import RunFolder
 
 Facts = dict[str, Any]
+
+SEARCH = "search"
+"""The stage of a search, which `evaluate` knows by its files alone."""
 
 
 def work_before(
@@ -29,7 +33,7 @@ def work_before(
     """What went before the trainings of the retraining in `run`, for its manifest.
 
     `found`: by an architecture's id the documents that it comes from, each with its `path`. Of one
-    whose search is not there `found` is None.
+    whose search is not there, or whose finals are not, `found` is None.
     """
 
     def works(folder: Path) -> Facts:
@@ -45,12 +49,15 @@ def work_before(
     def of_architecture(documents: Sequence[Mapping[str, Any]]) -> Facts | None:
         all_works: Facts = {}
         for document in documents:
-            if not (document.get("provenance") or {}).get("run"):
+            provenance = document.get("provenance") or {}
+            if not provenance.get("run"):
                 continue  # written by hand
-            search = search_of(document, run)
-            if search is None:
+            chosen = finals_of if "finals" in provenance else search_of
+            place = chosen(document, run)
+            own = works(place) if place is not None else {}
+            if SEARCH not in {one["stage"] for one in own.values()}:
                 return None
-            all_works |= works(search)
+            all_works |= own
         return all_works
 
     return {

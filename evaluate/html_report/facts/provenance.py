@@ -74,10 +74,10 @@ def exports(lineage: Lineage) -> list[str]:
     if search is None:
         return []
     config = config_of(search).get("search", {})
-    found = []
+    found, written = [], {run.path.resolve() for run in lineage.runs}
     for one in lineage.architectures:
-        if Path(one["path"]).resolve().parent == search.path.resolve():
-            continue  # the search itself wrote it
+        if Path(one["path"]).resolve().parent in written:
+            continue  # the search itself wrote it, or the finals
         limits = (one.get("provenance") or {}).get("limits") or {}
         own = [
             f"{name}={limit:.17g}" for name, limit in limits.items() if limit != config.get(name)

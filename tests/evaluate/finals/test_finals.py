@@ -13,6 +13,9 @@ import yaml
 
 from evaluate.finals.config import FinalsStage
 from evaluate.finals.run import finals
+from evaluate.html_report.facts.report import collect
+from evaluate.retrain.compute import work_before
+from evaluate.retrain.report import report
 from evobit.contest import contest_of
 from evobit.main import run
 from supernet.architecture_file import load_architecture, save_architecture
@@ -88,8 +91,8 @@ def test_who_left_when(config: Path) -> None:
     assert (summary["winner"], summary["kind"]) == (best["name"], best["kind"])
     assert {summary["winner"], summary["rival"]} == {summary["found"], summary["design"]}
     assert summary["difference"]["loss"] >= 0
-    # 128 training images make 8 steps of 16.
-    assert summary["image_passes"] == 128 * 2 * (6 * 1 + len(going) * 2)
+    # 128 images to train on, 32 to score on, each twice for the two seeds.
+    assert summary["image_passes"] == 2 * (6 * (128 + 32) + len(going) * (2 * 128 + 32))
     table = Path("whole/report.md").read_text()
     assert all(f"| {one['name']} |" in table for one in first["entrants"])
     assert "which the search had not looked at" in table
@@ -257,6 +260,36 @@ def test_dry_run(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["networks_of_rungs"] == [6, 4]
     assert found["time_s"] > 0 and found["disk_bytes"] > 0
     assert not Path("planned").exists()
+
+
+def test_what_is_found_by_finals_costs_them(config: Path) -> None:
+    retrain = ["retrain", "c.yaml", "whole/found.json", "--against", "whole/design.json"]
+    sets = ["supernet=supernet", "uniform=0", "random=0", "seeds=1", "epochs=1"]
+    words = [*retrain, *(f"--set=retrain.{one}" for one in sets), *allowed(config)]
+    assert run([*words, "--run", "retrained"]) == 0
+    rows = {row["name"]: row for row in report(Path("retrained")).rows}
+    design = summary_of("whole")["design"]
+    assert list(rows) == ["finalist", design, "finalist (from scratch)"]
+    before = RunFolder(Path("retrained"), "retrain").manifest["work_before"]
+    (found,) = (works for works in before["found"].values() if works)
+    stages = {one["stage"]: one for one in found.values()}
+    assert set(stages) == {"supernet", "search", "finals"}
+    passes = {stage: one["image_passes"] for stage, one in stages.items()}
+    assert passes["finals"] == summary_of("whole")["image_passes"]
+    assert rows["finalist"]["image_passes"] == 160 + sum(passes.values())
+    assert rows[design]["image_passes"] == 160 + passes["supernet"]
+    assert stages["finals"]["core_minutes"] > 0
+    facts = collect(Path("retrained"))
+    assert facts["missing"] == []
+    order = [one["stage"] for one in facts["provenance"]]
+    assert sorted(order) == ["finals", "retrain", "search", "supernet"]
+    assert not any("export" in line for line in facts["commands"])
+    # Where the finals are not beside it, nobody knows what they took.
+    shutil.copytree("retrained", "far/away/retrained")
+    shutil.copy("whole/found.json", "far/away/found.json")
+    documents = [{**read_json(Path("far/away/found.json")), "path": "far/away/found.json"}]
+    there = work_before(Path("far/away/retrained"), Path("supernet"), {"x": documents}, 32)
+    assert there["found"] == {"x": None}
 
 
 def test_more_workers_than_cores(config: Path, shared_ray: SharedRay) -> None:
