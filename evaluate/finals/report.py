@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from evaluate.finals.config import STAGE
 from evaluate.over_images import NORMAL95
+from training.run_files.folder import open_finished
 
 KINDS = {"found": "found", "design": "hand-made", "given": "named"}
+
+
+def read_summary(run: Path) -> dict[str, Any]:
+    """The summary of the finals in `run`.
+
+    Raises:
+        UserError: no finals there, or unfinished ones.
+    """
+    return open_finished(run, STAGE).summary or {}
 
 
 def as_markdown(summary: Mapping[str, Any]) -> str:
@@ -17,7 +29,7 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
     last: dict[str, tuple[int, Mapping[str, Any]]] = {}
     for number, rung in enumerate(rungs, start=1):
         last |= {one["name"]: (number, one) for one in rung["entrants"]}
-    epochs = " | ".join(f"{rung['epochs']} epochs" for rung in rungs)
+    epochs = " | ".join(_in_words(rung) for rung in rungs)
     lines += [f"| network | kind | {epochs} | top-1 % | left |", "|---" * (len(rungs) + 4) + "|"]
     order = sorted(last.values(), key=lambda pair: (-pair[0], pair[1]["loss"]))
     for number, one in order:
@@ -25,7 +37,7 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
             next((f"{e['loss']:.3f}" for e in rung["entrants"] if e["name"] == one["name"]), "")
             for rung in rungs
         ]
-        left = "" if number == len(rungs) else f"after {rungs[number - 1]['epochs']} epochs"
+        left = "" if number == len(rungs) else f"after {_in_words(rungs[number - 1])}"
         kind = KINDS[one["kind"]]
         cells = " | ".join(losses)
         lines.append(f"| {one['name']} | {kind} | {cells} | {one['top1']:.2f} | {left} |")
@@ -50,3 +62,7 @@ def who_won(summary: Mapping[str, Any]) -> str:
     if gap["is_tie"]:
         return f"{won}, {by}: no evidence of a difference on these images."
     return f"{won}, {by}."
+
+
+def _in_words(rung: Mapping[str, Any]) -> str:
+    return f"{rung['epochs']} epoch{'s' * (rung['epochs'] != 1)}"

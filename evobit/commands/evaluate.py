@@ -82,7 +82,8 @@ def report(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="Run folder of a retraining or an audit; with --html of a search."
+            metavar="RUN",
+            help="Run folder of a retraining, finals or an audit; with --html of a search.",
         ),
     ],
     html: Annotated[
@@ -113,13 +114,15 @@ def report(
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the table of a retraining or an audit.
+    """Print the table of a retraining, of finals or of an audit.
 
     Of a retraining: finalists against baselines. Also written into the run folder, as report.md and
     report.json.
     """
     from evaluate.audit.plan import STAGE
     from evaluate.audit.report import AuditReport
+    from evaluate.finals.config import STAGE as FINALS
+    from evaluate.finals.report import as_markdown, read_summary
     from evaluate.retrain.config import STAGE as RETRAINING
     from evaluate.retrain.report import read_report, write_report
     from training.run_files.folder import open_finished, stage_in
@@ -133,6 +136,10 @@ def report(
         if not draws and stage_in(run) == STAGE:
             audited = AuditReport.read(open_finished(run, STAGE).path)
             out.show(audited.figures, text=audited.markdown)
+            return
+        if not draws and stage_in(run) == FINALS:
+            held = read_summary(run)
+            out.show(held, text=as_markdown(held).rstrip())
             return
         document: dict[str, Any] = {}
         text, made = "", None
