@@ -5,8 +5,8 @@ One folder for each word of the command line, with the same rooms (`config`, `pl
 finalists and baselines, `audit/` asks how well supernets rank, `estimate/` rehearses what --dry-run
 tells, `shipping/` packs and exports what was trained, `html_report/` is the page about a run.
 `score` is one network on the test split, which `test_split` opens once it is what it was;
-`class_scores` are those of each class, `over_images` says how sure a difference of two networks is. `lineage` are the runs that a run was
-built on, `work` what each of them cost.
+`class_scores` are those of each class, `over_images` says how sure a difference of two networks is.
+`lineage` are the runs that a run was built on, `work` what each of them cost.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +24,36 @@ def read_summary(run: Path) -> dict[str, Any]:
 
 def as_markdown(summary: Mapping[str, Any]) -> str:
     """The table of a finals' summary, the last rung first, and the outcome in a sentence."""
+    heads, lines = table_of(summary)
+    written = ["# Finals", "", who_won(summary), "", _row(heads), "|---" * len(heads) + "|"]
+    return "\n".join([*written, *map(_row, lines), "", how(summary)]) + "\n"
+
+
+def table_of(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Heads and lines: a network each, those of the last rung first, best first."""
     rungs = summary["rungs"]
-    lines = ["# Finals", "", who_won(summary), ""]
     last: dict[str, tuple[int, Mapping[str, Any]]] = {}
     for number, rung in enumerate(rungs, start=1):
         last |= {one["name"]: (number, one) for one in rung["entrants"]}
-    epochs = " | ".join(_in_words(rung) for rung in rungs)
-    lines += [f"| network | kind | {epochs} | top-1 % | left |", "|---" * (len(rungs) + 4) + "|"]
-    order = sorted(last.values(), key=lambda pair: (-pair[0], pair[1]["loss"]))
-    for number, one in order:
+    lines = []
+    for number, one in sorted(last.values(), key=lambda pair: (-pair[0], pair[1]["loss"])):
         losses = [
             next((f"{e['loss']:.3f}" for e in rung["entrants"] if e["name"] == one["name"]), "")
             for rung in rungs
         ]
         left = "" if number == len(rungs) else f"after {_in_words(rungs[number - 1])}"
-        kind = KINDS[one["kind"]]
-        cells = " | ".join(losses)
-        lines.append(f"| {one['name']} | {kind} | {cells} | {one['top1']:.2f} | {left} |")
+        lines.append([one["name"], KINDS[one["kind"]], *losses, f"{one['top1']:.2f}", left])
+    return ["network", "kind", *map(_in_words, rungs), "top-1 %", "left"], lines
+
+
+def how(summary: Mapping[str, Any]) -> str:
+    """What the figures of the table are, in a sentence."""
     fresh = "which the search had not looked at" if summary["is_fresh"] else "of the search itself"
-    lines += [
-        "",
+    return (
         f"Cross-entropy in nats after so many epochs of training on from the supernet's weights, "
         f"on {summary['judging_images']:,} images of the search split {fresh}; top-1 of the last "
-        f"rung of each.",
-    ]
-    return "\n".join(lines) + "\n"
+        f"rung of each."
+    )
 
 
 def who_won(summary: Mapping[str, Any]) -> str:
@@ -66,3 +71,7 @@ def who_won(summary: Mapping[str, Any]) -> str:
 
 def _in_words(rung: Mapping[str, Any]) -> str:
     return f"{rung['epochs']} epoch{'s' * (rung['epochs'] != 1)}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

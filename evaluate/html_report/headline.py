@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from evaluate.finals.report import who_won
 from evaluate.html_report.markup import Markup, copyable, joined, tag
 from evaluate.retrain.report import told
 from evaluate.retrain.starts import TRAINED_ON
@@ -72,6 +73,8 @@ def _sentences(facts: Facts) -> Iterator[str]:
         yield from _ranking(search)
     limits = "; or ".join(describe_limits(one) for one in facts["limits"] if one)
     yield f"Limits: {limits or 'none'}."
+    if facts["finals"] is not None:
+        yield f"In the finals {who_won(facts['finals'])}"
     if report is not None:
         seeds, name = (winner["seeds"], winner["name"]) if winner else (0, None)
         row: Facts = next((one for one in report["networks"] if one["name"] == name), {})

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from evaluate.finals.report import how, table_of, who_won
 from evaluate.html_report.headline import with_spread
 from evaluate.html_report.markup import Markup, copyable, folded, table, tag
 from evaluate.html_report.plots.surrogate import signed, worth_unit
@@ -31,6 +32,8 @@ def sections(
         yield "costs", "Accuracy and cost", _figures(plots["costs"], *_same_costs(search))
     if plots["surrogate"]:
         yield "surrogate", "The surrogate", _figures(plots["surrogate"], *_worths(search))
+    if plots["finals"]:
+        yield "finals", "Finals", _figures(plots["finals"], *_finals(facts["finals"]))
     if plots["finalists"]:
         yield "finalists", "Finalists", _figures(plots["finalists"], _networks(report))
     if plots["blocks"]:
@@ -105,6 +108,13 @@ def _worths(search: Facts) -> Iterator[Markup]:
         for one in found
     ]
     yield folded("Every choice as a table", table(heads, rows, "Worth beyond OPs", text_columns=2))
+
+
+def _finals(summary: Facts) -> Iterator[Markup]:
+    yield tag("p", who_won(summary))
+    heads, lines = table_of(summary)
+    yield table(heads, lines, "Networks of the finals", text_columns=2)
+    yield tag("p", how(summary), class_="note")
 
 
 def _networks(report: Facts) -> Markup:

@@ -208,8 +208,8 @@ def _outside(rows: Sequence[Row], limit_sets: Sequence[Row]) -> list[str]:
 def _not_counted(rows: Sequence[Row]) -> list[str]:
     """The networks of which it is not known what went before them, in words."""
     return [
-        f"what {row['name']} took in all is not known: its search or finals lay neither beside its file "
-        f"nor beside the run, or its log is not there"
+        f"what {row['name']} took in all is not known: its search or finals lay neither beside its "
+        f"file nor beside the run, or its log is not there"
         for row in rows
         if "start" in row and row["core_minutes"] is None
     ]

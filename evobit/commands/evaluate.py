@@ -83,7 +83,7 @@ def report(
         Path,
         typer.Argument(
             metavar="RUN",
-            help="Run folder of a retraining, finals or an audit; with --html of a search.",
+            help="Run folder of a retraining, finals or an audit; with --html also of a search.",
         ),
     ],
     html: Annotated[

@@ -21,7 +21,7 @@ from training.run_files.folder import RunFolder
 
 FORMAT = "evobit/html-report"
 VERSION = 1
-STAGES = ("retrain", "search")
+STAGES = ("retrain", "finals", "search")
 
 Facts = dict[str, Any]
 
@@ -35,7 +35,7 @@ def collect(
     space: str | None = None,
     worths: Worths | None = None,
 ) -> Facts:
-    """The facts of a finished retraining, or of a search, and of all that they build on.
+    """The facts of a finished retraining, of finals or a search, and of all that they build on.
 
     `search`: the search of a retraining's finalists, where it lies elsewhere. `space`: the user's
     own search space that the runs may name. `worths` tells what a search's surrogate learned.
@@ -54,7 +54,7 @@ def collect(
         )
     report = _report(top) if top.stage == "retrain" else None
     finalists = [row for row in (report or {}).get("networks", []) if row["kind"] == "finalist"]
-    searched = lineage.of("search")
+    searched, held = lineage.of("search"), lineage.of("finals")
     found = search_facts(searched, finalists) if searched else None
     if searched and found and found["surrogate"] and found["winner"] is not None and worths:
         try:
@@ -75,6 +75,7 @@ def collect(
             "winner": winner,
             "report": report,
             "search": found,
+            "finals": held.summary if held is not None else None,
             "network": _network(top, winner, table, lineage.missing),
             "latency": _latency(table, lineage.missing),
             "training": _training(lineage),

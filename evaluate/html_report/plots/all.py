@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evaluate.html_report.plots import finals as plot_finals
 from evaluate.html_report.plots import networks as plot_networks
 from evaluate.html_report.plots import search as plot_search
 from evaluate.html_report.plots import surrogate as plot_surrogate
@@ -12,7 +13,16 @@ from evaluate.html_report.plots.blocks import blocks
 from evaluate.html_report.plots.training import curve_plots
 from supernet.charts.svg import Plot
 
-SECTIONS = ("search", "costs", "surrogate", "finalists", "blocks", "latency", "training")
+SECTIONS = (
+    "search",
+    "costs",
+    "surrogate",
+    "finals",
+    "finalists",
+    "blocks",
+    "latency",
+    "training",
+)
 
 
 def plots(facts: Mapping[str, Any], *, titled: bool = False) -> dict[str, list[Plot]]:
@@ -35,6 +45,8 @@ def plots(facts: Mapping[str, Any], *, titled: bool = False) -> dict[str, list[P
     if search is not None and search["surrogate"] is not None:
         learned = (plot_surrogate.worths(search), plot_surrogate.taus(search))
         found["surrogate"] = [plot for plot in learned if plot is not None]
+    if facts["finals"] is not None:
+        found["finals"] = [plot_finals.rungs(facts["finals"])]
     if report is not None and report["networks"]:
         found["finalists"] = [plot_networks.finalists(report)]
     if facts["network"] is not None:

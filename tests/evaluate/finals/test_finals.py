@@ -14,6 +14,7 @@ import yaml
 from evaluate.finals.config import FinalsStage
 from evaluate.finals.run import finals
 from evaluate.html_report.facts.report import collect
+from evaluate.html_report.page import page
 from evaluate.retrain.compute import work_before
 from evaluate.retrain.report import report
 from evobit.contest import contest_of
@@ -281,6 +282,9 @@ def test_what_is_found_by_finals_costs_them(config: Path) -> None:
     assert stages["finals"]["core_minutes"] > 0
     facts = collect(Path("retrained"))
     assert facts["missing"] == []
+    text = page(facts)
+    assert "Who left the finals when" in text and "In the finals " in text
+    assert all(one["name"] in text for one in summary_of("whole")["rungs"][0]["entrants"])
     order = [one["stage"] for one in facts["provenance"]]
     assert sorted(order) == ["finals", "retrain", "search", "supernet"]
     assert not any("export" in line for line in facts["commands"])
@@ -290,6 +294,24 @@ def test_what_is_found_by_finals_costs_them(config: Path) -> None:
     documents = [{**read_json(Path("far/away/found.json")), "path": "far/away/found.json"}]
     there = work_before(Path("far/away/retrained"), Path("supernet"), {"x": documents}, 32)
     assert there["found"] == {"x": None}
+
+
+def test_its_table_and_page_again(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run(["report", "whole"]) == 0
+    assert capsys.readouterr().out == Path("whole/report.md").read_text()
+    assert run(["report", "whole", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == summary_of("whole")
+    assert run(["report", "whole", "--html", "-o", "finals.html", "--svg", "plots"]) == 0
+    text = Path("finals.html").read_text()
+    assert "Networks of the finals" in text and "No network was retrained yet" in text
+    svg = Path("plots/finals.svg").read_text()
+    kinds = [one["kind"] for one in summary_of("whole")["rungs"][-1]["entrants"]]
+    assert (svg.count('"curve k0"'), svg.count('"curve k1"')) == tuple(
+        kinds.count(kind) for kind in ("found", "design")
+    )
+    assert run(["watch", ".", "--once"]) == 0
+    assert "whole" in capsys.readouterr().out
 
 
 def test_more_workers_than_cores(config: Path, shared_ray: SharedRay) -> None:
