@@ -76,7 +76,7 @@ class Prepared:
 
 
 def finals(stage: FinalsStage, contest: Contest, run: Path) -> dict[str, Any]:
-    """Hold the finals of a search in the run folder `run`; `evobit.contest` makes the `contest`.
+    """Hold the finals of a search in the run folder `run`: who enters is the `contest`.
 
     Resumes where it was interrupted. Writes found.json and design.json, the best searched and the
     best hand-made network, winner.json and report.md; returns the summary.

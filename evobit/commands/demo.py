@@ -54,8 +54,8 @@ def demo(
     from evaluate.retrain.run import check_machine, retrain
     from evaluate.shipping.cards import write_card_of
     from evaluate.shipping.packing import pack_checkpoint
+    from evobit.commands.contest import contest_of
     from evobit.config import load_stage
-    from evobit.contest import contest_of
     from search.config import SearchStage
     from search.results.worth import worths_in
     from search.run import check_search, run_search

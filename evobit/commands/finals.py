@@ -42,8 +42,8 @@ def finals(
     from evaluate.finals.report import as_markdown
     from evaluate.finals.run import FILES, WINNER
     from evaluate.finals.run import finals as hold
+    from evobit.commands.contest import contest_of
     from evobit.config import load_stage
-    from evobit.contest import contest_of
 
     with output(as_json) as out:
         stage = load_stage(config, FinalsStage, overrides or [])

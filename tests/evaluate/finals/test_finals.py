@@ -17,7 +17,7 @@ from evaluate.html_report.facts.report import collect
 from evaluate.html_report.page import page
 from evaluate.retrain.compute import work_before
 from evaluate.retrain.report import report
-from evobit.contest import contest_of
+from evobit.commands.contest import contest_of
 from evobit.main import run
 from supernet.architecture_file import load_architecture, save_architecture
 from supernet.files import UserError, read_json
