@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from supernet.files import UserError, read_json, sha256_file
+from supernet.files import UserError, as_written, read_json, sha256_file
 from supernet.history_file import read_without_space
 from training.run_files.folder import RunFolder, stage_in
 
@@ -184,6 +184,7 @@ def _entered(place: Path, architecture: Mapping[str, Any]) -> bool:
     """Whether the finals in `place` are finished, and this architecture was among them."""
     if stage_in(place) != "finals":
         return False
-    rungs = (RunFolder(place, "finals").summary or {}).get("rungs") or [{"entrants": []}]
-    choices = dict(architecture["choices"])
-    return any(one["choices"] == choices for one in rungs[0]["entrants"])
+    folder, choices = RunFolder(place, "finals"), dict(architecture["choices"])
+    with as_written(folder.manifest_file):
+        rungs = (folder.summary or {}).get("rungs") or [{"entrants": []}]
+        return any(one["choices"] == choices for one in rungs[0]["entrants"])

@@ -139,7 +139,9 @@ def report(
             return
         if not draws and stage_in(run) == FINALS:
             held = read_summary(run)
-            out.show(held, text=as_markdown(held).rstrip())
+            with or_damaged(run / "manifest.json"):
+                text = as_markdown(held).rstrip()
+            out.show(held, text=text)
             return
         document: dict[str, Any] = {}
         text, made = "", None

@@ -16,6 +16,7 @@ from evobit.main import run
 INSTEAD = ("text", None, [], {}, 10**400, -1)
 READERS = {
     "search": ("report search --html -o p.html", "watch search --once", "export search --pareto"),
+    "finals": ("report finals", "report finals --html -o p.html", "watch finals --once"),
     "retraining": ("report retraining", "report retraining --html -o p.html"),
 }
 FILES = ("manifest.json", "feasibility.json")
@@ -25,7 +26,7 @@ CASES = 8
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, tiny_space: Any, bars: Path) -> Path:
-    """A search for a front, and a retraining."""
+    """A search for a front, its finals, and a retraining."""
     folder = tmp_path_factory.mktemp("made")
     own = {"epochs": 1, "batch_size": 16, "tensorboard": False, "threads": 1}
     config = {
@@ -37,6 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_space: Any, bars: Path) 
             "scoring": {"calibration_images": 64, "calibration_batch": 32, "batch_size": 16},
             "max_ops": 1e9,
         },
+        "finals": {"best": 1, "designs": 1, "rungs": [1]},
         "retrain": {**own, "seeds": 1, "uniform": 0, "random": 1},
         "seed": 3,
     }
@@ -46,6 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_space: Any, bars: Path) 
         for line in (
             "train-supernet c.yaml --run supernet",
             "search c.yaml --supernet supernet --run search",
+            "finals c.yaml search --run finals",
             "export search -o arch.json",
             "retrain c.yaml arch.json --run retraining",
         ):
@@ -107,6 +110,9 @@ def test_any_other_value_is_read_or_refused_in_a_line(
         ("search", ("summary", "hypervolume"), "text"),
         ("search", ("summary", "search_top1"), "text"),
         ("search", ("reference_point", "ops"), "text"),
+        ("finals", ("summary", "rungs"), 7),
+        ("finals", ("summary", "rungs", 0, "entrants", 0, "loss"), "text"),
+        ("finals", ("summary", "difference"), []),
         ("retraining", ("versions",), []),
         ("retraining", ("command",), [1, 2]),
         ("retraining", ("summary", "networks", 0, "test_top1"), "text"),
