@@ -44,7 +44,7 @@ def demo(
     from deploy.bench import bench
     from evaluate.finals.config import FinalsStage
     from evaluate.finals.report import who_won
-    from evaluate.finals.run import FILES, finals
+    from evaluate.finals.run import FILES, WINNER, finals
     from evaluate.finals.run import check_machine as check_finals
     from evaluate.html_report.facts.report import collect
     from evaluate.html_report.write import write_page
@@ -111,6 +111,8 @@ def demo(
             )
         found, by_hand = (final / FILES[kind] for kind in ("found", "design"))
         against = [by_hand] if by_hand.exists() else []
+        if held["kind"] == "given":
+            against.append(final / WINNER)
         on = _trained_on(retrain_stage, supernet)
         with announced(retrained, "retrain", on):
             step("retrain", lambda: retrain(on, [found], retrained, against))

@@ -150,7 +150,7 @@ def test_wrong_objectives_leave_no_run_folder(
 
 
 def test_objectives_are_for_those_that_take_them():
-    with pytest.raises(ValueError, match="objectives are for searcher nsga2 or surrogate, not for evolution"):
+    with pytest.raises(ValueError, match="for searcher nsga2 or surrogate, not for evolution"):
         SearchConfig(objectives=["ops"])
     with pytest.raises(ValueError, match="at least 1"):
         SearchConfig(searcher="nsga2", objectives=[])
