@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -12,10 +12,23 @@ from training.device import DeviceName, PrecisionName
 from training.loop.settings import TrainingSettings
 from training.path_sampling import PathSamplingConfig
 from training.run_files.same_run import CHANGES_NOTHING, NOT_RECORDED
+from training.scoring.adapting import AdaptConfig
 from training.scoring.scorer import BatchNormMode, ScoringConfig
 from training.section import Section
 from training.stage import Stage
 from training.supernet_stage import SupernetConfig
+
+
+class ScoringMode(NamedTuple):
+    """A way of scoring with a supernet.
+
+    Where BatchNorm statistics are from, the calibration images that they have (None: none), and the
+    training of its own that a network gets first (None: none).
+    """
+
+    batch_norm: BatchNormMode
+    calibration_images: int | None
+    adapt: AdaptConfig | None = None
 
 
 class AuditScoring(Section):
@@ -52,15 +65,17 @@ class AuditScoring(Section):
         return self
 
     @property
-    def modes(self) -> tuple[tuple[BatchNormMode, int | None], ...]:
-        """Every way of scoring: its mode, and its calibration images where it has any."""
-        found: list[tuple[BatchNormMode, int | None]] = []
+    def modes(self) -> tuple[ScoringMode, ...]:
+        """Every way of scoring with the weights as they are."""
+        found: list[ScoringMode] = []
         for mode in self.batch_norm:
             numbers = self.calibration_images if mode == "recalibrated" else (None,)
-            found += [(mode, number) for number in numbers]
+            found += [ScoringMode(mode, number) for number in numbers]
         return tuple(found)
 
-    def scorer_config(self, num_search_images: int) -> ScoringConfig:
+    def scorer_config(
+        self, num_search_images: int, adapt: AdaptConfig | None = None
+    ) -> ScoringConfig:
         """The scorer's settings, for as many calibration images as any mode wants.
 
         A part as large as the whole search split is the split in random order: batches that give
@@ -74,6 +89,7 @@ class AuditScoring(Section):
             threads=self.threads,
             device=self.device,
             precision=self.precision,
+            adapt=adapt,
         )
 
 
@@ -89,6 +105,8 @@ class AuditConfig(RepeatedTraining):
     any, that of the section alone. `supernet_seeds`: so many supernets of each rule. `equal_work`:
     the epochs of each rule are scaled so that all train as many paths as the `supernet` section as
     it stands.
+    `adapt`: scores after each of these trainings of a network's own from the supernet's weights,
+    beside those of the weights as they are.
     `top_k`: numbers of architectures of which the regret is told. `bootstrap`: samples that give
     the intervals. Training settings that are not given are those of the `retrain` section.
     """
@@ -101,6 +119,7 @@ class AuditConfig(RepeatedTraining):
     supernet_seeds: int = Field(1, ge=1, le=MAX_REPEATS)
     equal_work: bool = False
     scoring: AuditScoring = AuditScoring()
+    adapt: tuple[AdaptConfig, ...] = ()
     top_k: tuple[Annotated[int, Field(le=MAX_COUNT)], ...] = (1, 3)
     bootstrap: int = Field(1000, ge=1, le=MAX_COUNT)
 
@@ -110,9 +129,18 @@ class AuditConfig(RepeatedTraining):
             raise ValueError("top_k: expected distinct numbers above 0")
         if any(rule in self.sampling[:number] for number, rule in enumerate(self.sampling)):
             raise ValueError("sampling holds one rule twice")
+        if any(one in self.adapt[:number] for number, one in enumerate(self.adapt)):
+            raise ValueError("adapt holds one training twice")
         if not self.bands and self.band_width != type(self).model_fields["band_width"].default:
             raise ValueError("band_width is for bands, of which there are none")
         return self
+
+    @property
+    def modes(self) -> tuple[ScoringMode, ...]:
+        """Every way of scoring: with the weights as they are, then after each of `adapt`."""
+        most = max(self.scoring.calibration_images)
+        adapted = (ScoringMode("recalibrated", most, adapt) for adapt in self.adapt)
+        return (*self.scoring.modes, *adapted)
 
 
 class AuditStage(Stage):

@@ -134,6 +134,7 @@ def _ways_of(rule: RuleScores) -> Iterator[Way]:
                 "supernet": rule.supernets[0],
                 "batch_norm": of_each[0]["batch_norm"],
                 "calibration_images": of_each[0]["calibration_images"],
+                "adapt": of_each[0].get("adapt"),
                 "epochs": rule.epochs,
                 "work": rule.work,
                 "scores": values.mean(0).tolist(),
@@ -148,7 +149,7 @@ def _by_ops(ops: np.ndarray, num_supernets: int) -> Way:
         "ranked_by": "OPs alone",
         "score": "ops",
         **dict.fromkeys(("sampling", "supernet", "batch_norm", "calibration_images")),
-        **dict.fromkeys(("epochs", "work", "mean_top1")),
+        **dict.fromkeys(("adapt", "epochs", "work", "mean_top1")),
         "scores": ops.tolist(),
     }
     return Way(said, np.broadcast_to(ops, (num_supernets, len(ops))))

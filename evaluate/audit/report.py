@@ -20,7 +20,11 @@ METHOD = (
     "[ ]: 95 % percentile bootstrap of {bootstrap:,} samples over networks and, all networks at "
     "once, over seeds{of_supernets}. Regret: top-1 of the best network less that of the best among "
     "the k ranked highest{of_bands}. Beyond OPs: Spearman with the ranks of OPs held. Work: steps "
-    "x paths a step of a supernet's training. {supernets}"
+    "x paths a step of a supernet's training. {supernets}{adapted}"
+)
+ADAPTED = (
+    " Own training: steps x images, first rate, of each network from the supernet's weights before "
+    "it is scored; it comes on top of the work."
 )
 ONE_SUPERNET = "One supernet a rule: what its own seed changes is not in the intervals."
 SEVERAL = "{number} supernets a rule, equal but for their seeds: a row is the mean of theirs."
@@ -28,6 +32,7 @@ SEVERAL = "{number} supernets a rule, equal but for their seeds: a row is the me
 # What audits of before had not; theirs is one band, one supernet a rule, top-1.
 OLDER_ROW: dict[str, Any] = {
     "score": "top1",
+    "adapt": None,
     "work": None,
     "beyond_ops": None,
     "by_supernet": [],
@@ -113,14 +118,14 @@ def _head(figures: Mapping[str, Any]) -> list[str]:
 
 def _ranking(figures: Mapping[str, Any]) -> list[str]:
     """A row for each way of scoring."""
-    rows = figures["rows"]
+    rows, adapted = figures["rows"], _has_adapted(figures)
     ks, has_several = list(rows[0]["regret"]), figures["supernet_seeds"] > 1
-    columns = [*_NAMING, "work", "Kendall tau", *(["of each supernet"] * has_several)]
+    columns = [*_naming(adapted), "work", "Kendall tau", *(["of each supernet"] * has_several)]
     columns += ["Spearman", "beyond OPs"]
     columns += [f"top-{k} regret" for k in ks] + ["tau minus first row", "mean top-1 %"]
     cells = [
         [
-            *_named(row),
+            *_named(row, adapted),
             "" if row["work"] is None else f"{row['work']:,}",
             _estimate(row["kendall_tau"]),
             *([_taus(row["by_supernet"])] * has_several),
@@ -143,11 +148,14 @@ def _by_band(figures: Mapping[str, Any]) -> list[str]:
         f"{band['min_ops']:,.0f} to {band['max_ops']:,.0f} OPs ({size})"
         for band, size in zip(bands, sizes, strict=True)
     ]
-    cells = [[*_named(row), *map(_estimate, row["tau_by_band"])] for row in figures["rows"]]
+    adapted = _has_adapted(figures)
+    cells = [
+        [*_named(row, adapted), *map(_estimate, row["tau_by_band"])] for row in figures["rows"]
+    ]
     if noise is not None:
-        empty = [""] * (len(_NAMING) - 1)
+        empty = [""] * (len(_naming(adapted)) - 1)
         cells.append(["halves of the trainings", *empty, *map(_estimate, noise["halves_by_band"])])
-    return ["Kendall tau by band (networks):", "", *_table([*_NAMING, *columns], cells)]
+    return ["Kendall tau by band (networks):", "", *_table([*_naming(adapted), *columns], cells)]
 
 
 def _remarks(figures: Mapping[str, Any]) -> list[str]:
@@ -202,21 +210,30 @@ def _method(figures: Mapping[str, Any]) -> list[str]:
             of_supernets="" if is_one else ", and over supernets",
             of_bands=", mean over bands" if len(bands) > 1 else "",
             supernets=ONE_SUPERNET if is_one else SEVERAL.format(number=number),
+            adapted=ADAPTED if _has_adapted(figures) else "",
         )
     ]
 
 
-_NAMING = ("ranked by", "score", "BatchNorm", "images")
+def _has_adapted(figures: Mapping[str, Any]) -> bool:
+    return any(row["adapt"] for row in figures["rows"])
 
 
-def _named(row: Mapping[str, Any]) -> list[str]:
-    """The cells that say which way of scoring a row is."""
-    images, score = row["calibration_images"], SCORES.get(row["score"])
+def _naming(adapted: bool) -> list[str]:
+    """The columns that say which way of scoring a row is; one more where any are `adapted`."""
+    return ["ranked by", "score", "BatchNorm", "images", *(["own training"] * adapted)]
+
+
+def _named(row: Mapping[str, Any], adapted: bool) -> list[str]:
+    """The cells below `_naming`."""
+    images, score, adapt = row["calibration_images"], SCORES.get(row["score"]), row["adapt"]
+    own = f"{adapt['steps']} x {adapt['batch_size']}, {adapt['learning_rate']:g}" if adapt else ""
     return [
         row["ranked_by"],
         score.title if score and row["batch_norm"] else "",
         row["batch_norm"] or "",
         "" if images is None else f"{images:,}",
+        *([own] * adapted),
     ]
 
 

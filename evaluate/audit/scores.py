@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from evaluate.audit.config import AuditStage
+from evaluate.audit.config import AuditStage, ScoringMode
 from supernet.architecture import Architecture
 from supernet.files import read_json, write_json
 from supernet.space import SearchSpace
 from training.run_files.progress import Progress
+from training.scoring.adapted import AdaptedScorer
 from training.scoring.answers import Answers
 from training.scoring.scorer import Scorer, scoring_arrays
 
@@ -45,29 +47,40 @@ def supernet_scores(
 ) -> list[Mapping[str, Any]]:
     """The scores of every architecture on the search split, for each way of scoring in turn.
 
-    Each entry has `batch_norm`, `calibration_images` (null where there are none) and, by the names
-    of `SCORES`, values in the order of `architectures`. They are kept in the file `kept`; a second
-    call reads it.
+    Each entry has `batch_norm`, `calibration_images` (null where there are none), `adapt` (null
+    where the weights are as they are) and, by the names of `SCORES`, values in the order of
+    `architectures`. They are kept in the file `kept`, from which a second call goes on.
     """
+    found: list[Mapping[str, Any]] = []
     if kept.exists():
-        return read_json(kept, what="supernet scores")
-    modes = stage.audit.scoring.modes
-    config = stage.audit.scoring.scorer_config(num_search_images)
-    arrays = scoring_arrays(supernet, stage.data, config, stage.seed)
+        found = read_json(kept, what="supernet scores")
+    missing = stage.audit.modes[len(found) :]
+    if not missing:
+        return found
     threads = torch.get_num_threads()
     try:
-        scorer = Scorer(space.describe(), arrays, config)
-        found: list[Mapping[str, Any]] = []
-        with Progress(f"score {kept.stem}", len(modes) * len(architectures)) as progress:
-            for batch_norm, images in modes:
-                measured = []
-                for architecture in architectures:
-                    answers = scorer.answers(architecture, batch_norm, images)
-                    measured.append({name: score.of(answers) for name, score in SCORES.items()})
-                    progress.advance(top1=answers.top1)
-                values = {name: [one[name] for one in measured] for name in SCORES}
-                found.append({"batch_norm": batch_norm, "calibration_images": images, **values})
+        with Progress(f"score {kept.stem}", len(missing) * len(architectures)) as progress:
+            for adapt, modes in groupby(missing, lambda mode: mode.adapt):
+                config = stage.audit.scoring.scorer_config(num_search_images, adapt)
+                arrays = scoring_arrays(supernet, stage.data, config, stage.seed)
+                made = Scorer if adapt is None else AdaptedScorer
+                scorer = made(space.describe(), arrays, config)
+                for mode in modes:
+                    found.append(_scores_by(scorer, mode, architectures, progress))
+                    write_json(kept, found)
     finally:
         torch.set_num_threads(threads)
-    write_json(kept, found)
     return found
+
+
+def _scores_by(
+    scorer: Scorer, mode: ScoringMode, architectures: Sequence[Architecture], progress: Progress
+) -> dict[str, Any]:
+    """The entry of one way of scoring."""
+    measured = []
+    for architecture in architectures:
+        answers = scorer.answers(architecture, mode.batch_norm, mode.calibration_images)
+        measured.append({name: score.of(answers) for name, score in SCORES.items()})
+        progress.advance(top1=answers.top1)
+    said = {**mode._asdict(), "adapt": mode.adapt and mode.adapt.model_dump(mode="json")}
+    return {**said, **{name: [one[name] for one in measured] for name in SCORES}}

@@ -18,10 +18,12 @@ from evobit.main import run
 from supernet.costs import cost
 from supernet.files import UserError
 from supernet.rank_correlation import kendall_tau
+from supernet.spaces import space_from_description
 from supernet.spaces.mobilenet_groups import MobileNetGroups
 from training.data import open_training_data
 from training.network_file import load_network
 from training.run_files.folder import RunFolder
+from training.scoring.adapted import AdaptedScorer
 from training.scoring.scorer import Scorer, scoring_arrays
 
 SCORING = {"calibration_images": [32, 96], "calibration_batch": 32, "batch_size": 16}
@@ -212,9 +214,9 @@ def test_the_verdict(finished: Path, halves: float, said: str) -> None:
     assert "unequal work, 24 to 72" in AuditReport(figures).markdown
 
 
-NEW_IN_CONFIG = ("bands", "band_width", "supernet_seeds", "equal_work")
+NEW_IN_CONFIG = ("bands", "band_width", "supernet_seeds", "equal_work", "adapt")
 NEW_IN_FIGURES = ("bands", "supernet_seeds")
-NEW_IN_ROWS = ("score", "epochs", "work", "beyond_ops", "tau_by_band", "by_supernet")
+NEW_IN_ROWS = ("score", "epochs", "work", "beyond_ops", "tau_by_band", "by_supernet", "adapt")
 NEW_IN_NOISE = ("between_halves", "halves_by_band")
 
 
@@ -231,7 +233,7 @@ def test_an_older_folder_goes_on(finished: Path, tmp_path: Path, stages: dict) -
     folder.record("config", config)
     for kept_scores in (run / "scores").iterdir():
         ways = json.loads(kept_scores.read_text())
-        kept_scores.write_text(json.dumps([older(way, "cross_entropy") for way in ways]))
+        kept_scores.write_text(json.dumps([older(way, "cross_entropy", "adapt") for way in ways]))
     whole = AuditReport.read(run).figures
     whole["rows"] = [row for row in whole["rows"] if row["score"] != "cross_entropy"]
     old = {
@@ -252,6 +254,73 @@ def test_an_older_folder_goes_on(finished: Path, tmp_path: Path, stages: dict) -
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")} == kept
     with pytest.raises(UserError, match="audit.bands was 0, now 2"):
         audit(two_rules(stages, bands=2, networks=2), run)
+
+
+ADAPT = [{"steps": steps, "batch_size": 16, "learning_rate": 0.01} for steps in (1, 6)]
+
+
+def adapting(stages: dict, **more: object) -> AuditStage:
+    scoring = {**SCORING, "batch_norm": ["running", "recalibrated"]}
+    return stage_of(stages, networks=3, seeds=1, epochs=1, adapt=ADAPT, scoring=scoring, **more)
+
+
+def test_adapted_scores_are_rows(finished: Path, tmp_path: Path, stages: dict) -> None:
+    """Each training of a network's own gives a row by top-1 and one by cross-entropy."""
+    given, stage = finished / "supernets" / "uniform", adapting(stages)
+    report = audit(stage, tmp_path / "run", given)
+    rows, networks = report.figures["rows"], report.figures["networks"]
+    assert [row["score"] for row in rows] == [*(BOTH * 5), "ops"]
+    assert [row["adapt"] and row["adapt"]["steps"] for row in rows] == [
+        *[None] * 6,
+        1,
+        1,
+        6,
+        6,
+        None,
+    ]
+    space = space_from_description(stage.space)
+    for adapt, row in zip(stage.audit.adapt, rows[7:10:2], strict=True):
+        assert row["adapt"] == adapt.model_dump(mode="json")
+        assert (row["batch_norm"], row["calibration_images"]) == ("recalibrated", 96)
+        config = stage.audit.scoring.scorer_config(32, adapt)
+        arrays = scoring_arrays(given, stage.data, config, stage.seed)
+        scorer = AdaptedScorer(space.describe(), arrays, config)
+        found = [scorer.answers(space.architecture(one["choices"])).loss for one in networks]
+        assert row["scores"] == found
+    losses = [sum(row["scores"]) for row in rows[1:10:2]]
+    assert min(losses) == losses[-1], "six steps of its own make every network surer"
+    assert "| images | own training | work |" in report.markdown
+    assert "| uniform | cross-entropy | recalibrated | 96 | 6 x 16, 0.01 | 24 | " in report.markdown
+    assert "own training" not in AuditReport.read(finished).markdown
+
+
+def test_adapted_scoring_goes_on_where_it_was_stopped(
+    finished: Path, tmp_path: Path, stages: dict
+) -> None:
+    given, run = finished / "supernets" / "uniform", tmp_path / "run"
+    whole = audit(adapting(stages), run, given).figures
+    RunFolder(run, "audit").record("summary", None)
+    kept = run / "scores" / "uniform.json"
+    ways = json.loads(kept.read_text())
+    ways[3]["top1"][0] = 99.0  # what is there is not scored again
+    kept.write_text(json.dumps(ways[:4]))
+    again = audit(adapting(stages), run, given).figures
+    assert again["rows"][8:] == whole["rows"][8:]
+    assert again["rows"][6]["scores"] == [99.0, *whole["rows"][6]["scores"][1:]]
+    with pytest.raises(UserError, match="audit.adapt.1.steps was 6, now None"):
+        audit(stage_of(stages, adapt=ADAPT[:1]), run, given)
+
+
+def test_the_truth_may_be_of_networks_trained_on(
+    finished: Path, tmp_path: Path, stages: dict
+) -> None:
+    given = finished / "supernets" / "uniform"
+    found = [
+        audit(adapting(stages, **more), tmp_path / name, given).figures["networks"]
+        for name, more in (("scratch", {}), ("on", {"start_from": given}))
+    ]
+    scratch, on = (np.array([one["top1"] for one in networks]).mean() for networks in found)
+    assert on > scratch + 10, "one epoch from scratch is little"
 
 
 def test_published_figures_of_before_are_read(tmp_path: Path) -> None:
@@ -357,6 +426,8 @@ def test_estimate_counts_networks_and_supernets(tmp_path: Path, stages: dict) ->
         ({"netwroks": 3}, "unknown field 'audit.netwroks'; did you mean 'audit.networks'?"),
         ({"top_k": [0]}, "top_k: expected distinct numbers above 0"),
         ({"sampling": [{"rule": "uniform"}] * 2}, "sampling holds one rule twice"),
+        ({"adapt": [{"steps": 3}, {"steps": 3}]}, "adapt holds one training twice"),
+        ({"adapt": [{"steps": 0}]}, "audit.adapt.0.steps"),
         ({"scoring": {"calibration_images": [0]}}, "no multiple of calibration_batch"),
         ({"scoring": {"batch_norm": ["batch", "batch"]}}, "names one twice"),
         ({"scoring": {"batch_norm": ["frozen"]}}, "audit.scoring.batch_norm.0"),
