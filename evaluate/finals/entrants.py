@@ -73,7 +73,7 @@ def entrants_of(
         limits: what all but the given ones keep.
 
     Raises:
-        UserError: the search has found none but hand-made designs.
+        UserError: the search has found none but hand-made designs, or two have one name.
     """
     hand_made = {space.decode(one) for one in designs.values()}
     ranked = sorted((c for c in candidates if c.fitness is not None), key=rank_key)
@@ -97,6 +97,11 @@ def entrants_of(
         scored = first.get(spec)
         number = None if scored is None else scored.index
         kind = DESIGN if spec in hand_made else GIVEN
+        if name in {entrant.name for entrant in entrants}:
+            raise UserError(
+                f"finals.include: a file's network is called '{name}' as another of the finals is; "
+                f"rename the file"
+            )
         entrants.append(Entrant(name, kind, one, number, {"design": name, "limits": dict(limits)}))
     return tuple(entrants)
 

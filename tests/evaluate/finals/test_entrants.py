@@ -89,6 +89,14 @@ def test_a_named_network_enters_once(tiny_space: MobileNetGroups) -> None:
     ]
 
 
+def test_two_networks_of_one_name_are_refused(tiny_space: MobileNetGroups) -> None:
+    a, b = mixed(tiny_space, 1, 2, 1), mixed(tiny_space, 4, 2, 1)
+    scored, designs = candidates((a, 50.0)), {"g=4": tiny_space.uniform(4)}
+    for name in ("found 1", "g=4"):
+        with pytest.raises(UserError, match=f"finals.include: .* called '{name}'"):
+            enter(tiny_space, scored, designs, {name: b})
+
+
 def test_a_named_design_is_a_design(tiny_space: MobileNetGroups) -> None:
     uniform = tiny_space.uniform(4)
     scored = candidates((mixed(tiny_space, 1, 2, 1), 50.0))
