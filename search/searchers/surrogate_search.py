@@ -46,6 +46,7 @@ class SurrogateSearch(Searcher):
 
     Of a round all but one in eight maximise mean + k deviation of the surrogate within the limits,
     k rising from 0 to 1, so that the round holds its best guesses and what might be better still.
+    A round is asked for at once, of what is known as it begins, also with a lag.
     With objectives a round is spread over the front of the guesses instead. The surrogate learns
     the fitness, whatever that is: most is to be had where a score is dear and near the truth, as
     adapted ones are.
@@ -56,6 +57,9 @@ class SurrogateSearch(Searcher):
 
     _scored: Sequence[Candidate] = ()
     _predictor: GaussianProcess | None = None
+    """That of the present round."""
+    _round = 0
+    """The generation that it was asked for."""
 
     @property
     def size(self) -> int:
@@ -67,23 +71,24 @@ class SurrogateSearch(Searcher):
         if not self._scored:
             return []
         wanted = self.size - max(1, self.size // EXPLORED) if self.size > 1 else 1
-        asked = self._asked(wanted)
-        return [Share("surrogate", wanted, lambda: next(asked))]
+        if self._round != self._generation:
+            self._round, self._predictor = self._generation, None
+            self._next = self._asked(wanted)
+        return [Share("surrogate", wanted, lambda: next(self._next))]
 
     @cached_property
     def _canonical(self) -> Canonical:
         return Canonical(self.space)
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
-        """Take in what the surrogate is fitted to when it is next asked."""
+        """Take in what the surrogate is fitted to when the next round begins."""
         self._scored = [*self._scored, *(one for one in candidates if one.fitness is not None)]
-        self._predictor = None
 
     def _guesses(self, architectures: Sequence[Architecture]) -> Sequence[float | None]:
-        if not self._scored:
+        if self._predictor is None:
             return [None] * len(architectures)
         same = [self._canonical(one) for one in architectures]
-        return self._fitted().guess(same).mean.tolist()
+        return self._predictor.guess(same).mean.tolist()
 
     def _fitted(self) -> GaussianProcess:
         if self._predictor is None:
