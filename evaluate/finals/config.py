@@ -39,7 +39,9 @@ class FinalsConfig(RepeatedTraining):
 
     @model_validator(mode="after")
     def _rungs_say(self) -> Self:
-        if given := [name for name in OF_RUNGS if name in self.model_fields_set]:
+        # What a run folder recorded has them all, at their defaults.
+        defaults = {name: type(self).model_fields[name].default for name in OF_RUNGS}
+        if given := [name for name in OF_RUNGS if getattr(self, name) != defaults[name]]:
             raise ValueError(
                 f"{given[0]} is not for finals: rungs say how many epochs each training takes, and "
                 f"all begin with the supernet's weights"

@@ -32,10 +32,10 @@ def finals(
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a search's best and hand-made designs on, and let the better part go on.
+    """Judge the best of a search and hand-made designs.
 
-    From the supernet's weights, rung by rung; judged on images that the search has not looked at.
-    On an unfinished run folder it resumes.
+    All are trained on from the supernet's weights, rung by rung, and the better part goes on; they
+    are judged on images that the search has not looked at. On an unfinished run folder it resumes.
     """
     from evaluate.finals.config import FinalsStage
     from evaluate.finals.entrants import DESIGN, FOUND, GIVEN

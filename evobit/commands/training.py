@@ -84,9 +84,10 @@ def retrain(
     allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train architectures and baselines, from scratch or on from a supernet's weights.
+    """Train architectures and baselines.
 
-    Each network is scored once on the test split. On an unfinished run folder it resumes.
+    From scratch, or on from a supernet's weights. Each network is scored once on the test split. On
+    an unfinished run folder it resumes.
     """
     from evaluate.retrain.config import RetrainStage
     from evaluate.retrain.finalists import finalists

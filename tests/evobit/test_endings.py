@@ -152,7 +152,7 @@ def test_no_arguments_show_the_help(capsys):
     assert run([]) == 0
     printed = capsys.readouterr()
     names = [command.name for command in app.registered_commands]
-    assert len(names) == len(set(names)) == 19
+    assert len(names) == len(set(names)) == 20
     assert all(name in printed.out for name in names)
 
 
@@ -177,7 +177,7 @@ def test_help_lists_the_pipeline_in_its_order(capsys):
     _, _, listed = capsys.readouterr().out.partition("The pipeline:\n")
     pipeline, *others = [part.splitlines() for part in listed.split("\n\n")]
     names = [line.split()[0] for line in pipeline]
-    stages = ["train-supernet", "search", "export", "retrain", "report", "pack"]
+    stages = ["train-supernet", "search", "finals", "export", "retrain", "report", "pack"]
     assert [name for name in names if name in stages] == stages
     assert [part[0] for part in others] == [
         "Packed models:",

@@ -45,6 +45,7 @@ ASKED = {
         "export search --pareto",
         "export search --weights -o w.safetensors",
         "search config.yaml --supernet supernet",
+        "finals config.yaml search",
         "audit config.yaml --supernet supernet",
         "train-supernet config.yaml --set supernet.start_from=net",
         "retrain config.yaml good.json --set retrain.distillation.teacher=net.safetensors",

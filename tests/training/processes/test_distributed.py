@@ -105,7 +105,7 @@ def test_two_processes_retrain_a_network_like_one(stages: dict, tmp_path: Path) 
     weights = [tmp_path / n / one["networks"][0] / "network.safetensors" for n in ("one", "two")]
     assert largest_difference(*weights) < 1e-3
     log = (tmp_path / "two" / one["networks"][0] / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["event"] for line in log] == ["started", "train", "train"]
+    assert [json.loads(line)["event"] for line in log] == ["started", "train", "train", "trained"]
     config.write_text(
         yaml.safe_dump({**sections, "retrain": {**settings, "workers": 2}, "seed": 4})
     )
