@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, model_validator
 
-from evaluate.retrain.config import RepeatedTraining, RetrainConfig
+from evaluate.retrain.config import RepeatedTraining, RetrainConfig, filled_from_retrain
 from training.bounds import MAX_COUNT, MAX_IMAGES, MAX_REPEATS, MAX_THREADS, Seed
 from training.device import DeviceName, PrecisionName
 from training.loop.settings import TrainingSettings
@@ -156,10 +156,4 @@ class AuditStage(Stage):
     @classmethod
     def _train_as_retrain(cls, given: Any) -> Any:
         """Give the audited networks the training settings of `retrain` that `audit` leaves out."""
-        if not isinstance(given, dict) or not isinstance(given.get("retrain"), dict):
-            return given
-        retrain, own = given["retrain"], given.get("audit", {})
-        if not isinstance(own, dict):
-            return given
-        common = {name: retrain[name] for name in TrainingSettings.model_fields if name in retrain}
-        return {**given, "audit": {**common, **own}}
+        return filled_from_retrain(given, "audit", TrainingSettings.model_fields)

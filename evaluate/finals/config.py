@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from evaluate.retrain.config import RepeatedTraining, RetrainConfig
+from evaluate.retrain.config import RepeatedTraining, RetrainConfig, filled_from_retrain
 from training.bounds import MAX_COUNT, MAX_EPOCHS, MAX_REPEATS, Seed
 from training.loop.settings import TrainingSettings
 from training.run_files.same_run import CHANGES_NOTHING, NOT_RECORDED
@@ -63,11 +63,5 @@ class FinalsStage(Stage):
     @classmethod
     def _train_as_retrain(cls, given: Any) -> Any:
         """Give the trainings what `retrain` says and `finals` leaves out."""
-        if not isinstance(given, dict) or not isinstance(given.get("retrain"), dict):
-            return given
-        retrain, own = given["retrain"], given.get("finals", {})
-        if not isinstance(own, dict):
-            return given
         shared = [name for name in TrainingSettings.model_fields if name not in OF_RUNGS]
-        shared.append("workers")
-        return {**given, "finals": {**{n: retrain[n] for n in shared if n in retrain}, **own}}
+        return filled_from_retrain(given, STAGE, [*shared, "workers"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -55,6 +56,16 @@ class RetrainConfig(RepeatedTraining):
         if self.scratch_epochs is not None and self.phases:
             raise ValueError("scratch_epochs: every one of the phases has epochs of its own")
         return self
+
+
+def filled_from_retrain(given: Any, section: str, names: Iterable[str]) -> Any:
+    """A config as it was given, with what `section` leaves out of `names` as `retrain` has it."""
+    if not isinstance(given, dict) or not isinstance(given.get("retrain"), dict):
+        return given
+    retrain, own = given["retrain"], given.get(section, {})
+    if not isinstance(own, dict):
+        return given
+    return {**given, section: {**{n: retrain[n] for n in names if n in retrain}, **own}}
 
 
 class RetrainStage(Stage):
